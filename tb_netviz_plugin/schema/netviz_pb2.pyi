@@ -1,0 +1,125 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class TagMetadata(_message.Message):
+    __slots__ = ("schema_version", "family", "metric", "role")
+    SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    METRIC_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    schema_version: int
+    family: str
+    metric: str
+    role: str
+    def __init__(self, schema_version: _Optional[int] = ..., family: _Optional[str] = ..., metric: _Optional[str] = ..., role: _Optional[str] = ...) -> None: ...
+
+class RunDescription(_message.Message):
+    __slots__ = ("schema_version", "writer", "framework", "model", "modules", "parameters", "edges", "groups", "chunks", "omissions", "schedule")
+    SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
+    WRITER_FIELD_NUMBER: _ClassVar[int]
+    FRAMEWORK_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MODULES_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    EDGES_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    CHUNKS_FIELD_NUMBER: _ClassVar[int]
+    OMISSIONS_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    schema_version: int
+    writer: str
+    framework: str
+    model: str
+    modules: _containers.RepeatedCompositeFieldContainer[Module]
+    parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
+    edges: _containers.RepeatedCompositeFieldContainer[Edge]
+    groups: _containers.RepeatedCompositeFieldContainer[OptimizerGroup]
+    chunks: _containers.RepeatedCompositeFieldContainer[Chunk]
+    omissions: _containers.RepeatedCompositeFieldContainer[Omission]
+    schedule: Schedule
+    def __init__(self, schema_version: _Optional[int] = ..., writer: _Optional[str] = ..., framework: _Optional[str] = ..., model: _Optional[str] = ..., modules: _Optional[_Iterable[_Union[Module, _Mapping]]] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., edges: _Optional[_Iterable[_Union[Edge, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[OptimizerGroup, _Mapping]]] = ..., chunks: _Optional[_Iterable[_Union[Chunk, _Mapping]]] = ..., omissions: _Optional[_Iterable[_Union[Omission, _Mapping]]] = ..., schedule: _Optional[_Union[Schedule, _Mapping]] = ...) -> None: ...
+
+class Module(_message.Message):
+    __slots__ = ("name", "type", "input_shape", "output_shape", "detail")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    INPUT_SHAPE_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_SHAPE_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    type: str
+    input_shape: _containers.RepeatedScalarFieldContainer[int]
+    output_shape: _containers.RepeatedScalarFieldContainer[int]
+    detail: str
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., input_shape: _Optional[_Iterable[int]] = ..., output_shape: _Optional[_Iterable[int]] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class Parameter(_message.Message):
+    __slots__ = ("name", "owner", "shape", "dtype", "frozen", "group")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    FROZEN_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    owner: int
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    dtype: str
+    frozen: bool
+    group: int
+    def __init__(self, name: _Optional[str] = ..., owner: _Optional[int] = ..., shape: _Optional[_Iterable[int]] = ..., dtype: _Optional[str] = ..., frozen: bool = ..., group: _Optional[int] = ...) -> None: ...
+
+class Edge(_message.Message):
+    __slots__ = ("source", "target")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    source: int
+    target: int
+    def __init__(self, source: _Optional[int] = ..., target: _Optional[int] = ...) -> None: ...
+
+class OptimizerGroup(_message.Message):
+    __slots__ = ("optimizer", "index", "learning_rate")
+    OPTIMIZER_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    optimizer: str
+    index: int
+    learning_rate: float
+    def __init__(self, optimizer: _Optional[str] = ..., index: _Optional[int] = ..., learning_rate: _Optional[float] = ...) -> None: ...
+
+class Chunk(_message.Message):
+    __slots__ = ("tag", "family", "first_row", "rows", "columns")
+    TAG_FIELD_NUMBER: _ClassVar[int]
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    FIRST_ROW_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    tag: str
+    family: str
+    first_row: int
+    rows: int
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tag: _Optional[str] = ..., family: _Optional[str] = ..., first_row: _Optional[int] = ..., rows: _Optional[int] = ..., columns: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Omission(_message.Message):
+    __slots__ = ("subject", "reason")
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    subject: str
+    reason: str
+    def __init__(self, subject: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Schedule(_message.Message):
+    __slots__ = ("budget", "every", "records_per_octave")
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    EVERY_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_PER_OCTAVE_FIELD_NUMBER: _ClassVar[int]
+    budget: float
+    every: int
+    records_per_octave: int
+    def __init__(self, budget: _Optional[float] = ..., every: _Optional[int] = ..., records_per_octave: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,59 @@
+"""Names of the tags under which netviz writes, and the families that they belong to.
+
+A tag is `netviz/v1/<family>/<hash>`. The hash stands for whatever fixes the meaning of the numbers
+(names, shapes, columns), so that two different layouts never share a tag.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+
+PLUGIN_NAME = "netviz"
+SCHEMA_VERSION = 1
+
+_TAG = re.compile(r"netviz/v(?P<version>\d+)/(?P<family>[a-z_]+)/(?P<key>[0-9a-f]+)\Z")
+_SEPARATOR = b"\x1f"
+
+
+class Family(StrEnum):
+    """What a tag holds; the shapes are in docs/wire-format.md."""
+
+    DESCRIPTION = "description"
+    """A serialized RunDescription."""
+    PARAMETERS = "parameters"
+    """Float32 [1 or 3, rows, columns]: statistics of each parameter, one plane or mean, min, max."""
+    BINS = "bins"
+    """Uint16 [rows, bins]: gradient magnitudes of sampled elements, by power of two."""
+    STEPS = "steps"
+    """Float32 [columns]: which steps a record stands for, and what recording cost."""
+    METRIC = "metric"
+    """Float32 [columns]: one scalar that the user logs, such as the loss."""
+
+
+def tag(family: Family, *identity: str | Iterable[object]) -> str:
+    """Return the tag of `family` for what `identity` fixes; equal identities give equal tags.
+
+    Args:
+        family: What the tag holds.
+        identity: Everything that fixes the meaning of the numbers; each part is a string or an
+            iterable of objects whose `str` is unambiguous.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for part in identity:
+        words = [part] if isinstance(part, str) else [str(word) for word in part]
+        digest.update(str(len(words)).encode())
+        for word in words:
+            digest.update(_SEPARATOR + word.encode("utf-8", "surrogatepass"))
+    return f"netviz/v{SCHEMA_VERSION}/{family.value}/{digest.hexdigest()}"
+
+
+def parse(name: str) -> tuple[int, str] | None:
+    """Return (major version, family) of one of our tags, or None for a foreign tag.
+
+    The family is a plain string because a newer version may know families that this one does not.
+    """
+    match = _TAG.match(name)
+    return (int(match["version"]), match["family"]) if match else None
