@@ -1,0 +1,1 @@
+"""Pure functions on arrays: aligning records, merging parameters into layers, stating facts."""
