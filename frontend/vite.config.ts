@@ -1,0 +1,27 @@
+import { defineConfig } from 'vitest/config';
+
+// Names without hashes: the built files are committed, and the plugin serves them from a fixed list.
+export default defineConfig({
+  base: './',
+  oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+  worker: { format: 'es' },
+  build: {
+    outDir: '../tb_netviz_plugin/static',
+    emptyOutDir: true,
+    target: 'es2022',
+    modulePreload: false,
+    cssCodeSplit: false,
+    assetsInlineLimit: 0,
+    reportCompressedSize: true,
+    rolldownOptions: {
+      input: 'src/index.tsx',
+      preserveEntrySignatures: 'strict',
+      output: {
+        entryFileNames: 'index.js',
+        chunkFileNames: '[name].js',
+        assetFileNames: '[name][extname]',
+      },
+    },
+  },
+  test: { include: ['src/**/*.test.{ts,tsx}'] },
+});
