@@ -52,10 +52,12 @@ setup(
             "playwright",
             "pytest",
             "ruff",
-            "tensorflow-cpu; python_version < '3.14'",
+            "setuptools>=77",  # The wheel is built and tested without a network.
+            "tensorflow-cpu; sys_platform == 'linux' and platform_machine == 'x86_64' and python_version < '3.14'",
             "types-protobuf",
+            "wheel",
         ],
-        "bench": [*DEMO, "wandb"],
+        "bench": [*DEMO, "playwright", "wandb"],
     },
     entry_points={
         "tensorboard_plugins": ["netviz = tb_netviz_plugin.loader:NetVizLoader"],
