@@ -15,7 +15,6 @@ PLUGIN_NAME = "netviz"
 SCHEMA_VERSION = 1
 
 _TAG = re.compile(r"netviz/v(?P<version>\d+)/(?P<family>[a-z_]+)/(?P<key>[0-9a-f]+)\Z")
-_SEPARATOR = b"\x1f"
 
 
 class Family(StrEnum):
@@ -44,9 +43,10 @@ def tag(family: Family, *identity: str | Iterable[object]) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for part in identity:
         words = [part] if isinstance(part, str) else [str(word) for word in part]
-        digest.update(str(len(words)).encode())
+        digest.update(b"%d:" % len(words))
         for word in words:
-            digest.update(_SEPARATOR + word.encode("utf-8", "surrogatepass"))
+            content = word.encode("utf-8", "surrogatepass")
+            digest.update(b"%d:%b" % (len(content), content))  # With its length, no word can pose as two.
     return f"netviz/v{SCHEMA_VERSION}/{family.value}/{digest.hexdigest()}"
 
 
