@@ -1,0 +1,45 @@
+"""The catalogue of columns says the same as docs/wire-format.md."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tb_netviz_plugin.schema.columns import METRIC_COLUMNS, PARAMETER_COLUMN, PARAMETER_COLUMNS, STEP_COLUMNS, Merge
+
+WIRE_FORMAT = (Path(__file__).parents[2] / "docs" / "wire-format.md").read_text(encoding="utf-8")
+IN_WORDS = {
+    Merge.SUM: ("sum", "mean"),
+    Merge.ROOT_SQUARE: ("root of sum of squares", "root mean square"),
+    Merge.MAX: ("max", "max"),
+    Merge.MIN: ("min", "min"),
+}
+
+
+def section(heading):
+    """Return the text below a heading of the second level."""
+    _start, text = WIRE_FORMAT.split(f"\n## {heading}\n")
+    return text.split("\n## ")[0]
+
+
+def test_parameter_columns_are_documented_in_their_order_with_their_merge():
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \|", section("parameters"), flags=re.MULTILINE)
+    assert [(name, (tensors, steps)) for name, tensors, steps in rows] == [
+        (column.id, IN_WORDS[column.merge]) for column in PARAMETER_COLUMNS
+    ]
+
+
+@pytest.mark.parametrize(("heading", "columns"), [("steps", STEP_COLUMNS), ("metric", METRIC_COLUMNS)])
+def test_step_and_metric_columns_are_documented_in_their_order(heading, columns):
+    mentioned = [name for name in re.findall(r"`(\w+)`", section(heading)) if name in {c.id for c in columns}]
+    assert list(dict.fromkeys(mentioned)) == [column.id for column in columns]
+
+
+@pytest.mark.parametrize("columns", [PARAMETER_COLUMNS, STEP_COLUMNS, METRIC_COLUMNS])
+def test_ids_are_unique_and_definitions_are_sentences(columns):
+    assert len({column.id for column in columns}) == len(columns)
+    assert all(column.definition.endswith(".") for column in columns)
+
+
+def test_columns_are_found_by_their_id():
+    assert list(PARAMETER_COLUMN.values()) == list(PARAMETER_COLUMNS)
