@@ -1,0 +1,78 @@
+/** What a reader can do, from keys, buttons and charts alike. */
+import { batch } from '@preact/signals';
+import type { Fact } from '../data/types';
+import { factList, layerIndex, layers, selectedFact, shownLayers, step, steps } from './derived';
+import { rowBy } from './layers';
+import * as selection from './selection';
+import { stepBy, zoomAround } from './steps';
+
+/** Records on each side of an onset, where a run is too long to see it whole. */
+const ONSET_RECORDS = 40;
+
+/** Select a step; the last one stays the newest while the run goes on. */
+export function selectStep(to: number): void {
+  selection.step.value =
+    to >= (steps.value.at(-1) ?? Number.POSITIVE_INFINITY) ? null : Math.max(0, Math.round(to));
+  keepInView();
+}
+
+export function moveStep(records: number): void {
+  if (step.value !== null) selectStep(stepBy(steps.value, step.value, records));
+}
+
+export function selectLayer(index: number): void {
+  selection.layer.value = layers.value[index]?.name ?? null;
+}
+
+export function moveLayer(count: number): void {
+  const row = rowBy(shownLayers.value, layerIndex.value, count);
+  if (row !== null) selectLayer(row);
+}
+
+/** Go to where a fact began, close enough to see it. */
+export function selectFact(fact: Fact): void {
+  batch(() => {
+    selection.fact.value = fact.id;
+    selection.layer.value = layers.value[fact.layers[0] ?? -1]?.name ?? selection.layer.value;
+    selection.step.value = fact.step;
+    selection.zoom.value = zoomAround(steps.value, fact.step, ONSET_RECORDS);
+  });
+}
+
+/** The fact before or after the selected one; the worst one where none is selected. */
+export function moveFact(count: number): void {
+  const list = factList.value;
+  const at = selectedFact.value === null ? -1 : list.indexOf(selectedFact.value);
+  const to = at < 0 ? 0 : Math.min(list.length - 1, Math.max(0, at + count));
+  if (list[to]) selectFact(list[to]);
+}
+
+/** Show another run from its beginning. */
+export function selectRun(name: string): void {
+  if (name === selection.run.value) return;
+  batch(() => {
+    selection.run.value = name;
+    selection.layer.value = null;
+    selection.parameter.value = null;
+    selection.step.value = null;
+    selection.fact.value = null;
+    selection.zoom.value = null;
+    selection.hover.value = null;
+  });
+}
+
+/** What Escape does: the hover goes first, then the zoom. */
+export function clearTransient(): void {
+  if (selection.hover.value !== null) selection.hover.value = null;
+  else selection.zoom.value = null;
+}
+
+/** A cursor that leaves the zoomed steps takes the zoom along. */
+function keepInView(): void {
+  const zoom = selection.zoom.value;
+  const at = step.value;
+  if (zoom === null || at === null || (at >= zoom[0] && at <= zoom[1])) return;
+  const width = zoom[1] - zoom[0];
+  const first = Math.max(0, at < zoom[0] ? at - 0.1 * width : at - 0.9 * width);
+  selection.zoom.value = [first, first + width];
+}

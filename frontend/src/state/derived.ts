@@ -1,0 +1,60 @@
+/** What follows from the selection and the data. */
+import { computed } from '@preact/signals';
+import { stepExtent } from '../charts/columns';
+import type { Domain } from '../charts/types';
+import type { Fact, Layer } from '../data/types';
+import { makeFilter, rowLabels } from './layers';
+import * as selection from './selection';
+import { recordAt } from './steps';
+import { facts, network, run } from './store';
+
+const NO_STEPS = new Float64Array(0);
+
+export const layers = computed<readonly Layer[]>(() => run.value.value?.layers ?? []);
+
+/** Last steps of all records. */
+export const steps = computed(() => network.value.value?.steps ?? NO_STEPS);
+
+/** The steps that records cover. */
+export const extent = computed<Domain>(() => stepExtent(steps.value, network.value.value?.spans ?? NO_STEPS));
+
+/** The selected step, with the newest one in the place of null; null without records. */
+export const step = computed<number | null>(() => selection.step.value ?? steps.value.at(-1) ?? null);
+
+/** The recorded step at or after the selected one. */
+export const recordedStep = computed<number | null>(() => {
+  if (step.value === null || steps.value.length === 0) return null;
+  return steps.value[recordAt(steps.value, step.value)]!;
+});
+
+/** Index of the selected layer; null where the run has no such layer. */
+export const layerIndex = computed<number | null>(() => {
+  const index = layers.value.findIndex(({ name }) => name === selection.layer.value);
+  return index < 0 ? null : index;
+});
+
+export const selectedLayer = computed<Layer | null>(() =>
+  layerIndex.value === null ? null : layers.value[layerIndex.value]!,
+);
+
+export const filter = computed(() => makeFilter(selection.filter.value));
+
+export const layerLabels = computed(() => (run.value.value ? rowLabels(run.value.value, 'layers') : []));
+
+/** Layers that pass the filter, in network order. */
+export const shownLayers = computed(() => {
+  const { test } = filter.value;
+  return layers.value.flatMap(({ name }, index) => (test(name) ? [index] : []));
+});
+
+export const factList = computed<readonly Fact[]>(() => facts.value.value ?? []);
+
+/** The fact that the selection stands on, if any. */
+export const selectedFact = computed<Fact | null>(() => {
+  const here = factList.value.filter(standsOn);
+  return here.find(({ id }) => id === selection.fact.value) ?? here[0] ?? null;
+});
+
+function standsOn(fact: Fact): boolean {
+  return fact.layers[0] === layerIndex.value && fact.step === step.value;
+}

@@ -1,0 +1,39 @@
+/** What is selected before the reader selects anything: the run written last, and its most striking fact. */
+import { effect } from '@preact/signals';
+import type { RunSummary } from '../data/types';
+import { selectFact, selectLayer } from './actions';
+import { factList, layers, steps } from './derived';
+import * as selection from './selection';
+import { facts, run, runs } from './store';
+
+/** The run to open on: the one written last among those that can be read. */
+export function newestRun(list: readonly RunSummary[]): string | null {
+  const readable = list.filter(({ error }) => error === null);
+  const candidates = readable.length > 0 ? readable : list;
+  const time = (summary: RunSummary) => summary.wall_time ?? Number.NEGATIVE_INFINITY;
+  return (
+    candidates.reduce<RunSummary | null>(
+      (best, one) => (best === null || time(one) > time(best) ? one : best),
+      null,
+    )?.run ?? null
+  );
+}
+
+/** Open each run once, as soon as its parts are there; what a link or the reader selected stays. */
+export function openRuns(): void {
+  effect(() => {
+    if (selection.run.value === null && runs.answer.value !== null)
+      selection.run.value = newestRun(runs.answer.value);
+  });
+  let opened: string | null = null;
+  effect(() => {
+    const name = selection.run.value;
+    const ready = run.value.value?.run === name && facts.value.value !== null && steps.value.length > 0;
+    if (name === opened || !ready) return;
+    opened = name;
+    if (selection.layer.peek() !== null || selection.step.peek() !== null) return;
+    const worst = factList.peek()[0];
+    if (worst) selectFact(worst);
+    else if (layers.peek().length > 0) selectLayer(layers.peek().length - 1);
+  });
+}

@@ -1,0 +1,58 @@
+/** The one selection that drives every view and the address. */
+import { signal } from '@preact/signals';
+import type { Domain, Hover } from '../charts/types';
+import type { Link } from './url';
+
+export type Rows = 'layers' | 'parameters';
+
+export const DEFAULT_STATISTIC = 'gradient_norm';
+
+/** Id of the view. */
+export const view = signal('overview');
+export const run = signal<string | null>(null);
+/** Name of the layer. */
+export const layer = signal<string | null>(null);
+/** The step, or null for the newest one, which moves on with a live run. */
+export const step = signal<number | null>(null);
+/** What the Gradient flow view shows. */
+export const statistic = signal(DEFAULT_STATISTIC);
+export const rows = signal<Rows>('layers');
+/** Name of the parameter, where the rows are parameters. */
+export const parameter = signal<string | null>(null);
+/** Pattern that the names of layers must match. */
+export const filter = signal('');
+/** Steps that are shown, or null for all. */
+export const zoom = signal<Domain | null>(null);
+
+/** Id of the fact that the reader chose last: two facts can share a layer and a step. Not part of the address. */
+export const fact = signal<string | null>(null);
+
+/** What the pointer is over, in every chart of the page. Not part of the address. */
+export const hover = signal<Hover | null>(null);
+
+/** The selection as a link says it. */
+export function toLink(): Link {
+  return {
+    view: view.value,
+    ...(run.value === null ? {} : { run: run.value }),
+    ...(layer.value === null ? {} : { layer: layer.value }),
+    ...(step.value === null ? {} : { step: step.value }),
+    ...(statistic.value === DEFAULT_STATISTIC ? {} : { statistic: statistic.value }),
+    ...(rows.value === 'layers' ? {} : { rows: rows.value }),
+    ...(filter.value === '' ? {} : { filter: filter.value }),
+    ...(zoom.value === null ? {} : { domain: [Math.floor(zoom.value[0]), Math.ceil(zoom.value[1])] }),
+  };
+}
+
+/** Select what a link says; what it leaves out goes back to its beginning. */
+export function fromLink(link: Link): void {
+  view.value = link.view ?? 'overview';
+  run.value = link.run ?? run.value;
+  layer.value = link.layer ?? null;
+  step.value = link.step ?? null;
+  statistic.value = link.statistic ?? DEFAULT_STATISTIC;
+  rows.value = link.rows === 'parameters' ? 'parameters' : 'layers';
+  parameter.value = null;
+  filter.value = link.filter ?? '';
+  zoom.value = link.domain ?? null;
+}
