@@ -1,0 +1,17 @@
+"""From observations to records: windows, the schedule, and metrics. Knows NumPy and no framework."""
+
+from tb_netviz.recorder.budget import BudgetSchedule
+from tb_netviz.recorder.metrics import MetricRecorder
+from tb_netviz.recorder.recorder import ALL_COLUMNS, Recorder
+from tb_netviz.recorder.schedule import FixedSchedule, Schedule, stride, window_start
+
+__all__ = [
+    "ALL_COLUMNS",
+    "BudgetSchedule",
+    "FixedSchedule",
+    "MetricRecorder",
+    "Recorder",
+    "Schedule",
+    "stride",
+    "window_start",
+]

@@ -1,0 +1,125 @@
+"""A schedule that keeps what we cost under a share of the training time.
+
+The interval is a power of two. It is chosen from medians of what an observation costs and of what a step takes without
+us, rises when the cost nears the budget and falls only when there is ample room, so that noise does not make it
+flutter. A run begins densely and thins out until the interval fits the budget, so that a short run shows something;
+what that beginning may cost in excess is bounded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from numbers import Real
+from statistics import median
+
+from tb_netviz.recorder.schedule import stride
+
+SPARSER_ABOVE = 0.9
+"""Share of the budget above which the interval grows."""
+DENSER_BELOW = 0.6
+"""Share of the budget below which the cost must stay after the interval shrinks."""
+LONGEST_INTERVAL = 2**20
+WARM_UP = 1
+"""First observations whose cost says nothing: allocations, lazy imports, compiled kernels."""
+SAMPLES_NEEDED = 3
+COST_SAMPLES = 9
+STEP_SAMPLES = 31
+HEAD_START_STEPS = 512
+"""The beginning may cost as much as the budget of so many steps."""
+
+
+class BudgetSchedule:
+    """Observes so often that the cost stays under `budget`, a share of the training time.
+
+    Raises:
+        ValueError: If `budget` is no number in (0, 1].
+    """
+
+    def __init__(self, budget: float) -> None:
+        if not isinstance(budget, Real) or isinstance(budget, bool) or not 0 < budget <= 1:
+            raise ValueError(
+                f"budget must be a share of the training time, above 0 and at most 1, got {budget!r}; "
+                "0.02 stands for 2 %"
+            )
+        self._budget = float(budget)
+        self._interval = 1
+        self._next_interval = 1
+        self._next_from = 0
+        self._costs: deque[float] = deque(maxlen=COST_SAMPLES)
+        self._trainings: deque[float] = deque(maxlen=STEP_SAMPLES)
+        self._target = 1
+        self._first_step: int | None = None
+        self._warm_up_left = WARM_UP
+        self._prepared = 0.0  # Cost of the step before an observed one, where its gradient was kept.
+        self._spent = 0.0  # Cost of the observations since the warm-up.
+        self._beginning = True
+
+    def interval_at(self, step: int) -> int:
+        """Return every how many steps one is observed around `step`."""
+        return self._next_interval if step >= self._next_from else self._interval
+
+    def observes(self, step: int) -> bool:
+        """Whether `step` is observed."""
+        return step % self.interval_at(step) == 0
+
+    def finish(self, step: int, *, observed: bool, training: float, cost: float) -> None:
+        """Learn what a step took, and choose the interval anew after an observed one."""
+        if self._first_step is None:
+            self._first_step = step
+        if training > 0:
+            self._trainings.append(training)
+        if not observed:
+            self._prepared = cost if self.observes(step + 1) else 0.0
+            return
+        cost, self._prepared = cost + self._prepared, 0.0
+        if self._warm_up_left:
+            self._warm_up_left -= 1
+            return
+        self._costs.append(cost)
+        self._spent += cost
+        self._choose(step)
+
+    def _choose(self, step: int) -> None:
+        if len(self._costs) < SAMPLES_NEEDED or not self._trainings:
+            return
+        allowed = self._budget * median(self._trainings)  # Seconds a step.
+        self._target = _fit(self._target, median(self._costs), allowed)
+        wanted = self._target
+        if self._beginning:
+            dense = _beginning_interval(step - (self._first_step or 0))
+            self._beginning = dense < self._target and self._spent <= HEAD_START_STEPS * allowed
+            if self._beginning:
+                wanted = dense
+        changing = step + 1 < self._next_from
+        if not changing and wanted != self.interval_at(step):
+            self._change(step, wanted)
+
+    def _change(self, step: int, interval: int) -> None:
+        """Take another interval from a step on that no decision of the present step reaches.
+
+        It begins a window, too, so that the interval does not change within a record.
+        """
+        self._interval = self.interval_at(step)
+        earliest = step + 2
+        boundary = max(interval, stride(earliest))
+        self._next_from = -(-earliest // boundary) * boundary
+        self._next_interval = interval
+
+
+def _fit(interval: int, cost: float, allowed: float) -> int:
+    if cost / interval > SPARSER_ABOVE * allowed:
+        return _power_of_two(cost / (SPARSER_ABOVE * allowed))
+    if 2 * cost / interval <= DENSER_BELOW * allowed:
+        return _power_of_two(cost / (DENSER_BELOW * allowed))
+    return interval
+
+
+def _power_of_two(least: float) -> int:
+    """Return the smallest power of two from `least` on, between 1 and LONGEST_INTERVAL."""
+    return 1 << math.ceil(math.log2(min(max(least, 1.0), LONGEST_INTERVAL)))
+
+
+def _beginning_interval(steps: int) -> int:
+    """Return the interval of a run's first steps: 1 for eight steps, then twice as long with each doubling."""
+    return 1 << max(0, (max(steps, 1) // 4).bit_length() - 1)
