@@ -1,0 +1,92 @@
+"""Ratios of variants to a baseline, measured in turn, so that a drifting machine disturbs both alike.
+
+Time is the CPU time of the whole process: a thread that writes files is billed to the variant whose
+turn it is, which is why each turn ends with `flush`.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+BOOTSTRAPS = 2000
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way of doing the same work.
+
+    Attributes:
+        name: For the table.
+        step: Does one unit of work.
+        flush: Finishes what the steps left to others (writer threads).
+    """
+
+    name: str
+    step: Callable[[], object]
+    flush: Callable[[], object] = lambda: None
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """CPU time of a variant over that of the baseline: median over rounds, with its 95 % interval."""
+
+    name: str
+    median: float
+    low: float
+    high: float
+    milliseconds: float
+
+    def row(self) -> str:
+        """Return the ratio as a row of a Markdown table."""
+        return f"| {self.name} | {self.median:.3f} | {self.low:.3f} – {self.high:.3f} | {self.milliseconds:.2f} |"
+
+
+HEADING = "| variant | × baseline | 95 % interval | CPU ms a step |\n|---|---|---|---|"
+
+
+def compare(variants: Sequence[Variant], *, steps: int, rounds: int, warmup: int = 2) -> list[Ratio]:
+    """Time `variants` in turn and compare them with the first.
+
+    Args:
+        variants: The first one is the baseline.
+        steps: Steps of one turn.
+        rounds: Counted turns of every variant; the order rotates from round to round.
+        warmup: Turns of every variant that are not counted.
+
+    Returns:
+        One ratio per variant, the baseline included.
+    """
+    seconds = np.empty((rounds, len(variants)))
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(-warmup, rounds):
+            for turn in range(len(variants)):
+                index = (turn + number) % len(variants)
+                spent = _turn(variants[index], steps)
+                if number >= 0:
+                    seconds[number, index] = spent
+            gc.collect()
+    finally:
+        gc.enable()
+    return [_ratio(variant.name, seconds[:, 0], seconds[:, i], steps) for i, variant in enumerate(variants)]
+
+
+def _turn(variant: Variant, steps: int) -> float:
+    start = time.process_time()
+    for _ in range(steps):
+        variant.step()
+    variant.flush()
+    return time.process_time() - start
+
+
+def _ratio(name: str, baseline: np.ndarray, spent: np.ndarray, steps: int) -> Ratio:
+    ratios = spent / baseline
+    draws = np.random.default_rng(0).integers(len(ratios), size=(BOOTSTRAPS, len(ratios)))
+    low, high = np.quantile(np.median(ratios[draws], axis=1), [0.025, 0.975])
+    return Ratio(name, float(np.median(ratios)), float(low), float(high), float(np.median(spent)) / steps * 1e3)

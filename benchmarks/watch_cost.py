@@ -1,0 +1,134 @@
+"""What `watch` costs in training time, beside bare training and two common ways of looking inside.
+
+    python -m benchmarks.watch_cost [--rounds N] [--task mlp|cnn|lm]
+
+Each variant trains its own copy of the network; they take turns (see `interleave.py`). One thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from benchmarks.interleave import HEADING, Ratio, Variant, compare
+from benchmarks.models import Task, cnn, lm, mlp
+from tb_netviz.pytorch import NetVizWriter
+
+TASKS: dict[str, Callable[[], Task]] = {"mlp": mlp, "cnn": cnn, "lm": lm}
+
+# Steps in which the default budget finds its rate, before anything is counted.
+SETTLING_STEPS = 64
+
+
+def main() -> None:
+    """Measure and print one table per network."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15, help="counted turns of every variant (default 15)")
+    parser.add_argument("--task", choices=TASKS, action="append", help="only this network; may be repeated")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in arguments.task or TASKS:
+        print(f"\n### {TASKS[name]().name}\n\nThe default budget\n\n{HEADING}")
+        print_rows(default_budget(TASKS[name], arguments.rounds))
+        print(f"\nEvery step\n\n{HEADING}")
+        print_rows(every_step(TASKS[name], arguments.rounds))
+
+
+def print_rows(ratios: list[Ratio]) -> None:
+    """Print `ratios` as the rows of a table."""
+    for ratio in ratios:
+        print(ratio.row(), flush=True)
+
+
+def default_budget(task: Callable[[], Task], rounds: int) -> list[Ratio]:
+    """Compare bare training with itself, with an idle watch, and with the defaults."""
+    with ExitStack() as stack:
+        defaults, interval = stack.enter_context(settled(task))
+        variants = [
+            Variant("bare", task().step),
+            Variant("bare again (A/A)", task().step),
+            stack.enter_context(watched("attached, not recording", task, every=1_000_000_000)),
+            Variant(f"defaults (every {interval} steps)", defaults.step, defaults.flush),
+        ]
+        return compare(variants, steps=max(8, interval), rounds=rounds)
+
+
+def every_step(task: Callable[[], Task], rounds: int) -> list[Ratio]:
+    """Compare what records at every step."""
+    with ExitStack() as stack:
+        variants = [
+            Variant("bare", task().step),
+            Variant("bare again (A/A)", task().step),
+            stack.enter_context(
+                watched("gradient statistics, weight norms", task, every=1, updates=False, histograms=False)
+            ),
+            stack.enter_context(watched("everything", task, every=1)),
+            stack.enter_context(add_histogram(task)),
+            stack.enter_context(wandb_watch(task)),
+        ]
+        return compare(variants, steps=4, rounds=rounds)
+
+
+@contextmanager
+def watched(name: str, task: Callable[[], Task], **options: object) -> Iterator[Variant]:
+    """Train with `watch(..., **options)`."""
+    with tempfile.TemporaryDirectory() as folder, NetVizWriter(folder) as writer:
+        trained = task()
+        writer.watch(trained.model, trained.optimizer, **options)
+        yield Variant(name, trained.step, writer.flush)
+
+
+@contextmanager
+def settled(task: Callable[[], Task]) -> Iterator[tuple[Variant, int]]:
+    """Train with the default `watch` until its rate has settled; yield it with its interval."""
+    with tempfile.TemporaryDirectory() as folder, NetVizWriter(folder) as writer:
+        trained = task()
+        watch = writer.watch(trained.model, trained.optimizer)
+        for _ in range(SETTLING_STEPS):
+            trained.step()
+        yield Variant("defaults", trained.step, writer.flush), watch.interval
+
+
+@contextmanager
+def add_histogram(task: Callable[[], Task]) -> Iterator[Variant]:
+    """Train with torch's own `add_histogram` of every parameter and gradient."""
+    with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as writer:
+        trained = task()
+        count = 0
+
+        def step() -> None:
+            nonlocal count
+            trained.loss().backward()
+            trained.optimizer.step()
+            for name, parameter in trained.model.named_parameters():
+                writer.add_histogram(name, parameter, count)
+                writer.add_histogram(f"{name}.grad", parameter.grad, count)
+            trained.optimizer.zero_grad()
+            count += 1
+
+        yield Variant("add_histogram of everything", step, writer.flush)
+
+
+@contextmanager
+def wandb_watch(task: Callable[[], Task]) -> Iterator[Variant]:
+    """Train with `wandb.watch(log="all", log_freq=1)`, offline; its own processes are not counted."""
+    import wandb
+
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trained = task()
+        settings = wandb.Settings(silent=True, console="off")
+        with wandb.init(mode="offline", dir=Path(folder), settings=settings) as run:
+            run.watch(trained.model, log="all", log_freq=1)
+            yield Variant('wandb.watch(log="all", log_freq=1)', lambda: run.log({"loss": trained.step().item()}))
+
+
+if __name__ == "__main__":
+    main()
