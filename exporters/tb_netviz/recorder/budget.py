@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from numbers import Real
 from statistics import median
 
 from tb_netviz.recorder.schedule import stride
@@ -37,12 +36,7 @@ class BudgetSchedule:
     """
 
     def __init__(self, budget: float) -> None:
-        if not isinstance(budget, Real) or isinstance(budget, bool) or not 0 < budget <= 1:
-            raise ValueError(
-                f"budget must be a share of the training time, above 0 and at most 1, got {budget!r}; "
-                "0.02 stands for 2 %"
-            )
-        self._budget = float(budget)
+        self._budget = _share(budget)
         self._interval = 1
         self._next_interval = 1
         self._next_from = 0
@@ -105,6 +99,14 @@ class BudgetSchedule:
         boundary = max(interval, stride(earliest))
         self._next_from = -(-earliest // boundary) * boundary
         self._next_interval = interval
+
+
+def _share(budget: object) -> float:
+    if not isinstance(budget, int | float) or isinstance(budget, bool) or not 0 < budget <= 1:
+        raise ValueError(
+            f"budget must be a share of the training time, above 0 and at most 1, got {budget!r}; 0.02 stands for 2 %"
+        )
+    return float(budget)
 
 
 def _fit(interval: int, cost: float, allowed: float) -> int:
