@@ -1,6 +1,6 @@
 /** What charts take and give. Charts hold no state of the app: data and linked signals come in, callbacks go out. */
 
-import type { ReadonlySignal, Signal } from "@preact/signals";
+import type { ReadonlySignal, Signal } from '@preact/signals';
 
 /** Lowest and highest value, in this order. */
 export type Domain = readonly [low: number, high: number];
@@ -9,7 +9,7 @@ export type Domain = readonly [low: number, high: number];
 export const STATE = { number: 0, notRecorded: 1, noGradient: 2, nonfinite: 3 } as const;
 
 /** How a statistic is drawn, as `/catalogue` sends it; `linear` is for metrics such as the loss. */
-export type ScaleKind = "log" | "fraction" | "signed" | "linear";
+export type ScaleKind = 'log' | 'fraction' | 'signed' | 'linear';
 
 /** One statistic of R rows over T records; arrays of two dimensions are row-major. */
 export interface Matrix {
@@ -60,7 +60,7 @@ export interface Selection {
   readonly step: number | null;
 }
 
-export type Severity = "critical" | "warning" | "note";
+export type Severity = 'critical' | 'warning' | 'note';
 
 /** A triangle above the plot, with a hairline down through it. */
 export interface StepMark {
@@ -164,33 +164,33 @@ export interface Table {
 /** The part of CanvasRenderingContext2D that charts use, so that one draw function serves screen, PNG and SVG. */
 export type Painter = Pick<
   CanvasRenderingContext2D,
-  | "save"
-  | "restore"
-  | "translate"
-  | "beginPath"
-  | "closePath"
-  | "moveTo"
-  | "lineTo"
-  | "rect"
-  | "arc"
-  | "clip"
-  | "fill"
-  | "stroke"
-  | "fillRect"
-  | "strokeRect"
-  | "fillText"
-  | "strokeText"
-  | "measureText"
-  | "setLineDash"
-  | "fillStyle"
-  | "strokeStyle"
-  | "globalAlpha"
-  | "lineWidth"
-  | "lineJoin"
-  | "lineCap"
-  | "font"
-  | "textAlign"
-  | "textBaseline"
+  | 'save'
+  | 'restore'
+  | 'translate'
+  | 'beginPath'
+  | 'closePath'
+  | 'moveTo'
+  | 'lineTo'
+  | 'rect'
+  | 'arc'
+  | 'clip'
+  | 'fill'
+  | 'stroke'
+  | 'fillRect'
+  | 'strokeRect'
+  | 'fillText'
+  | 'strokeText'
+  | 'measureText'
+  | 'setLineDash'
+  | 'fillStyle'
+  | 'strokeStyle'
+  | 'globalAlpha'
+  | 'lineWidth'
+  | 'lineJoin'
+  | 'lineCap'
+  | 'font'
+  | 'textAlign'
+  | 'textBaseline'
 > & {
   drawImage(image: HTMLCanvasElement, x: number, y: number, width: number, height: number): void;
 };

@@ -1,0 +1,134 @@
+/** The cells, their axis, and what is said about rows and steps. */
+
+import { paintCells } from '../cells';
+import { AXIS_TEXT, BODY_TEXT, fitText, hairline, polygon, textWidth, write } from '../paint';
+import { xOf } from '../plot';
+import { drawStepAxis } from '../stepAxis';
+import type { Painter } from '../types';
+import { flaggedRows, inView, rowTop, type Scene } from './scene';
+
+/** Words at the right edge stand at least this far apart. */
+const REMARK_LINE = 16;
+
+export function drawCells(painter: Painter, scene: Scene): void {
+  const { plot, theme } = scene;
+  if (!scene.layout.rows.length || !scene.columns.length) {
+    painter.strokeStyle = theme.token.border;
+    painter.lineWidth = 1;
+    painter.strokeRect(
+      plot.left + 0.5,
+      plot.top + 0.5,
+      plot.right - plot.left - 1,
+      plot.bottom - plot.top - 1,
+    );
+    const middle = [(plot.left + plot.right) / 2, (plot.top + plot.bottom) / 2] as const;
+    write(painter, theme, scene.empty, ...middle, {
+      color: theme.token['text-3'],
+      size: BODY_TEXT,
+      align: 'center',
+    });
+    return;
+  }
+  const width = plot.right - plot.left;
+  const height = Math.min(plot.bottom - plot.top, scene.layout.height - scene.scroll);
+  const raster = paintCells({ ...scene, width, height }, theme);
+  const image = document.createElement('canvas');
+  image.width = raster.width;
+  image.height = raster.height;
+  const bytes = new Uint8ClampedArray(raster.data.buffer as ArrayBuffer);
+  image.getContext('2d')?.putImageData(new ImageData(bytes, raster.width, raster.height), 0, 0);
+  painter.drawImage(image, plot.left, plot.top, raster.width / scene.ratio, raster.height / scene.ratio);
+}
+
+/** Lowest edge of the cells on the canvas. */
+export function cellsBottom({ plot, layout, scroll }: Scene): number {
+  return Math.min(plot.bottom, plot.top + layout.height - scroll);
+}
+
+export function drawAxis(painter: Painter, scene: Scene, space: number): void {
+  if (space < 14) return;
+  drawStepAxis(painter, scene.theme, scene.plot, scene.domain, scene.plot.bottom + 13);
+}
+
+/** Triangles above the cells, a hairline down through them, and the steps where there is room. */
+export function drawMarks(painter: Painter, scene: Scene): void {
+  const { plot, theme, domain } = scene;
+  let free = Number.NEGATIVE_INFINITY;
+  for (const mark of [...scene.marks].sort((a, b) => a.step - b.step)) {
+    const x = Math.round(xOf(plot, domain, mark.step) - 0.5) + 0.5;
+    if (x < plot.left || x > plot.right) continue;
+    const color = theme.severity(mark.severity);
+    const tip = plot.top - 2;
+    polygon(
+      painter,
+      [
+        [x - 4, tip - 6],
+        [x + 4, tip - 6],
+        [x, tip],
+      ],
+      color,
+    );
+    hairline(painter, [x, tip], [x, cellsBottom(scene)], color);
+    const style = { weight: 500, size: AXIS_TEXT } as const;
+    const width = textWidth(painter, theme, mark.label, style);
+    const left = x - 8 - width;
+    if (left < free || left < plot.left - 40) continue;
+    write(painter, theme, mark.label, left, tip - 3, { ...style, color, halo: theme.token.bg });
+    free = x + 8;
+  }
+}
+
+/** Boxes around flagged rows and the selected one. */
+export function drawBoxes(painter: Painter, scene: Scene): void {
+  const { theme, plot } = scene;
+  const flagged = flaggedRows(scene);
+  const box = (row: (typeof flagged)[number]['row'], color: string) => {
+    if (!inView(scene, row)) return;
+    painter.strokeStyle = color;
+    painter.lineWidth = 2;
+    painter.setLineDash([]);
+    const edge = row.height < 6 ? 1 : 0;
+    painter.strokeRect(
+      plot.left - 1,
+      rowTop(scene, row) - edge,
+      plot.right - plot.left + 2,
+      row.height + 2 * edge,
+    );
+  };
+  const selected = scene.layout.rows.find((row) => row.members.includes(scene.selection.row ?? -1));
+  if (selected && !flagged.some(({ row }) => row === selected)) box(selected, theme.token.text);
+  for (const { row, flag } of flagged) box(row, theme.severity(flag.severity));
+}
+
+/** What is remarkable about a row, at its right edge. */
+export function drawRemarks(painter: Painter, scene: Scene): void {
+  const { theme, plot } = scene;
+  const room = scene.width - plot.right - 24;
+  let free = Number.NEGATIVE_INFINITY;
+  const flagged = flaggedRows(scene).filter(({ row }) => inView(scene, row));
+  for (const { row, flag } of flagged.sort((a, b) => a.row.y - b.row.y)) {
+    const color = theme.severity(flag.severity);
+    const y = rowTop(scene, row) + row.height / 2;
+    const x = plot.right + 7;
+    if (room > -16)
+      polygon(
+        painter,
+        [
+          [x, y],
+          [x + 7, y - 4],
+          [x + 7, y + 4],
+        ],
+        color,
+      );
+    if (room < 60 || y < free || !flag.remark) continue;
+    const style = {
+      size: AXIS_TEXT,
+      weight: row.members.includes(scene.selection.row ?? -1) ? 500 : 400,
+    } as const;
+    write(painter, theme, fitText(painter, theme, flag.remark, room, style), x + 12, y + 0.5, {
+      ...style,
+      color,
+    });
+    free = y + REMARK_LINE;
+  }
+}

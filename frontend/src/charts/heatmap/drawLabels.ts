@@ -1,0 +1,178 @@
+/** Names of layers at the left of the cells, as many as can be read; the important ones first. */
+
+import { formatCount } from '../numbers';
+import { AXIS_TEXT, BODY_TEXT, fitText, hairline, textWidth, write } from '../paint';
+import { leafOf } from '../scopes';
+import type { LayoutRow, LayoutScope, Painter } from '../types';
+import { flaggedRows, inView, rowTop, type Scene } from './scene';
+
+/** Room that a line of text needs. */
+const LINE = 12;
+/** Where names begin, right of the fold arrows. */
+export const NAME_LEFT = 16;
+const DETAIL_MIN = 200;
+
+interface Label {
+  readonly text: string;
+  readonly y: number;
+  readonly color: string;
+  readonly strong: boolean;
+  /** Lower is more important. */
+  readonly order: number;
+}
+
+/** A column of labels none of which overlap; the important ones win. */
+function drawColumn(
+  painter: Painter,
+  scene: Scene,
+  labels: Label[],
+  x: number,
+  width: number,
+  align: 'left' | 'right',
+) {
+  const taken: number[] = [];
+  const { plot, theme } = scene;
+  for (const { text, y, color, strong } of labels.sort((a, b) => a.order - b.order || a.y - b.y)) {
+    if (y < plot.top + 2 || y > plot.bottom - 2 || taken.some((other) => Math.abs(other - y) < LINE))
+      continue;
+    taken.push(y);
+    const style = { size: BODY_TEXT, weight: strong ? 500 : 400, align } as const;
+    write(painter, theme, fitText(painter, theme, text, width, style), x, y + 0.5, { ...style, color });
+  }
+}
+
+export function drawLabels(painter: Painter, scene: Scene): void {
+  if (scene.plot.left < 40) return;
+  if (scene.labels === 'tree') drawTree(painter, scene);
+  else drawCompact(painter, scene);
+}
+
+/** How a row's name is shown: flagged rows in the colour of their severity, the selected one strong. */
+function emphasis(scene: Scene): (row: LayoutRow) => Pick<Label, 'color' | 'strong' | 'order'> {
+  const flags = new Map(flaggedRows(scene).map(({ row, flag }) => [row, flag]));
+  const { theme, selection } = scene;
+  return (row) => {
+    const flag = flags.get(row);
+    const selected = row.members.includes(selection.row ?? -1);
+    const plain = selected ? theme.token.text : theme.token['text-2'];
+    return {
+      color: flag ? theme.severity(flag.severity) : plain,
+      strong: selected || flag !== undefined,
+      order: selected ? 0 : flag ? 1 : 3,
+    };
+  };
+}
+
+const centerOf = (scene: Scene, row: LayoutRow) => rowTop(scene, row) + row.height / 2;
+
+/** Width of the column of scopes. */
+function scopeColumn(painter: Painter, scene: Scene): number {
+  const widths = scene.layout.scopes.map(({ name }) =>
+    name.length > 40 ? Number.POSITIVE_INFINITY : textWidth(painter, scene.theme, name, { size: BODY_TEXT }),
+  );
+  const widest = Math.max(0, ...widths);
+  return Math.min(widest, scene.plot.left * 0.42);
+}
+
+function drawTree(painter: Painter, scene: Scene): void {
+  const { layout, layers, theme, plot } = scene;
+  const emphasize = emphasis(scene);
+  const scopeWidth = scopeColumn(painter, scene);
+  const leafLeft = NAME_LEFT + scopeWidth + (scopeWidth ? 12 : 0);
+  const detailed = plot.left >= DETAIL_MIN && layers.some((layer) => layer.detail);
+  const detailWidth = detailed ? 64 : 0;
+  const leafWidth = plot.left - leafLeft - detailWidth - 16;
+  const scopes: Label[] = [];
+  const leaves: Label[] = [];
+  const details: Label[] = [];
+  const quiet = { color: theme.token['text-3'], strong: false };
+
+  for (const scope of layout.scopes) {
+    const y = plot.top + scope.y - scene.scroll;
+    const first = layout.rows.find((row) => row.members[0] === scope.members[0])!;
+    const center = y + first.height / 2;
+    drawArrow(painter, scene, scope, center);
+    scopes.push({ text: scope.name, y: center, color: theme.token['text-2'], strong: false, order: 2 });
+  }
+  for (const row of layout.rows.filter((row) => inView(scene, row))) {
+    const y = centerOf(scene, row);
+    const look = emphasize(row);
+    const layer = layers[row.members[0]!]!;
+    const scope = layout.scopes[row.scope]!.name;
+    if (row.folded)
+      leaves.push({ text: `${formatCount(row.members.length)} layers`, y, ...quiet, order: look.order });
+    else if (scope) leaves.push({ text: leafOf(layer.name, scope), y, ...look });
+    else scopes.push({ text: layer.name, y, ...look });
+    if (detailed && !row.folded && layer.detail)
+      details.push({ text: layer.detail, y, ...quiet, order: look.order });
+  }
+  drawColumn(painter, scene, scopes, NAME_LEFT, scopeWidth || plot.left - NAME_LEFT - 16, 'left');
+  drawColumn(painter, scene, leaves, leafLeft, leafWidth, 'left');
+  drawColumn(painter, scene, details, plot.left - 16, detailWidth, 'right');
+  if (plot.top >= 16)
+    write(painter, theme, 'Layers, input first', 0, plot.top - 10, {
+      color: theme.token['text-3'],
+      size: AXIS_TEXT,
+    });
+}
+
+/** A chevron that points down over an open scope, right over a folded one, with a line down the open one. */
+function drawArrow(painter: Painter, scene: Scene, scope: LayoutScope, y: number): void {
+  const { plot, theme } = scene;
+  const top = plot.top + scope.y - scene.scroll;
+  if (!scope.foldable || y > plot.bottom || top + scope.height < plot.top) return;
+  painter.strokeStyle = theme.token['text-3'];
+  painter.lineWidth = 1.25;
+  painter.setLineDash([]);
+  if (y >= plot.top) {
+    painter.beginPath();
+    const points = scope.folded
+      ? [
+          [4, -3],
+          [7.5, 0],
+          [4, 3],
+        ]
+      : [
+          [2.5, -1.5],
+          [6, 2],
+          [9.5, -1.5],
+        ];
+    for (const [index, [x, down]] of points.entries())
+      index ? painter.lineTo(x!, y + down!) : painter.moveTo(x!, y + down!);
+    painter.stroke();
+  }
+  const end = Math.min(plot.bottom, top + scope.height - 3);
+  if (!scope.folded && end - y > 16)
+    hairline(painter, [5.5, Math.max(plot.top, y + 8)], [5.5, end], theme.token.border);
+}
+
+/** One column at the edge of the cells: scopes by name, and the full names of what matters. */
+function drawCompact(painter: Painter, scene: Scene): void {
+  const { layout, layers, theme, plot } = scene;
+  const emphasize = emphasis(scene);
+  const labels: Label[] = [];
+  const width = plot.left - 12;
+  for (const scope of layout.scopes) {
+    if (!scope.name) continue;
+    const top = Math.max(plot.top, plot.top + scope.y - scene.scroll);
+    const bottom = Math.min(plot.bottom, plot.top + scope.y + scope.height - scene.scroll);
+    labels.push({
+      text: scope.name,
+      y: (top + bottom) / 2,
+      color: theme.token['text-3'],
+      strong: false,
+      order: 2,
+    });
+  }
+  for (const row of layout.rows.filter((row) => inView(scene, row))) {
+    const look = emphasize(row);
+    const scope = layout.scopes[row.scope]!;
+    if (!scope.name || look.order < 2)
+      labels.push({
+        text: row.folded ? scope.name : layers[row.members[0]!]!.name,
+        y: centerOf(scene, row),
+        ...look,
+      });
+  }
+  drawColumn(painter, scene, labels, plot.left - 10, width, 'right');
+}

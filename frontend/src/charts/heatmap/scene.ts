@@ -1,0 +1,74 @@
+/** Everything that the heatmap's drawing needs, computed from its props and its size. */
+
+import { CODE, worstMember } from '../codes';
+import { type Columns, recordAt } from '../columns';
+import { rowOf } from '../layout';
+import type { Plot } from '../plot';
+import type { ValueScale } from '../scale';
+import type { Theme } from '../theme';
+import type {
+  Domain,
+  LayerLabel,
+  LayoutRow,
+  Matrix,
+  RowFlag,
+  RowLayout,
+  Selection,
+  StatisticLabel,
+  StepMark,
+} from '../types';
+
+export interface Scene {
+  readonly theme: Theme;
+  readonly ratio: number;
+  readonly plot: Plot;
+  readonly width: number;
+  readonly domain: Domain;
+  readonly layout: RowLayout;
+  readonly scroll: number;
+  readonly layers: readonly LayerLabel[];
+  readonly matrix: Matrix;
+  readonly statistic: StatisticLabel;
+  readonly scale: ValueScale;
+  readonly codes: Uint16Array;
+  readonly columns: Columns;
+  readonly selection: Selection;
+  readonly flags: readonly RowFlag[];
+  readonly marks: readonly StepMark[];
+  readonly labels: 'tree' | 'compact';
+  /** What to say where there is nothing to draw. */
+  readonly empty: string;
+}
+
+/** Top of a visible row on the canvas. */
+export function rowTop(scene: Scene, row: LayoutRow): number {
+  return scene.plot.top + row.y - scene.scroll;
+}
+
+/** Whether a visible row is at least partly in view. */
+export function inView(scene: Scene, row: LayoutRow): boolean {
+  const top = rowTop(scene, row);
+  return top + row.height > scene.plot.top && top < scene.plot.bottom;
+}
+
+/** The row of the matrix that a visible row shows at `step`: itself, or the worst of a folded scope. */
+export function memberAt(scene: Scene, row: LayoutRow, step: number): number {
+  const record = recordAt(scene.columns, step);
+  if (!row.folded || record < 0) return row.members[0]!;
+  return worstMember(scene.codes, scene.columns.length, row.members, record, scene.scale.worst);
+}
+
+export function codeAt(scene: Scene, member: number, step: number): number {
+  const record = recordAt(scene.columns, step);
+  return record < 0 ? CODE.missing : scene.codes[member * scene.columns.length + record]!;
+}
+
+/** The first flag of each visible row that is flagged. */
+export function flaggedRows(scene: Scene): { row: LayoutRow; flag: RowFlag }[] {
+  const seen = new Map<LayoutRow, RowFlag>();
+  for (const flag of scene.flags) {
+    const row = scene.layout.rows[rowOf(scene.layout, flag.row)];
+    if (row && !seen.has(row)) seen.set(row, flag);
+  }
+  return [...seen].map(([row, flag]) => ({ row, flag }));
+}

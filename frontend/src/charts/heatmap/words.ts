@@ -1,0 +1,44 @@
+/** A cell in words, for the chip, the live region and the table. */
+
+import { recordAt } from '../columns';
+import { formatShare, formatSteps, formatValue } from '../numbers';
+import type { LayoutRow } from '../types';
+import { type Matrix, type ScaleKind, STATE } from '../types';
+import { memberAt, type Scene } from './scene';
+
+/** "blocks.3.conv2 · step 1,240–1,259 · 3.1e-6" */
+export function cellWords(scene: Scene, row: LayoutRow, step: number): string {
+  const member = memberAt(scene, row, step);
+  const record = recordAt(scene.columns, step);
+  const parts = [scene.layers[member]?.name ?? ''];
+  if (row.folded) parts.unshift(`worst of ${row.members.length}`);
+  if (record < 0) return [...parts, `step ${formatSteps(Math.round(step))}`, 'not recorded'].join(' · ');
+  const { first, last } = scene.columns;
+  parts.push(`step ${formatSteps(first[record]!, last[record]!)}`);
+  parts.push(valueWords(scene.matrix, member, record, scene.statistic.scale));
+  return parts.join(' · ');
+}
+
+/** The value of a cell, or why it has none. */
+export function valueWords(matrix: Matrix, row: number, record: number, scale: ScaleKind): string {
+  const cell = row * matrix.steps.length + record;
+  const value = matrix.values[cell]!;
+  switch (matrix.states[cell]) {
+    case STATE.notRecorded:
+      return 'not recorded';
+    case STATE.noGradient:
+      return 'no gradient (None)';
+    case STATE.nonfinite:
+      return Number.isFinite(value)
+        ? `NaN or infinite; ${numberWords(value, scale)} in the finite steps`
+        : 'NaN or infinite';
+    default:
+      return Number.isFinite(value) ? numberWords(value, scale) : 'NaN or infinite';
+  }
+}
+
+function numberWords(value: number, scale: ScaleKind): string {
+  if (scale === 'fraction') return formatShare(value);
+  if (value === 0 && scale === 'log') return 'exactly zero';
+  return formatValue(value);
+}
