@@ -16,13 +16,13 @@ from tb_netviz.recorder.schedule import stride
 
 SPARSER_ABOVE = 0.9
 """Share of the budget above which the interval grows."""
-DENSER_BELOW = 0.6
+DENSER_BELOW = 0.5
 """Share of the budget below which the cost must stay after the interval shrinks."""
 LONGEST_INTERVAL = 2**20
 WARM_UP = 1
 """First observations whose cost says nothing: allocations, lazy imports, compiled kernels."""
 SAMPLES_NEEDED = 3
-COST_SAMPLES = 9
+COST_SAMPLES = 21
 STEP_SAMPLES = 31
 HEAD_START_STEPS = 512
 """The beginning may cost as much as the budget of so many steps."""
@@ -85,19 +85,18 @@ class BudgetSchedule:
             self._beginning = dense < self._target and self._spent <= HEAD_START_STEPS * allowed
             if self._beginning:
                 wanted = dense
-        changing = step + 1 < self._next_from
-        if not changing and wanted != self.interval_at(step):
+        settled = step >= self._next_from
+        if settled and wanted != self._next_interval:
             self._change(step, wanted)
 
     def _change(self, step: int, interval: int) -> None:
         """Take another interval from a step on that no decision of the present step reaches.
 
-        It begins a window, too, so that the interval does not change within a record.
+        A window begins there, so that the interval does not change within a record.
         """
-        self._interval = self.interval_at(step)
+        self._interval = self._next_interval
         earliest = step + 2
-        boundary = max(interval, stride(earliest))
-        self._next_from = -(-earliest // boundary) * boundary
+        self._next_from = -(-earliest // stride(earliest)) * stride(earliest)
         self._next_interval = interval
 
 
