@@ -57,12 +57,7 @@ function rowHeight(height: number, count: number, scopes: number, hasSelected: b
     return hasSelected && row < SELECTED_ROW ? (room - SELECTED_ROW) / Math.max(1, count - 1) : row;
   };
   const gap = [3, 2].find((candidate) => even(candidate) >= 2 * candidate + 2) ?? 1;
-  return { row: comfortable(even(gap)), gap };
-}
-
-/** Whole pixels where a pixel less is not seen, so that all rows are alike. */
-function comfortable(row: number): number {
-  return row >= 6 ? Math.min(HIGHEST_ROW, Math.floor(row)) : Math.max(LOWEST_ROW, row);
+  return { row: Math.min(HIGHEST_ROW, Math.max(LOWEST_ROW, even(gap))), gap };
 }
 
 /** Index of the visible row at `y` in the content, or -1 in a gap and outside. */

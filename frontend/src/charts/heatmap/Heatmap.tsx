@@ -68,8 +68,8 @@ const NO_MARKS: readonly StepMark[] = [];
 
 /** Draw the whole heatmap without what moves over it. */
 function drawScene(painter: Painter, scene: Scene, bottomSpace: number): void {
-  drawLabels(painter, scene);
   drawCells(painter, scene);
+  drawLabels(painter, scene);
   drawMarks(painter, scene);
   drawBoxes(painter, scene);
   drawRemarks(painter, scene);

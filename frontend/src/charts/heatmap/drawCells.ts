@@ -1,6 +1,7 @@
 /** The cells, their axis, and what is said about rows and steps. */
 
 import { paintCells } from '../cells';
+import { rowOf } from '../layout';
 import { AXIS_TEXT, BODY_TEXT, fitText, hairline, polygon, textWidth, write } from '../paint';
 import { xOf } from '../plot';
 import { drawStepAxis } from '../stepAxis';
@@ -29,6 +30,7 @@ export function drawCells(painter: Painter, scene: Scene): void {
     });
     return;
   }
+  drawPaper(painter, scene);
   const width = plot.right - plot.left;
   const height = Math.min(plot.bottom - plot.top, scene.layout.height - scene.scroll);
   const raster = paintCells({ ...scene, width, height }, theme);
@@ -40,6 +42,24 @@ export function drawCells(painter: Painter, scene: Scene): void {
   painter.drawImage(image, plot.left, plot.top, raster.width / scene.ratio, raster.height / scene.ratio);
 }
 
+/** A frame for cells that may be as white as the page, and a shade behind the words of the selected row. */
+function drawPaper(painter: Painter, scene: Scene): void {
+  const { plot, theme, layout, scroll } = scene;
+  painter.save();
+  painter.beginPath();
+  painter.rect(0, plot.top - 1, scene.width, plot.bottom - plot.top + 2);
+  painter.clip();
+  const selected = layout.rows[rowOf(layout, scene.selection.row)];
+  painter.fillStyle = theme.token['bg-subtle'];
+  if (selected) painter.fillRect(0, rowTop(scene, selected), scene.width, selected.height);
+  painter.setLineDash([]);
+  painter.strokeStyle = theme.token.border;
+  painter.lineWidth = 1;
+  for (const { y, height } of layout.scopes)
+    painter.strokeRect(plot.left - 0.5, plot.top + y - scroll - 0.5, plot.right - plot.left + 1, height + 1);
+  painter.restore();
+}
+
 /** Lowest edge of the cells on the canvas. */
 export function cellsBottom({ plot, layout, scroll }: Scene): number {
   return Math.min(plot.bottom, plot.top + layout.height - scroll);
@@ -47,7 +67,7 @@ export function cellsBottom({ plot, layout, scroll }: Scene): number {
 
 export function drawAxis(painter: Painter, scene: Scene, space: number): void {
   if (space < 14) return;
-  drawStepAxis(painter, scene.theme, scene.plot, scene.domain, scene.plot.bottom + 13);
+  drawStepAxis(painter, scene.theme, scene.plot, scene.domain, cellsBottom(scene) + 13);
 }
 
 /** Triangles above the cells, a hairline down through them, and the steps where there is room. */

@@ -8,6 +8,8 @@ import { flaggedRows, inView, rowTop, type Scene } from './scene';
 
 /** Room that a line of text needs. */
 const LINE = 12;
+/** Rows of this height can all be named; among lower ones only those are that matter. */
+const NAMED_ROW = 11;
 /** Where names begin, right of the fold arrows. */
 export const NAME_LEFT = 16;
 const DETAIL_MIN = 200;
@@ -97,6 +99,7 @@ function drawTree(painter: Painter, scene: Scene): void {
   for (const row of layout.rows.filter((row) => inView(scene, row))) {
     const y = centerOf(scene, row);
     const look = emphasize(row);
+    if (row.height < NAMED_ROW && !row.folded && !look.strong) continue;
     const layer = layers[row.members[0]!]!;
     const scope = layout.scopes[row.scope]!.name;
     if (row.folded)
