@@ -6,6 +6,7 @@ carries its metadata and a `data_class`, without which TensorBoard's data server
 
 from __future__ import annotations
 
+import functools
 from typing import TypeVar
 
 import numpy as np
@@ -46,11 +47,8 @@ def tensor_value(
     kind = _TYPES.get(array.dtype.newbyteorder("<").str)
     if kind is None:
         raise TypeError(f"expected a float32 or uint16 array, got {array.dtype}")
-    shape = tensor_shape_pb2.TensorShapeProto(
-        dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in array.shape]
-    )
     content = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
-    tensor = tensor_pb2.TensorProto(dtype=kind, tensor_shape=shape, tensor_content=content)
+    tensor = tensor_pb2.TensorProto(dtype=kind, tensor_shape=_shape(array.shape), tensor_content=content)
     return summary_pb2.Summary.Value(tag=tag, metadata=_metadata(family, metric, role), tensor=tensor)
 
 
@@ -63,6 +61,13 @@ def description_value(tag: str, description: RunDescription) -> summary_pb2.Summ
     return summary_pb2.Summary.Value(tag=tag, metadata=_metadata(Family.DESCRIPTION), tensor=tensor)
 
 
+# Cached, since a training thread writes the same few of them again and again; messages copy what they are given.
+@functools.lru_cache(maxsize=64)
+def _shape(sizes: tuple[int, ...]) -> tensor_shape_pb2.TensorShapeProto:
+    return tensor_shape_pb2.TensorShapeProto(dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in sizes])
+
+
+@functools.lru_cache(maxsize=256)
 def _metadata(family: Family, metric: str = "", role: str = "") -> summary_pb2.SummaryMetadata:
     content = netviz_pb2.TagMetadata(
         schema_version=SCHEMA_VERSION, family=family.value, metric=_text(metric), role=_text(role)
