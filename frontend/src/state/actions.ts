@@ -1,5 +1,6 @@
 /** What a reader can do, from keys, buttons and charts alike. */
 import { batch } from '@preact/signals';
+import type { Domain } from '../charts/types';
 import type { Fact } from '../data/types';
 import { factList, layerIndex, layers, selectedFact, shownLayers, step, steps } from './derived';
 import { rowBy } from './layers';
@@ -29,14 +30,24 @@ export function moveLayer(count: number): void {
   if (row !== null) selectLayer(row);
 }
 
-/** Go to where a fact began, close enough to see it. */
+/** Put the selection on a fact; what is shown of the run stays. */
 export function selectFact(fact: Fact): void {
   batch(() => {
     selection.fact.value = fact.id;
     selection.layer.value = layers.value[fact.layers[0] ?? -1]?.name ?? selection.layer.value;
     selection.step.value = fact.step;
-    selection.zoom.value = zoomAround(steps.value, fact.step, ONSET_RECORDS);
+    keepInView();
   });
+}
+
+/** Show a fact's beginning close enough to tell its records apart. */
+export function zoomToOnset(fact: Fact): void {
+  selection.zoom.value = onsetOf(fact);
+}
+
+/** Where a fact begins, or null where that is seen without a zoom: it was there from the start, or the run is short. */
+export function onsetOf(fact: Fact): Domain | null {
+  return fact.step > (steps.value[0] ?? 0) ? zoomAround(steps.value, fact.step, ONSET_RECORDS) : null;
 }
 
 /** The fact before or after the selected one; the worst one where none is selected. */

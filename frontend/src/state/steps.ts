@@ -1,4 +1,5 @@
 /** Records on the axis of steps. A record ends at its step and covers `span` steps. */
+import type { Domain } from '../charts/types';
 
 /** Index of the record that holds `step`, or of the nearest one after it; the last one where there is none. -1 without records. */
 export function recordAt(steps: ArrayLike<number>, step: number): number {
@@ -22,11 +23,7 @@ export function stepBy(steps: ArrayLike<number>, step: number, count: number): n
 }
 
 /** A stretch of steps around `step` in which single records can be told apart, or null where all can. */
-export function zoomAround(
-  steps: ArrayLike<number>,
-  step: number,
-  records: number,
-): readonly [number, number] | null {
+export function zoomAround(steps: ArrayLike<number>, step: number, records: number): Domain | null {
   if (steps.length <= 4 * records) return null;
   const record = recordAt(steps, step);
   const first = Math.max(0, Math.min(record - records, steps.length - 2 * records - 1));

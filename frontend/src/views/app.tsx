@@ -1,0 +1,22 @@
+/** The whole tab. */
+import { Bar } from './bar';
+import { Help } from './help';
+import { MainView } from './main-view';
+import { readout } from './readout';
+import { Tabs } from './tabs';
+
+export function App() {
+  return (
+    <>
+      <Bar />
+      <Tabs />
+      <main>
+        <MainView />
+      </main>
+      <p class="visually-hidden" aria-live="polite">
+        {readout.value}
+      </p>
+      <Help />
+    </>
+  );
+}

@@ -1,0 +1,79 @@
+/** Keys that work everywhere except in a field. */
+import { clearTransient, moveFact, moveLayer, moveStep, selectStep } from '../state/actions';
+import { steps } from '../state/derived';
+import { togglePlay } from '../state/play';
+import { toggleTable } from './figure';
+import { helpOpen } from './help';
+import { FILTER_ID } from './layer-filter';
+
+/** What the help says. */
+export const KEYS: readonly { readonly keys: readonly string[]; readonly words: string }[] = [
+  { keys: ['←', '→'], words: 'previous, next recorded step; with Shift ten' },
+  { keys: ['Home', 'End'], words: 'first, newest step' },
+  { keys: ['↑', '↓'], words: 'layer towards the input, towards the output' },
+  { keys: ['[', ']'], words: 'previous, next fact' },
+  { keys: ['Space'], words: 'play, stop' },
+  { keys: ['/'], words: 'filter layers' },
+  { keys: ['t'], words: 'table in the place of the chart in focus' },
+  { keys: ['Esc'], words: 'clear the hover, then the zoom' },
+  { keys: ['?'], words: 'this help' },
+];
+
+export function listenToKeys(): void {
+  document.addEventListener('keydown', (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (isField(event.target) || helpOpen.value) return;
+    if (event.key === ' ' && isControl(event.target)) return;
+    const action = actionOf(event);
+    if (action === null) return;
+    event.preventDefault();
+    action();
+  });
+}
+
+function actionOf({ key, shiftKey }: KeyboardEvent): (() => void) | null {
+  const far = shiftKey ? 10 : 1;
+  switch (key) {
+    case 'ArrowLeft':
+      return () => moveStep(-far);
+    case 'ArrowRight':
+      return () => moveStep(far);
+    case 'Home':
+      return () => selectStep(steps.value[0] ?? 0);
+    case 'End':
+      return () => selectStep(Number.POSITIVE_INFINITY);
+    case 'ArrowUp':
+      return () => moveLayer(-far);
+    case 'ArrowDown':
+      return () => moveLayer(far);
+    case '[':
+      return () => moveFact(-1);
+    case ']':
+      return () => moveFact(1);
+    case ' ':
+      return togglePlay;
+    case '/':
+      return () => document.getElementById(FILTER_ID)?.focus();
+    case 't':
+      return toggleTable;
+    case '?':
+      return () => {
+        helpOpen.value = true;
+      };
+    case 'Escape':
+      return clearTransient;
+    default:
+      return null;
+  }
+}
+
+function isField(target: EventTarget | null): boolean {
+  return (
+    target instanceof HTMLElement &&
+    (target.matches('input, textarea, select') || target.closest('[role=menu]') !== null)
+  );
+}
+
+function isControl(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && target.matches('button, a, summary');
+}

@@ -1,0 +1,35 @@
+/** Facts as marks on the charts. */
+import type { RowFlag, Severity, StepMark } from '../charts/types';
+import type { Fact } from '../data/types';
+
+/** A word for the right edge of a row. */
+const REMARKS: Readonly<Record<string, string>> = {
+  nonfinite: 'NaN or infinite',
+  zero_gradient: 'all zero',
+  no_gradient: 'no gradient',
+  gradient_fall: 'steepest fall',
+  gradient_drop: 'falls',
+  update_spike: 'update spike',
+};
+
+/** How a fact looks. Facts are not verdicts, so only what no gradient should ever be stands out. */
+export function severityOf({ kind }: Fact): Severity {
+  return kind === 'nonfinite' ? 'warning' : 'note';
+}
+
+/** A flag at the first layer of each fact, the selected fact before all others. */
+export function rowFlags(facts: readonly Fact[], selected: Fact | null): RowFlag[] {
+  const ordered = selected === null ? facts : [selected, ...facts.filter((fact) => fact !== selected)];
+  return ordered.flatMap((fact) => {
+    const row = fact.layers[0];
+    return row === undefined ? [] : [{ row, severity: severityOf(fact), remark: REMARKS[fact.kind] ?? '' }];
+  });
+}
+
+/** The onset of the selected fact. */
+export function stepMarks(selected: Fact | null): StepMark[] {
+  if (selected === null) return [];
+  return [
+    { step: selected.step, label: selected.step.toLocaleString('en-US'), severity: severityOf(selected) },
+  ];
+}

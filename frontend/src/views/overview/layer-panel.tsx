@@ -1,0 +1,1 @@
+export const LayerPanel = (_: { heat: unknown }) => null;

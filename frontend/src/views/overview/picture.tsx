@@ -1,0 +1,62 @@
+/** The whole run at a glance: layers over steps, and under it what the run did, on one axis. */
+import { useMemo } from 'preact/hooks';
+import { valueScale } from '../../charts/scale';
+import type { Insets } from '../../charts/types';
+import type { Resource } from '../../data/resource';
+import type { Series } from '../../data/types';
+import { factList, layerLabels, selectedFact, shownLayers } from '../../state/derived';
+import { DataNotice } from '../data-notice';
+import { Explain } from '../explain';
+import { Figure } from '../figure';
+import { LayerHeatmap } from '../layer-heatmap';
+import { rowFlags, stepMarks } from '../marks';
+import { labelOf, layerSelection, onSelect, toMatrix } from '../page';
+import { ZoomButton } from '../zoom-button';
+
+export const INSETS: Insets = { left: 132, right: 116, top: 24, bottom: 0 };
+
+export function Picture({ heat }: { heat: Resource<Series> }) {
+  const { value, error } = heat;
+  return (
+    <section class="picture" aria-label="The run">
+      <DataNotice error={error} />
+      {value === null ? <div class="waiting" /> : <HeatFigure series={value} />}
+    </section>
+  );
+}
+
+function HeatFigure({ series }: { series: Series }) {
+  const { label, scale: kind } = labelOf(series.statistic);
+  const scale = useMemo(() => valueScale(kind, [toMatrix(series)]), [kind, series]);
+  const labels = layerLabels.value;
+  return (
+    <Figure
+      title={label}
+      heading={
+        <>
+          <h2>{label}</h2>
+          <Explain id={series.statistic} />
+          <span class="caption clip">{labels.length} layers, input at the top</span>
+          <ZoomButton />
+        </>
+      }
+    >
+      {(exportRef) => (
+        <LayerHeatmap
+          title={label}
+          series={series}
+          labels={labels}
+          scale={scale}
+          rows={shownLayers.value}
+          selection={layerSelection.value}
+          onSelect={onSelect}
+          flags={rowFlags(factList.value, selectedFact.value)}
+          marks={stepMarks(selectedFact.value)}
+          insets={INSETS}
+          tree={false}
+          exportRef={exportRef}
+        />
+      )}
+    </Figure>
+  );
+}

@@ -1,0 +1,38 @@
+/** What all charts of a page share. */
+import { computed } from '@preact/signals';
+import type { Matrix, Selection, StatisticLabel, StepDomain } from '../charts/types';
+import type { Series } from '../data/types';
+import { selectLayer, selectStep } from '../state/actions';
+import { extent, layerIndex, recordedStep } from '../state/derived';
+import * as selection from '../state/selection';
+import { statisticInfo } from './explain';
+
+/** The axis of steps of the whole page. */
+export const steps: StepDomain = { extent, zoom: selection.zoom };
+
+export const { hover } = selection;
+
+/** Row and step, where rows are layers. */
+export const layerSelection = computed<Selection>(() => ({
+  row: layerIndex.value,
+  step: recordedStep.value,
+}));
+
+/** Step only, for charts without rows. */
+export const stepSelection = computed<Selection>(() => ({ row: null, step: recordedStep.value }));
+
+export function onSelect({ row, step }: Partial<Selection>): void {
+  if (row !== undefined && row !== null) selectLayer(row);
+  if (step !== undefined && step !== null) selectStep(step);
+}
+
+/** A series as the heatmap takes it. */
+export function toMatrix({ rows, steps, spans, values, states }: Series): Matrix {
+  return { rows: rows.length, steps, spans, values, states };
+}
+
+/** The words of a statistic, as good as they are known. */
+export function labelOf(id: string): StatisticLabel {
+  const info = statisticInfo(id);
+  return { label: info?.label ?? id, unit: info?.unit ?? '', scale: info?.scale ?? 'log' };
+}

@@ -1,0 +1,69 @@
+/** What stands in the place of a view that can't be drawn: what is the matter, and what to do. */
+import { signal } from '@preact/signals';
+import type { ComponentChildren } from 'preact';
+import { useMemo } from 'preact/hooks';
+import { retry } from '../state/store';
+import { Check, Copy } from './icons';
+
+export function Notice({ title, children }: { title: string; children: ComponentChildren }) {
+  return (
+    <section class="notice" aria-label={title}>
+      <h1>{title}</h1>
+      {children}
+    </section>
+  );
+}
+
+export function Retry() {
+  return (
+    <button type="button" class="control" onClick={retry}>
+      Try again
+    </button>
+  );
+}
+
+const ATTACH = `from tb_netviz.pytorch import NetVizWriter
+
+with NetVizWriter("runs/my-run") as writer:
+    writer.watch(model, optimizer)
+    …  # your training loop, unchanged`;
+
+export function NoData() {
+  return (
+    <Notice title="No run has been recorded here yet">
+      <p>Attach the writer to your training script, and this page fills while it trains:</p>
+      <Code text={ATTACH} />
+      <p>
+        Then point TensorBoard at the folder above the run. Or train three small networks to look at first:
+      </p>
+      <Code text="tb-netviz demo --logdir runs" />
+      <p class="secondary">This page looks for new runs by itself.</p>
+    </Notice>
+  );
+}
+
+/** Lines that can be copied. */
+export function Code({ text }: { text: string }) {
+  const copied = useMemo(() => signal(false), []);
+  const copy = async () => {
+    await navigator.clipboard.writeText(text);
+    copied.value = true;
+    setTimeout(() => {
+      copied.value = false;
+    }, 2000);
+  };
+  return (
+    <div class="code">
+      <pre>{text}</pre>
+      <button
+        type="button"
+        class="icon-button"
+        aria-label={copied.value ? 'Copied' : 'Copy'}
+        title="Copy"
+        onClick={copy}
+      >
+        {copied.value ? <Check /> : <Copy />}
+      </button>
+    </div>
+  );
+}

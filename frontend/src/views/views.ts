@@ -1,0 +1,21 @@
+/** The views, in the order of their tabs. To add one: write its module and add a line here. */
+import type { ComponentType } from 'preact';
+import type { Run } from '../data/types';
+import { GradientFlow } from './flow/gradient-flow';
+import { Overview } from './overview/overview';
+
+export interface View {
+  /** Name in the address. */
+  readonly id: string;
+  readonly label: string;
+  /** Whether the run has what the view shows; a tab without data does not appear. */
+  readonly hasData: (run: Run) => boolean;
+  readonly component: ComponentType;
+}
+
+const recordedGradients = (run: Run) => run.statistics.length > 0;
+
+export const VIEWS: readonly View[] = [
+  { id: 'overview', label: 'Overview', hasData: () => true, component: Overview },
+  { id: 'flow', label: 'Gradient flow', hasData: recordedGradients, component: GradientFlow },
+];
