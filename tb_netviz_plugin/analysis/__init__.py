@@ -1,1 +1,1 @@
-"""Pure functions on arrays: aligning records, merging parameters into layers, stating facts."""
+"""Pure functions from records to what the tab shows. They know the schema and nothing else of ours."""

@@ -1,0 +1,159 @@
+"""From recorded columns to a statistic of each layer: values, states and bands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from tb_netviz_plugin.analysis.grid import Grid
+from tb_netviz_plugin.analysis.network import Indices
+from tb_netviz_plugin.analysis.records import Bools, Floats
+from tb_netviz_plugin.schema.columns import PARAMETER_COLUMN, PLANES, Merge
+from tb_netviz_plugin.schema.statistics import Statistic
+
+CENTRE, LOW, HIGH = range(len(PLANES))
+
+
+class State(IntEnum):
+    """What a cell of layers by records holds."""
+
+    NUMBER = 0
+    NOT_RECORDED = 1
+    NO_GRADIENT = 2
+    NONFINITE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A statistic of R rows at T records.
+
+    Attributes:
+        values: float64 [R, T]; NaN where there is none.
+        states: uint8 [R, T], of State.
+        low: Lowest value in each record's window; `values` where no band was asked for or can be known.
+        high: Highest value.
+    """
+
+    values: Floats
+    states: npt.NDArray[np.uint8]
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Which parameters make up each row: `parameters` in order, a new row at each of `starts`."""
+
+    parameters: Indices
+    starts: Indices
+
+
+def by_layer(grid: Grid, layers: Iterable[int] | None = None) -> Grouping:
+    """Return the grouping of the layers with these indices, or of all."""
+    chosen = grid.network.layers if layers is None else [grid.network.layers[index] for index in layers]
+    return _grouping([layer.parameters for layer in chosen])
+
+
+def by_parameter(grid: Grid, parameters: Iterable[int] | None = None) -> Grouping:
+    """Return the grouping that has each of these parameters, or all, by itself."""
+    chosen = range(len(grid.network.parameters)) if parameters is None else parameters
+    return _grouping([range(index, index + 1) for index in chosen])
+
+
+def by_network(grid: Grid) -> Grouping:
+    """Return the grouping of all parameters in one row."""
+    return _grouping([range(len(grid.network.parameters))])
+
+
+def _grouping(members: list[range]) -> Grouping:
+    members = [held for held in members if held]
+    lengths = np.array([len(held) for held in members], np.intp)
+    parameters = np.array([index for held in members for index in held], np.intp)
+    return Grouping(parameters, np.cumsum(lengths) - lengths)
+
+
+def derive(grid: Grid, statistic: Statistic, grouping: Grouping, *, band: bool = False) -> Derived:
+    """Return `statistic` of each row of `grouping`.
+
+    Parameters without a number don't count: their elements are left out too. A row's state is
+    non-finite if any of its parameters is, else a number if any has one, else no gradient if any
+    has none, else not recorded.
+    """
+    if not grouping.starts.size or not grid.steps.size:
+        nothing = np.full((len(grouping.starts), len(grid.steps)), np.nan)
+        states = np.full(nothing.shape, State.NOT_RECORDED, np.uint8)
+        return Derived(nothing, states, nothing, nothing)
+    merger = _Merger(grid, statistic, grouping)
+    values = merger.value()
+    states = np.where(
+        merger.any(merger.nonfinite),
+        State.NONFINITE,
+        np.where(
+            merger.any(merger.known) & ~np.isnan(values),
+            State.NUMBER,
+            np.where(merger.any(merger.absent), State.NO_GRADIENT, State.NOT_RECORDED),
+        ),
+    ).astype(np.uint8)
+    values[merger.any(merger.nonfinite & ~merger.known)] = np.nan
+    if not band or not statistic.bounded or all(len(part.records.planes) == 1 for part in grid.parts):
+        return Derived(values, states, values, values)
+    falling = frozenset(statistic.falling)
+    low = merger.value({name: HIGH if name in falling else LOW for name in statistic.columns})
+    high = merger.value({name: LOW if name in falling else HIGH for name in statistic.columns})
+    # Rounding to float32 may take a bound past the centre by a unit in the last place.
+    return Derived(values, states, np.minimum(low, values), np.maximum(high, values))
+
+
+class _Merger:
+    """Merges the columns of one statistic over the parameters of each row."""
+
+    def __init__(self, grid: Grid, statistic: Statistic, grouping: Grouping) -> None:
+        self._grid = grid
+        self._statistic = statistic
+        self._grouping = grouping
+        self._centre = {name: self._column(name) for name in statistic.columns}
+        finite = [np.isfinite(values) for values in self._centre.values()]
+        spoiled = self._column("grad_nonfinite") > 0
+        infinite = np.logical_or.reduce([np.isinf(values) for values in self._centre.values()])
+        reads_gradient = any(name.startswith("grad_") for name in statistic.columns)
+        self.known: Bools = np.logical_and.reduce(finite)
+        # Weights that have become NaN can't be told from weights that weren't measured, but for the
+        # gradient, which is NaN then too.
+        self.nonfinite: Bools = infinite | (spoiled & (reads_gradient | ~self.known))
+        self.absent: Bools = (self._column("present") == 0) & ~self.known & reads_gradient
+
+    def any(self, cells: Bools) -> Bools:
+        """Return for each row whether any of its parameters is marked in `cells`."""
+        marked: Bools = np.logical_or.reduceat(cells, self._grouping.starts, axis=0)
+        return marked
+
+    def value(self, planes: dict[str, int] | None = None) -> Floats:
+        """Return the statistic, [R, T], with each column read from its plane."""
+        columns = {
+            name: self._merge(self._column(name, planes[name]) if planes else centre, PARAMETER_COLUMN[name].merge)
+            for name, centre in self._centre.items()
+        }
+        sizes = self._grid.network.elements[self._grouping.parameters, None]
+        elements = np.add.reduceat(np.where(self.known, sizes, 0.0), self._grouping.starts, axis=0)
+        values = np.array(self._statistic.value(columns, elements), np.float64)
+        values[~self.any(self.known)] = np.nan
+        return values
+
+    def _column(self, name: str, plane: int = CENTRE) -> npt.NDArray[np.float32]:
+        return self._grid.column(name, plane)[self._grouping.parameters]
+
+    def _merge(self, values: npt.NDArray[np.float32], rule: Merge) -> Floats:
+        starts = self._grouping.starts
+        if rule is Merge.MAX:
+            return np.maximum.reduceat(np.where(self.known, values, -np.inf), starts, axis=0).astype(np.float64)
+        if rule is Merge.MIN:
+            return np.minimum.reduceat(np.where(self.known, values, np.inf), starts, axis=0).astype(np.float64)
+        terms = np.where(self.known, values, 0).astype(np.float64)
+        if rule is Merge.ROOT_SQUARE:
+            return np.sqrt(np.add.reduceat(terms * terms, starts, axis=0))
+        total: Floats = np.add.reduceat(terms, starts, axis=0)
+        return total

@@ -1,0 +1,96 @@
+"""The records of one tag, and which of them a resumed run has superseded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Values = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What one tag holds, N records in the order in which they were written.
+
+    Attributes:
+        steps: Last step of each record, [N].
+        walls: When it was written, in seconds since the epoch, [N].
+        planes: The values with time last: [columns, rows, N] for parameters and bins, [columns, N] for
+            steps and metrics. One plane, or centre, low and high.
+    """
+
+    steps: Floats
+    walls: Floats
+    planes: tuple[Values, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that they take."""
+        return self.steps.nbytes + self.walls.nbytes + sum(plane.nbytes for plane in self.planes)
+
+    def plane(self, index: int) -> Values:
+        """Return plane `index`; without a window the lowest and the highest value are the only one."""
+        return self.planes[min(index, len(self.planes) - 1)]
+
+
+def stack(steps: Sequence[int], walls: Sequence[float], tensors: Sequence[Values], dimensions: int) -> Records:
+    """Return the records of the tensors that a tag holds.
+
+    A tensor whose shape is not that of most of its tag is left out: a damaged record costs itself only.
+
+    Args:
+        steps: Step of each.
+        walls: Wall time of each.
+        tensors: One a record, of `dimensions` axes, or one more where planes lead.
+        dimensions: Axes of a plane.
+    """
+    shapes = Counter(tensor.shape[-dimensions:] for tensor in tensors if _is_plane(tensor, dimensions))
+    if not shapes:
+        return Records(np.empty(0), np.empty(0), (np.empty((0,) * dimensions + (0,), np.float32),))
+    shape = shapes.most_common(1)[0][0]
+    kept = [i for i, t in enumerate(tensors) if _is_plane(t, dimensions) and t.shape[-dimensions:] == shape]
+    leading = [tensors[i] if tensors[i].ndim > dimensions else tensors[i][None] for i in kept]
+    planes = max(len(tensor) for tensor in leading)
+    return Records(
+        np.array([steps[i] for i in kept], np.float64),
+        np.array([walls[i] for i in kept], np.float64),
+        tuple(
+            np.ascontiguousarray(np.stack([tensor[min(plane, len(tensor) - 1)] for tensor in leading]).T)
+            for plane in range(planes)
+        ),
+    )
+
+
+def _is_plane(tensor: Values, dimensions: int) -> bool:
+    return tensor.ndim == dimensions or (tensor.ndim == dimensions + 1 and len(tensor) in (1, 3))
+
+
+def surviving(records: Records, session: Sequence[Records]) -> Bools:
+    """Return which of `records` no later record has superseded, [N].
+
+    A run that is resumed from a checkpoint goes back: whatever was written before, at that step and
+    beyond, did not lead to the weights that it has now. TensorBoard's data server honours that, within
+    a tag; its Python loader does not.
+
+    Args:
+        records: Records of one tag.
+        session: Records of all tags that are written together with it.
+    """
+    walls = np.concatenate([other.walls for other in session])
+    order = np.argsort(walls, kind="stable")
+    steps = np.concatenate([other.steps for other in session])[order]
+    lowest_after = np.append(np.minimum.accumulate(steps[::-1])[::-1], np.inf)
+    cutoff = lowest_after[np.searchsorted(walls[order], records.walls, side="right")]
+    alive = np.flatnonzero(records.steps < cutoff)
+    _, from_the_end = np.unique(records.steps[alive][::-1], return_index=True)
+    last_of_each_step = alive[len(alive) - 1 - from_the_end]
+    kept = np.zeros(len(records.steps), np.bool_)
+    kept[last_of_each_step] = True
+    return kept
