@@ -1,1 +1,22 @@
-"""One module per resource of the HTTP API; docs/http-api.md describes them."""
+"""The resources of docs/http-api.md, one module each. To add one: write its module, add a line to ROUTES."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tb_netviz_plugin.reader import Reader
+from tb_netviz_plugin.routes import bins, catalogue, facts, metrics, run, runs, series
+from tb_netviz_plugin.routes.call import Call
+from tb_netviz_plugin.routes.reply import Reply
+
+Route = Callable[[Reader, Call], Reply]
+
+ROUTES: dict[str, Route] = {
+    "catalogue": catalogue.answer,
+    "runs": runs.answer,
+    "run": run.answer,
+    "series": series.answer,
+    "bins": bins.answer,
+    "metrics": metrics.answer,
+    "facts": facts.answer,
+}

@@ -1,0 +1,200 @@
+"""One run at one moment."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+from tb_netviz_plugin.analysis.facts import Fact, find_facts
+from tb_netviz_plugin.analysis.grid import Grid, align
+from tb_netviz_plugin.analysis.network import Network, unite
+from tb_netviz_plugin.analysis.records import Records, stack
+from tb_netviz_plugin.errors import UnreadableError
+from tb_netviz_plugin.reader.cache import Cache
+from tb_netviz_plugin.reader.source import Source
+from tb_netviz_plugin.schema.codec import decode_description, decode_metadata
+from tb_netviz_plugin.schema.description import RunDescription
+from tb_netviz_plugin.schema.migrations import UnreadableSchemaError, check
+from tb_netviz_plugin.schema.tags import Family, parse, tag
+
+_Value = TypeVar("_Value")
+_PLANE_DIMENSIONS = {Family.PARAMETERS: 2, Family.BINS: 2, Family.STEPS: 1, Family.METRIC: 1}
+_BYTES_PER_PARAMETER = 2000
+_BYTES_PER_FACT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What is known of a run without reading its numbers.
+
+    Attributes:
+        name: TensorBoard's name of it.
+        revision: Changes whenever the run has new data.
+        wall_time: When its latest record was written, in seconds since the epoch.
+        last_step: Largest step that TensorBoard holds.
+        error: Why it can't be read, or None.
+    """
+
+    name: str
+    revision: str
+    wall_time: float
+    last_step: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A scalar that the user logs: its name, its role, and its records."""
+
+    name: str
+    role: str
+    records: Records
+
+
+class Run:
+    """One run at one moment. What is asked of it is read then, and remembered in the cache.
+
+    Args:
+        source: Where to read it.
+        cache: Where to remember it.
+        name: TensorBoard's name of it.
+        series: Its TensorTimeSeries by tag.
+    """
+
+    def __init__(self, source: Source, cache: Cache, name: str, series: Mapping[str, Any]) -> None:
+        self.name = name
+        self.limit = source.limit
+        self._source = source
+        self._cache = cache
+        self._series = series
+
+    @cached_property
+    def revision(self) -> str:
+        """Changes whenever the run has new data."""
+        state = repr(self._state(sorted(self._series)))
+        return hashlib.blake2b(state.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
+
+    @property
+    def listing(self) -> Listing:
+        """What is known of it without reading its numbers."""
+        return Listing(
+            self.name,
+            self.revision,
+            wall_time=max(series.max_wall_time for series in self._series.values()),
+            last_step=max(series.max_step for series in self._series.values()),
+            error=self._error,
+        )
+
+    @property
+    def _error(self) -> str | None:
+        try:
+            _ = self.network
+        except UnreadableError as error:
+            return str(error)
+        return None
+
+    @cached_property
+    def network(self) -> Network:
+        """Its layers and parameters.
+
+        Raises:
+            UnreadableError: If their description is missing or damaged, or the run is of a newer version.
+        """
+        try:
+            self._refuse_newer()
+            tags = self._tags(Family.DESCRIPTION)
+            network = self._remember(
+                "network", tags, self._read_network, lambda read: _BYTES_PER_PARAMETER * len(read.parameters)
+            )
+        except UnreadableSchemaError as error:
+            raise UnreadableError(str(error)) from error
+        if self._tags(Family.PARAMETERS) and not network.descriptions:
+            raise UnreadableError("the description of the network is missing; the event file may be damaged")
+        return network
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The recorded columns of its parameters."""
+        tags = [placement.tag for placement in self.network.parameter_tags]
+        return align(self.network, self.step_records, {name: self.records(name, Family.PARAMETERS) for name in tags})
+
+    @cached_property
+    def step_records(self) -> dict[str, Records]:
+        """By model, its records of the family `steps`."""
+        return {model: self.records(tag(Family.STEPS, model), Family.STEPS) for model in self.network.models}
+
+    @property
+    def bin_records(self) -> dict[str, Records]:
+        """By tag, the records of the family `bins`."""
+        return {placement.tag: self.records(placement.tag, Family.BINS) for placement in self.network.bin_tags}
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The scalars that the user logs: those with a role first, then by name."""
+        found = []
+        for name in self._tags(Family.METRIC):
+            about = decode_metadata(self._series[name].plugin_content)
+            found.append(Metric(about.metric, about.role, self.records(name, Family.METRIC)))
+        return sorted(found, key=lambda metric: (not metric.role, metric.role, metric.name))
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """What can be stated about it, the most striking first."""
+        return self._remember(
+            "facts", list(self._series), lambda: find_facts(self.grid), lambda found: _BYTES_PER_FACT * len(found)
+        )
+
+    def records(self, name: str, family: Family) -> Records:
+        """Return the records of one tag; none if TensorBoard has no such tag."""
+        dimensions = _PLANE_DIMENSIONS[family]
+        if name not in self._series:
+            return stack((), (), (), dimensions)
+        return self._remember(name, [name], lambda: self._read(name, dimensions), lambda read: read.nbytes)
+
+    def _read(self, name: str, dimensions: int) -> Records:
+        data = self._source.tensors(self.name, name)
+        return stack(
+            [datum.step for datum in data],
+            [datum.wall_time for datum in data],
+            [datum.numpy for datum in data],
+            dimensions,
+        )
+
+    def _read_network(self) -> Network:
+        found: list[tuple[float, RunDescription]] = []
+        for name in self._tags(Family.DESCRIPTION):
+            # All that one of these tags holds is the same; the last says when it was last in force.
+            latest = self._source.tensors(self.name, name)[-1:]
+            found += [(datum.wall_time, decode_description(_message(datum.numpy))) for datum in latest]
+        return unite([description for _, description in sorted(found, key=lambda pair: pair[0])])
+
+    def _remember(
+        self, what: str, tags: Sequence[str], compute: Callable[[], _Value], size: Callable[[_Value], int]
+    ) -> _Value:
+        return self._cache.get((self._source.experiment, self.name, what), self._state(tags), compute, size)
+
+    def _state(self, tags: Sequence[str]) -> tuple[tuple[str, int, float], ...]:
+        return tuple((name, self._series[name].max_step, self._series[name].max_wall_time) for name in tags)
+
+    def _tags(self, family: Family) -> list[str]:
+        return sorted(name for name in self._series if _family(name) == family)
+
+    def _refuse_newer(self) -> None:
+        for name, series in self._series.items():
+            version, _ = parse(name) or (0, "")
+            check(version)
+            check(decode_metadata(series.plugin_content).schema_version)
+
+
+def _family(name: str) -> str:
+    _, family = parse(name) or (0, "")
+    return family
+
+
+def _message(array: Any) -> bytes:
+    """Return the bytes in a string tensor, none if it holds something else."""
+    first = array.reshape(-1)[0] if array.size else b""
+    return first if isinstance(first, bytes) else b""
