@@ -97,4 +97,4 @@ class MetricRecorder:
         event = Event(wall_time=window.wall_time, step=window.span.last)
         event.summary.value.append(tensor_value(metric_tag, Family.METRIC, window.record(), name, role))
         self._sink.offer(event)
-        window.span.written = True
+        window.span.end()

@@ -203,7 +203,7 @@ class Recorder:
         values.append(tensor_value(self._steps_tag, Family.STEPS, self._step_columns(window)))
         if self._sink.offer(event):
             self._since_record = _Times()
-        window.span.written = True
+        window.span.end()
 
     def _step_columns(self, window: ParameterWindow) -> Float32:
         times = self._since_record

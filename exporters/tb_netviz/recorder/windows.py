@@ -25,11 +25,12 @@ class Span:
         self.last = step
         self.observations = 0
         self.written = False
+        self._over = False
         self._start = window_start(step)
 
     def continues(self, step: int) -> bool:
         """Whether `step` belongs into the same record."""
-        if self.written:
+        if self._over:
             return step == self.last
         return step >= self.last and window_start(step) == self._start
 
@@ -38,6 +39,10 @@ class Span:
         self.last = step
         self.observations += 1
         self.written = False
+
+    def end(self) -> None:
+        """Note that the record was written."""
+        self.written = self._over = True
 
     @property
     def steps(self) -> int:
@@ -75,13 +80,14 @@ class ParameterWindow:
         if self._total is None or self._counts is None:
             self._total = self._summands(self._low)
             self._counts = (~np.isnan(self._low)).astype(np.int64)
-        self._total += self._summands(values)
+        with np.errstate(invalid="ignore"):  # Infinities of both signs have no mean.
+            self._total += self._summands(values)
         self._counts += ~np.isnan(values)
         self._low = np.fmin(self._low, values)
         self._high = np.fmax(self._high, values)
 
     def _summands(self, values: Float32) -> npt.NDArray[np.float64]:
-        wide = values.astype(np.float64)
+        wide = values.astype(np.float64)  # Which holds the squares of all that float32 holds.
         np.multiply(wide, wide, out=wide, where=self._folding.squared)
         np.copyto(wide, 0.0, where=np.isnan(wide))
         return wide
