@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from tb_netviz_plugin.analysis.grid import Grid
+from tb_netviz_plugin.analysis.grid import Grid, as_slice
 from tb_netviz_plugin.analysis.network import Indices
 from tb_netviz_plugin.analysis.records import Bools, Floats
 from tb_netviz_plugin.schema.columns import PARAMETER_COLUMN, PLANES, Merge
 from tb_netviz_plugin.schema.statistics import Statistic
 
 CENTRE, LOW, HIGH = range(len(PLANES))
+_NEUTRAL = {Merge.SUM: 0.0, Merge.ROOT_SQUARE: 0.0, Merge.MAX: -np.inf, Merge.MIN: np.inf}
 
 
 class State(IntEnum):
@@ -128,6 +130,9 @@ class _Merger:
 
     def any(self, cells: Bools) -> Bools:
         """Return for each row whether any of its parameters is marked in `cells`."""
+        # Most runs are well: their cells are all alike, and merging them would be most of the work.
+        if not cells.any() or cells.all():
+            return np.full((len(self._grouping.starts), cells.shape[1]), cells[0, 0])
         marked: Bools = np.logical_or.reduceat(cells, self._grouping.starts, axis=0)
         return marked
 
@@ -137,23 +142,33 @@ class _Merger:
             name: self._merge(self._column(name, planes[name]) if planes else centre, PARAMETER_COLUMN[name].merge)
             for name, centre in self._centre.items()
         }
-        sizes = self._grid.network.elements[self._grouping.parameters, None]
-        elements = np.add.reduceat(np.where(self.known, sizes, 0.0), self._grouping.starts, axis=0)
-        values = np.array(self._statistic.value(columns, elements), np.float64)
+        values = np.array(self._statistic.value(columns, self._elements), np.float64)
         values[~self.any(self.known)] = np.nan
         return values
 
+    @cached_property
+    def _elements(self) -> Floats:
+        """Elements of the parameters that count, [R, T], or [R, 1] where they are the same at all records."""
+        sizes = self._grid.network.elements[self._grouping.parameters, None]
+        counted = sizes if self._complete else np.where(self.known, sizes, 0.0)
+        elements: Floats = np.add.reduceat(counted, self._grouping.starts, axis=0)
+        return elements
+
+    @cached_property
+    def _complete(self) -> bool:
+        return bool(self.known.all())
+
     def _column(self, name: str, plane: int = CENTRE) -> npt.NDArray[np.float32]:
-        return self._grid.column(name, plane)[self._grouping.parameters]
+        return self._grid.column(name, plane)[as_slice(self._grouping.parameters)]
 
     def _merge(self, values: npt.NDArray[np.float32], rule: Merge) -> Floats:
         starts = self._grouping.starts
+        terms = values if self._complete else np.where(self.known, values, np.float32(_NEUTRAL[rule]))
         if rule is Merge.MAX:
-            return np.maximum.reduceat(np.where(self.known, values, -np.inf), starts, axis=0).astype(np.float64)
+            return np.maximum.reduceat(terms, starts, axis=0).astype(np.float64)
         if rule is Merge.MIN:
-            return np.minimum.reduceat(np.where(self.known, values, np.inf), starts, axis=0).astype(np.float64)
-        terms = np.where(self.known, values, 0).astype(np.float64)
+            return np.minimum.reduceat(terms, starts, axis=0).astype(np.float64)
         if rule is Merge.ROOT_SQUARE:
-            return np.sqrt(np.add.reduceat(terms * terms, starts, axis=0))
-        total: Floats = np.add.reduceat(terms, starts, axis=0)
+            return np.sqrt(np.add.reduceat(np.square(terms, dtype=np.float64), starts, axis=0))
+        total: Floats = np.add.reduceat(terms, starts, axis=0, dtype=np.float64)
         return total

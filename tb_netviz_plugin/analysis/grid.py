@@ -57,7 +57,7 @@ class Grid:
         for part in self.parts:
             if name in part.placement.columns and part.records.steps.size:
                 source = part.records.plane(plane)[part.placement.columns.index(name)]
-                _put(values, _range(part.placement.rows), _range(part.times), source[:, _range(part.kept)])
+                _put(values, as_slice(part.placement.rows), as_slice(part.times), source[:, as_slice(part.kept)])
         return values
 
 
@@ -110,7 +110,7 @@ def _fits(records: Records, placement: Placement) -> bool:
     return records.plane(0).shape[:2] == (len(placement.columns), len(placement.rows))
 
 
-def _range(indices: Indices) -> slice | Indices:
+def as_slice(indices: Indices) -> slice | Indices:
     """Return consecutive indices as a slice, which NumPy copies several times as fast."""
     consecutive = indices.size > 0 and bool(np.all(np.diff(indices) == 1))
     return slice(int(indices[0]), int(indices[-1]) + 1) if consecutive else indices
