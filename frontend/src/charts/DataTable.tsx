@@ -65,7 +65,7 @@ export function DataTable({ title, table }: DataTableProps) {
           </tr>
         </thead>
         <tbody>
-          {top > 0 && <tr aria-hidden="true" style={{ height: `${top * ROW}px` }} />}
+          {top > 0 && <tr style={{ height: `${top * ROW}px` }} />}
           {rows.map((entries, index) => (
             <tr key={top + index} aria-rowindex={top + index + 2}>
               <Space columns={left} />
@@ -81,9 +81,7 @@ export function DataTable({ title, table }: DataTableProps) {
               <Space columns={table.columns.length - right} />
             </tr>
           ))}
-          {bottom < table.rowCount && (
-            <tr aria-hidden="true" style={{ height: `${(table.rowCount - bottom) * ROW}px` }} />
-          )}
+          {bottom < table.rowCount && <tr style={{ height: `${(table.rowCount - bottom) * ROW}px` }} />}
         </tbody>
       </table>
     </section>

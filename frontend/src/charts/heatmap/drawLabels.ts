@@ -4,7 +4,7 @@ import { formatCount } from '../numbers';
 import { AXIS_TEXT, BODY_TEXT, fitText, hairline, textWidth, write } from '../paint';
 import { leafOf } from '../scopes';
 import type { LayoutRow, LayoutScope, Painter } from '../types';
-import { flaggedRows, inView, rowTop, type Scene } from './scene';
+import { flaggedRows, inView, type RowScene, rowTop } from './scene';
 
 /** Room that a line of text needs. */
 const LINE = 12;
@@ -26,7 +26,7 @@ interface Label {
 /** A column of labels none of which overlap; the important ones win. */
 function drawColumn(
   painter: Painter,
-  scene: Scene,
+  scene: RowScene,
   labels: Label[],
   x: number,
   width: number,
@@ -43,14 +43,14 @@ function drawColumn(
   }
 }
 
-export function drawLabels(painter: Painter, scene: Scene): void {
+export function drawLabels(painter: Painter, scene: RowScene): void {
   if (scene.plot.left < 40) return;
   if (scene.labels === 'tree') drawTree(painter, scene);
   else drawCompact(painter, scene);
 }
 
 /** How a row's name is shown: flagged rows in the colour of their severity, the selected one strong. */
-function emphasis(scene: Scene): (row: LayoutRow) => Pick<Label, 'color' | 'strong' | 'order'> {
+function emphasis(scene: RowScene): (row: LayoutRow) => Pick<Label, 'color' | 'strong' | 'order'> {
   const flags = new Map(flaggedRows(scene).map(({ row, flag }) => [row, flag]));
   const { theme, selection } = scene;
   return (row) => {
@@ -65,10 +65,10 @@ function emphasis(scene: Scene): (row: LayoutRow) => Pick<Label, 'color' | 'stro
   };
 }
 
-const centerOf = (scene: Scene, row: LayoutRow) => rowTop(scene, row) + row.height / 2;
+const centerOf = (scene: RowScene, row: LayoutRow) => rowTop(scene, row) + row.height / 2;
 
 /** Width of the column of scopes. */
-function scopeColumn(painter: Painter, scene: Scene): number {
+function scopeColumn(painter: Painter, scene: RowScene): number {
   const widths = scene.layout.scopes.map(({ name }) =>
     name.length > 40 ? Number.POSITIVE_INFINITY : textWidth(painter, scene.theme, name, { size: BODY_TEXT }),
   );
@@ -76,7 +76,7 @@ function scopeColumn(painter: Painter, scene: Scene): number {
   return Math.min(widest, scene.plot.left * 0.42);
 }
 
-function drawTree(painter: Painter, scene: Scene): void {
+function drawTree(painter: Painter, scene: RowScene): void {
   const { layout, layers, theme, plot } = scene;
   const emphasize = emphasis(scene);
   const scopeWidth = scopeColumn(painter, scene);
@@ -120,7 +120,7 @@ function drawTree(painter: Painter, scene: Scene): void {
 }
 
 /** A chevron that points down over an open scope, right over a folded one, with a line down the open one. */
-function drawArrow(painter: Painter, scene: Scene, scope: LayoutScope, y: number): void {
+function drawArrow(painter: Painter, scene: RowScene, scope: LayoutScope, y: number): void {
   const { plot, theme } = scene;
   const top = plot.top + scope.y - scene.scroll;
   if (!scope.foldable || y > plot.bottom || top + scope.height < plot.top) return;
@@ -150,7 +150,7 @@ function drawArrow(painter: Painter, scene: Scene, scope: LayoutScope, y: number
 }
 
 /** One column at the edge of the cells: scopes by name, and the full names of what matters. */
-function drawCompact(painter: Painter, scene: Scene): void {
+function drawCompact(painter: Painter, scene: RowScene): void {
   const { layout, layers, theme, plot } = scene;
   const emphasize = emphasis(scene);
   const labels: Label[] = [];

@@ -18,35 +18,39 @@ import type {
   StepMark,
 } from '../types';
 
-export interface Scene {
+/** What the names of rows need. */
+export interface RowScene {
   readonly theme: Theme;
-  readonly ratio: number;
   readonly plot: Plot;
   readonly width: number;
-  readonly domain: Domain;
   readonly layout: RowLayout;
   readonly scroll: number;
   readonly layers: readonly LayerLabel[];
+  readonly selection: Selection;
+  readonly flags: readonly RowFlag[];
+  readonly labels: 'tree' | 'compact';
+}
+
+export interface Scene extends RowScene {
+  readonly ratio: number;
+  readonly domain: Domain;
   readonly matrix: Matrix;
   readonly statistic: StatisticLabel;
   readonly scale: ValueScale;
   readonly codes: Uint16Array;
   readonly columns: Columns;
-  readonly selection: Selection;
-  readonly flags: readonly RowFlag[];
   readonly marks: readonly StepMark[];
-  readonly labels: 'tree' | 'compact';
   /** What to say where there is nothing to draw. */
   readonly empty: string;
 }
 
 /** Top of a visible row on the canvas. */
-export function rowTop(scene: Scene, row: LayoutRow): number {
+export function rowTop(scene: RowScene, row: LayoutRow): number {
   return scene.plot.top + row.y - scene.scroll;
 }
 
 /** Whether a visible row is at least partly in view. */
-export function inView(scene: Scene, row: LayoutRow): boolean {
+export function inView(scene: RowScene, row: LayoutRow): boolean {
   const top = rowTop(scene, row);
   return top + row.height > scene.plot.top && top < scene.plot.bottom;
 }
@@ -64,7 +68,7 @@ export function codeAt(scene: Scene, member: number, step: number): number {
 }
 
 /** The first flag of each visible row that is flagged. */
-export function flaggedRows(scene: Scene): { row: LayoutRow; flag: RowFlag }[] {
+export function flaggedRows(scene: RowScene): { row: LayoutRow; flag: RowFlag }[] {
   const seen = new Map<LayoutRow, RowFlag>();
   for (const flag of scene.flags) {
     const row = scene.layout.rows[rowOf(scene.layout, flag.row)];

@@ -1,0 +1,84 @@
+/** The cursor over lines, with a ring and a value on each curve. */
+
+import { formatSteps, formatValue } from '../numbers';
+import { chip, cursorLine, textWidth, write } from '../paint';
+import { xOf } from '../plot';
+import type { Domain, Hover, Painter } from '../types';
+import { isCut, type Line, type LineScene, recordNear, yOf } from './scene';
+
+/** More curves are told apart by the chip alone. */
+const RINGS = 4;
+/** The chip names so many curves. */
+const NAMED = 4;
+
+export function drawOverlay(
+  painter: Painter,
+  scene: LineScene,
+  hover: Hover | null,
+  brush: Domain | null,
+): void {
+  const { plot, domain, theme, selection } = scene;
+  const inside = (step: number) => step >= domain[0] && step <= domain[1];
+  if (selection.step !== null && inside(selection.step)) {
+    cursorLine(painter, theme, xOf(plot, domain, selection.step), 0, plot.bottom, false);
+    if (!hover) drawRings(painter, scene, selection.step);
+  }
+  if (brush) {
+    const [left, right] = [xOf(plot, domain, brush[0]), xOf(plot, domain, brush[1])];
+    painter.fillStyle = theme.token.band;
+    painter.fillRect(left, plot.top, right - left, plot.bottom - plot.top);
+  } else if (hover && inside(hover.step)) {
+    painter.globalAlpha = 0.5;
+    cursorLine(painter, theme, xOf(plot, domain, hover.step), 0, plot.bottom, false);
+    painter.globalAlpha = 1;
+    drawRings(painter, scene, hover.step);
+  }
+}
+
+/** A chip at the top with what the curves are at `step`, for the chart under the pointer. */
+export function drawChip(painter: Painter, scene: LineScene, step: number): void {
+  const x = xOf(scene.plot, scene.domain, step);
+  chip(painter, scene.theme, readout(scene.lines, step), x, 0, scene.plot.left, scene.plot.right);
+}
+
+/** "step 1,240 · train 0.31 · val 0.42" */
+export function readout(lines: readonly Line[], step: number): string {
+  const parts = [`step ${formatSteps(Math.round(step))}`];
+  for (const line of lines.slice(0, NAMED)) {
+    const record = recordNear(line, step);
+    const value = record < 0 ? 'no value' : formatValue(line.series.values[record]!, 3);
+    parts.push(lines.length > 1 ? `${line.series.label} ${value}` : value);
+  }
+  if (lines.length > NAMED) parts.push(`${lines.length - NAMED} more`);
+  return parts.join(' · ');
+}
+
+function drawRings(painter: Painter, scene: LineScene, step: number): void {
+  const { plot, theme, lines, scale } = scene;
+  if (lines.length > RINGS) return;
+  const placed: number[] = [];
+  for (const line of lines) {
+    const record = recordNear(line, step);
+    const value = line.series.values[record]!;
+    if (record < 0 || (scale.marksZero && value === 0)) continue;
+    const x = xOf(plot, scene.domain, step);
+    const y = yOf(scene, value);
+    painter.beginPath();
+    painter.arc(x, y, 3.5, 0, 2 * Math.PI);
+    painter.fillStyle = theme.token.bg;
+    painter.fill();
+    painter.strokeStyle = line.color;
+    painter.lineWidth = 1.5;
+    painter.stroke();
+    if (placed.some((other) => Math.abs(other - y) < 13)) continue;
+    placed.push(y);
+    const words = `${formatValue(value, 3)}${isCut(scale, value) ? ' ↑' : ''}`;
+    const right = x + 12 + textWidth(painter, theme, words) < plot.right;
+    const above = Math.max(plot.top + 5, y - 8);
+    write(painter, theme, words, right ? x + 8 : x - 8, above, {
+      color: theme.token['text-2'],
+      align: right ? 'left' : 'right',
+      halo: theme.token.bg,
+    });
+  }
+}

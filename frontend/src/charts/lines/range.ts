@@ -1,0 +1,45 @@
+/** The range of a value axis: what is usual fills it, and a spike is cut off rather than flattening the rest. */
+
+import { ceilDecade, floorDecade, linearScale, logScale, type ValueScale } from '../scale';
+import type { Domain, ScaleKind } from '../types';
+
+/** Values beyond this many usual ranges are cut off. */
+const SPIKE = 2.5;
+/** The usual range leaves out this share at either end. */
+const TAIL = 0.02;
+
+/** Lowest and highest of the values that a scale should show; null without any. Log scales show what is above zero. */
+export function robustRange(values: readonly number[], log: boolean): Domain | null {
+  const sorted = Float64Array.from(values.filter((value) => Number.isFinite(value) && (!log || value > 0)))
+    .map((value) => (log ? Math.log10(value) : value))
+    .sort();
+  const last = sorted.length - 1;
+  if (last < 0) return null;
+  const [low, high] = [sorted[Math.ceil(last * TAIL)]!, sorted[Math.floor(last * (1 - TAIL))]!];
+  const usual = high - low;
+  const floor = low - sorted[0]! > SPIKE * usual && usual > 0 ? low - usual * 0.1 : sorted[0]!;
+  const ceiling = sorted[last]! - high > SPIKE * usual && usual > 0 ? high + usual * 0.1 : sorted[last]!;
+  return log ? [10 ** floor, 10 ** ceiling] : [floor, ceiling];
+}
+
+/** A value axis for `range`, widened to round ends. */
+export function valueAxis(kind: ScaleKind, range: Domain | null): ValueScale {
+  if (kind === 'fraction') return linearScale([0, 1], kind);
+  if (kind === 'signed') return linearScale([-1, 1], kind, 'low');
+  if (kind === 'log') return logScale(decades(range ?? [1e-3, 1]));
+  return linearScale(padded(range ?? [0, 1]), kind);
+}
+
+/** A distance below one decade still gets one, around the values. */
+function decades([low, high]: Domain): Domain {
+  const bottom = floorDecade(low);
+  const top = ceilDecade(high);
+  return top > bottom ? [bottom, top] : [bottom, bottom * 10];
+}
+
+/** A little air above and below; zero stays the foot of what is never negative and comes near it. */
+function padded([low, high]: Domain): Domain {
+  const range = high - low || Math.abs(high) || 1;
+  const bottom = low >= 0 && low < range * 0.35 ? 0 : low - range * 0.08;
+  return [bottom, high + range * 0.08];
+}
