@@ -1,0 +1,179 @@
+"""From the arguments of `watch` to a watched model."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from tb_netviz.events import warn
+from tb_netviz.pytorch._summary_writer import SummaryWriter
+from tb_netviz.pytorch.hooks import Guard
+from tb_netviz.pytorch.losses import CriterionLoss, Roles
+from tb_netviz.pytorch.measurement import columns_of
+from tb_netviz.pytorch.membership import Membership, innermost, parameters_of
+from tb_netviz.pytorch.observer import Observer
+from tb_netviz.pytorch.order import ExecutionOrder
+from tb_netviz.pytorch.roster import Roster
+from tb_netviz.pytorch.run import run_of
+from tb_netviz.pytorch.standard import Dashboards
+from tb_netviz.pytorch.steps import StepCounter
+from tb_netviz.pytorch.structure import unwrap
+from tb_netviz.pytorch.watch import Watch
+from tb_netviz.recorder import Recorder
+
+_DISTRIBUTION = "tb-netviz-plugin"
+
+_watched: weakref.WeakKeyDictionary[nn.Module, Watch] = weakref.WeakKeyDictionary()
+
+
+def watch(
+    model: nn.Module,
+    optimizer: Optimizer | Iterable[Optimizer] | None = None,
+    criterion: nn.Module | None = None,
+    *,
+    writer: SummaryWriter,
+    name: str | None = None,
+    step: Callable[[], int] | None = None,
+    every: int | None = None,
+    budget: float = 0.02,
+    include: str | Iterable[str] | None = None,
+    exclude: str | Iterable[str] | None = None,
+    gradients: bool = True,
+    updates: bool = True,
+    histograms: bool | int = True,
+    train_loss: str | None = None,
+    val_loss: str | None = None,
+) -> Watch:
+    """Record gradients and weights of `model` while it trains.
+
+    Call it before the first forward pass. Nothing that happens in the hooks stops the training: the first error is
+    reported as a warning, and the recording ends.
+
+    Args:
+        model: The model, wrapped for torch.compile or distributed training or not. It is held weakly.
+        optimizer: The optimizer, or several. Without one, every optimizer that holds a parameter of the model counts.
+        criterion: The loss module; its output is recorded as long as no training loss is logged.
+        writer: Where records go: a NetVizWriter, or any torch SummaryWriter, through whose file they are then written.
+            Of another SummaryWriter the losses that are logged can't be heard.
+        name: Tells several models of a run apart.
+        step: Returns your own global step; it is called just before the optimizer steps.
+        every: Observe every so many steps, whatever it costs.
+        budget: Otherwise the share of the training time that may be spent in recording.
+        include: Patterns of parameter names such as "blocks.*.weight"; others are left out.
+        exclude: Patterns of parameter names that are left out.
+        gradients: Whether gradients are measured.
+        updates: Whether updates and the angle to the last gradient are measured; they take copies of weights and of
+            gradients at observed steps.
+        histograms: Whether TensorBoard's own dashboard gets histograms of gradients and weights, about 50 in 10,000
+            steps, or at every how many steps. They are of a sample of 4,096 elements of a tensor.
+        train_loss: Tag under which you log the training loss, where it is not "loss/train", "train_loss" or the like.
+        val_loss: Tag under which you log the validation loss.
+
+    Raises:
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If `budget`, `every` or `histograms` is out of range, or `name` is another model's.
+        RemoteLogDirError: If the writer's folder is not local.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    if step is not None and not callable(step):
+        raise TypeError(f"step must be a callable that returns your global step, got {step!r}")
+    run = run_of(writer)
+    root = unwrap(model)
+    kind = type(root).__name__
+    optimizers = _usable(optimizer, root)
+    model_name = run.name(model, name)
+    recorder = Recorder(run.sink, model=model_name, budget=budget, every=every)
+    dashboards = Dashboards(run.sink, run.metrics, model_name, histograms)
+    _replace(root)
+    if train_loss is not None or val_loss is not None:
+        run.roles = Roles(train_loss, val_loss)
+
+    guard = Guard(f"the model {model_name or kind}")
+    members = Membership(root)
+    for known in optimizers:
+        members.concerns(known)
+    order = ExecutionOrder(root, guard)
+    loss = _listen(criterion, guard)
+    roster = Roster(root, members, order, _patterns(include), _patterns(exclude), _version())
+    columns = columns_of(gradients=gradients, updates=updates)
+    observer = Observer(roster, members, recorder, columns, dashboards, loss)
+    watched = Watch(
+        run,
+        model,
+        optimizers,
+        guard=guard,
+        steps=StepCounter(step),
+        members=members,
+        order=order,
+        criterion=loss,
+        roster=roster,
+        recorder=recorder,
+        observer=observer,
+    )
+    run.watches.append(watched)
+    _watched[root] = watched
+    if next(root.parameters(), None) is None:
+        warn(f"{kind} has no parameters, so there is nothing to record.", stacklevel=4)
+        watched.detach()
+    return watched
+
+
+def _usable(optimizer: Optimizer | Iterable[Optimizer] | None, model: nn.Module) -> list[Optimizer]:
+    """Return the optimizers given that hold parameters of the model; warn of the others."""
+    if optimizer is None:
+        return []
+    given: list[Any] = [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer)
+    ids = {id(parameter) for parameter in model.parameters()}
+    usable = []
+    for each in given:
+        if not isinstance(each, Optimizer):
+            raise TypeError(f"optimizer must be a torch.optim.Optimizer or several, got {type(each).__name__}")
+        stepping = innermost(each)
+        if any(id(parameter) in ids for parameter in parameters_of(stepping)):
+            usable.append(stepping)
+        elif ids:
+            warn(
+                f"the optimizer {type(stepping).__name__} holds no parameter of {type(model).__name__}: was the model "
+                "copied or rebuilt after the optimizer was made? Steps of any optimizer that does hold one are "
+                "recorded instead.",
+                stacklevel=5,
+            )
+    return usable
+
+
+def _replace(model: nn.Module) -> None:
+    earlier = _watched.get(model)
+    if earlier is not None and earlier.attached:
+        warn(f"{type(model).__name__} was watched already; the new watch replaces the earlier one.", stacklevel=5)
+        earlier.detach()
+
+
+def _listen(criterion: object, guard: Guard) -> CriterionLoss | None:
+    if isinstance(criterion, nn.Module):
+        return CriterionLoss(criterion, guard)
+    if criterion is not None:
+        warn(
+            f"criterion is a {type(criterion).__name__} and no torch.nn.Module, so the loss can't be read from it; log "
+            'it with writer.add_scalar("loss/train", loss).',
+            stacklevel=5,
+        )
+    return None
+
+
+def _patterns(given: str | Iterable[str] | None) -> Sequence[str]:
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _version() -> str:
+    try:
+        return f"{_DISTRIBUTION} {importlib.metadata.version(_DISTRIBUTION)}"
+    except importlib.metadata.PackageNotFoundError:  # Run from a checkout.
+        return _DISTRIBUTION

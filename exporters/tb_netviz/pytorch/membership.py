@@ -1,0 +1,60 @@
+"""Which optimizers train a model, and which rows each of them steps."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+
+from torch import nn
+from torch.optim import Optimizer
+
+from tb_netviz_plugin.schema.description import OptimizerGroup
+
+
+def innermost(optimizer: Optimizer) -> Optimizer:
+    """Return the optimizer that steps, inside those that wrap one in an attribute `optimizer`."""
+    inner = getattr(optimizer, "optimizer", None)
+    return innermost(inner) if isinstance(inner, Optimizer) else optimizer
+
+
+def parameters_of(optimizer: Optimizer) -> list[nn.Parameter]:
+    """Return the parameters of all groups."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+class Membership:
+    """Tells the optimizers that hold parameters of a model from others.
+
+    An answer is kept until the number of the optimizer's parameters changes, and optimizers and model are held weakly.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = weakref.ref(model)
+        self._answers: weakref.WeakKeyDictionary[Optimizer, tuple[int, bool]] = weakref.WeakKeyDictionary()
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """Optimizers that were found to hold parameters of the model, in the order in which they were met."""
+        return [optimizer for optimizer, (_, holds) in self._answers.items() if holds]
+
+    def concerns(self, optimizer: Optimizer) -> bool:
+        """Whether `optimizer` holds a parameter of the model."""
+        count = sum(len(group["params"]) for group in optimizer.param_groups)
+        answer = self._answers.get(optimizer)
+        if answer is None or answer[0] != count:
+            model = self._model()
+            ids = set() if model is None else {id(parameter) for parameter in model.parameters()}
+            holds = any(id(parameter) in ids for parameter in parameters_of(optimizer))
+            self._answers[optimizer] = answer = (count, holds)
+        return answer[1]
+
+
+def describe_groups(optimizers: Iterable[Optimizer]) -> tuple[tuple[OptimizerGroup, ...], dict[int, int]]:
+    """Return the groups of `optimizers`, and by a parameter's id the index of its group among them."""
+    groups: list[OptimizerGroup] = []
+    places: dict[int, int] = {}
+    for optimizer in optimizers:
+        for index, group in enumerate(optimizer.param_groups):
+            places.update((id(parameter), len(groups)) for parameter in group["params"])
+            groups.append(OptimizerGroup(type(optimizer).__name__, index, float(group.get("lr", 0.0))))
+    return tuple(groups), places

@@ -1,0 +1,105 @@
+"""The order in which modules run, and what passes through them, from one forward pass."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from tb_netviz.pytorch.hooks import Guard, Hook
+from tb_netviz.pytorch.structure import Shapes, named_modules, unwrap
+
+
+class Call(NamedTuple):
+    """How the model was called."""
+
+    arguments: tuple[Any, ...]
+    keywords: Mapping[str, Any]
+
+
+class ExecutionOrder:
+    """Listens to the first training-mode forward pass of `model`, and takes its hooks off when that is over.
+
+    Attributes:
+        shapes: By the modules' id.
+        call: How the model was called, until `forget`.
+    """
+
+    def __init__(self, model: nn.Module, guard: Guard) -> None:
+        self.shapes: dict[int, Shapes] = {}
+        self.call: Call | None = None
+        self._root = weakref.ref(unwrap(model))
+        self._order: list[int] = []
+        self._handles: list[RemovableHandle] = []
+        entered, left = Hook(guard, self._entered), Hook(guard, self._left)
+        for _, module in named_modules(model):
+            self._handles.append(module.register_forward_pre_hook(entered, with_kwargs=True))
+            self._handles.append(module.register_forward_hook(left, prepend=True))
+
+    def stop(self) -> None:
+        """Take the hooks off."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def forget(self) -> None:
+        """Let go of the inputs."""
+        self.call = None
+
+    def sorted(self, model: nn.Module) -> list[tuple[str, nn.Module]]:
+        """Return names and modules of `model` in the order in which they ran.
+
+        A module that did not run follows the one registered before it.
+        """
+        registered = list(named_modules(model))
+        ran = set(self._order)
+        by_id = {id(module): (name, module) for name, module in registered}
+        followers: dict[int, list[int]] = {}
+        predecessor = 0
+        for _, module in registered:
+            if id(module) not in ran:
+                followers.setdefault(predecessor, []).append(id(module))
+            else:
+                predecessor = id(module)
+        result = list(followers.get(0, []))
+        for key in self._order:
+            result += [key, *followers.get(key, [])]
+        return [by_id[key] for key in result if key in by_id]
+
+    def _entered(self, module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        root = self._root()
+        if root is None or not root.training:
+            return
+        if module is root and self.call is None:
+            self.call = Call(arguments, keywords)
+        if id(module) not in self.shapes:
+            self._order.append(id(module))
+            self.shapes[id(module)] = Shapes(inputs=_first_shape((*arguments, *keywords.values())))
+
+    def _left(self, module: nn.Module, _arguments: object, output: object) -> None:
+        known = self.shapes.get(id(module))
+        if known is not None and not known.outputs:
+            self.shapes[id(module)] = known._replace(outputs=_first_shape((output,)))
+        if known is not None and module is self._root():
+            self.stop()
+
+
+def _first_shape(values: Any) -> tuple[int, ...]:
+    """Return the shape of the first tensor in nested containers."""
+    for value in values:
+        if isinstance(value, Tensor):
+            return tuple(value.shape)
+        if isinstance(value, torch.nn.utils.rnn.PackedSequence):
+            return tuple(value.data.shape)
+        if isinstance(value, Mapping):
+            value = value.values()  # noqa: PLW2901  Walked like a list.
+        elif not isinstance(value, list | tuple):
+            continue
+        shape = _first_shape(value)
+        if shape:
+            return shape
+    return ()

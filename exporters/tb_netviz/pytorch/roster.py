@@ -1,0 +1,100 @@
+"""Which parameter stands in which row, kept up to date as the model changes."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from tb_netviz.pytorch.membership import Membership, describe_groups, parameters_of
+from tb_netviz.pytorch.order import ExecutionOrder
+from tb_netviz.pytorch.structure import Layout, describe_parameters, lay_out
+from tb_netviz_plugin.schema.description import Omission, RunDescription
+
+
+class Roster:
+    """The rows of a model.
+
+    Args:
+        model: The model, held weakly.
+        members: Tells which optimizers hold parameters of it.
+        order: Has listened to a forward pass, or will have.
+        include: Patterns of parameter names; others are left out. Empty: all.
+        exclude: Patterns of parameter names that are left out.
+        writer: Name and version of this package.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        members: Membership,
+        order: ExecutionOrder,
+        include: Sequence[str],
+        exclude: Sequence[str],
+        writer: str,
+    ) -> None:
+        self._model = weakref.ref(model)
+        self._members = members
+        self._order = order
+        self._include = include
+        self._exclude = exclude
+        self._writer = writer
+        self._layout = Layout()
+        self._rows: dict[int, int] = {}
+        self._signature: object = None
+        self._omissions: tuple[Omission, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters, row by row."""
+        return self._layout.names
+
+    def omit(self, omission: Omission) -> None:
+        """Say of something else that it was left out; it stands in the next description."""
+        self._omissions += (omission,)
+        self._signature = None
+
+    def refresh(self) -> RunDescription | None:
+        """Return a description if the model or its optimizers differ from those of the last call."""
+        model = self._model()
+        if model is None:
+            return None
+        optimizers = self._members.optimizers
+        signature = (
+            [(id(parameter), parameter.requires_grad) for parameter in model.parameters()],
+            [(id(optimizer), [len(group["params"]) for group in optimizer.param_groups]) for optimizer in optimizers],
+        )
+        if signature == self._signature:
+            return None
+        self._signature = signature
+        self._layout = lay_out(self._order.sorted(model), self._order.shapes, self._include, self._exclude)
+        self._rows = {id(parameter): row for row, parameter in enumerate(self._layout.parameters())}
+        return self._describe(optimizers)
+
+    def rows_of(self, optimizer: Optimizer) -> dict[int, nn.Parameter]:
+        """Return the rows that `optimizer` steps."""
+        rows = {}
+        for parameter in parameters_of(optimizer):
+            row = self._rows.get(id(parameter))
+            if row is not None:
+                rows[row] = parameter
+        return rows
+
+    def rows_of_none(self) -> dict[int, nn.Parameter]:
+        """Return the rows that no optimizer steps, frozen ones among them."""
+        held = {id(parameter) for optimizer in self._members.optimizers for parameter in parameters_of(optimizer)}
+        return {row: parameter for row, parameter in enumerate(self._layout.parameters()) if id(parameter) not in held}
+
+    def _describe(self, optimizers: Sequence[Optimizer]) -> RunDescription:
+        groups, places = describe_groups(optimizers)
+        return RunDescription(
+            writer=self._writer,
+            framework=f"pytorch {torch.__version__}",
+            modules=self._layout.modules,
+            parameters=describe_parameters(self._layout, places),
+            groups=groups,
+            omissions=self._layout.omissions + self._omissions,
+        )

@@ -1,0 +1,112 @@
+"""A run: one log folder, what is watched in it, and the scalars that its writer logs."""
+
+from __future__ import annotations
+
+import weakref
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from tb_netviz.events import Sink
+from tb_netviz.pytorch._foreign import WriterSink
+from tb_netviz.pytorch._summary_writer import SummaryWriter
+from tb_netviz.pytorch.losses import TRAIN_LOSS, Roles
+from tb_netviz.pytorch.structure import unwrap
+from tb_netviz.recorder import MetricRecorder
+
+if TYPE_CHECKING:
+    from tb_netviz.pytorch.watch import Watch
+
+
+class Run:
+    """What the watches of one writer share.
+
+    Attributes:
+        sink: Takes all events.
+        metrics: Takes the scalars for our own tab.
+        roles: Tells what a scalar is.
+        loss_is_logged: Whether a training loss was logged.
+        has_graph: Whether a graph was written.
+        ended: Whether its writer was closed.
+        watches: In the order in which they began; those that ended included, the first of which still knows its step.
+    """
+
+    def __init__(self, sink: Sink, *, has_graph: bool = False) -> None:
+        self.sink = sink
+        self.metrics = MetricRecorder(sink)
+        self.roles = Roles()
+        self.loss_is_logged = False
+        self.has_graph = has_graph
+        self.ended = False
+        self.watches: list[Watch] = []
+        self._names: dict[str, weakref.ref[nn.Module]] = {}
+
+    @property
+    def step(self) -> int:
+        """Step of the first model watched; 0 where none is."""
+        return self.watches[0].step if self.watches else 0
+
+    def name(self, model: nn.Module, wanted: str | None) -> str:
+        """Return a name that no other model of the run has.
+
+        Raises:
+            ValueError: If `wanted` is another model's.
+        """
+        root = unwrap(model)
+        kind = type(root).__name__
+        candidates = ["", kind, *(f"{kind} {number}" for number in range(2, len(self._names) + 3))]
+        if wanted is not None:
+            candidates = [wanted]
+        for name in candidates:
+            owner = self._names.get(name)
+            if owner is None or owner() is root:
+                self._names[name] = weakref.ref(root)
+                return name
+        raise ValueError(f"another model of this run is watched under the name {wanted!r}; give each its own")
+
+    def hear(self, tag: str, value: float, step: int | None, wall_time: float | None) -> None:
+        """Copy a scalar that the user logs."""
+        role = self.roles.of(tag)
+        self.loss_is_logged |= role == TRAIN_LOSS
+        self.metrics.log(tag, role, self.step if step is None else step, value, wall_time)
+
+    def flush(self) -> None:
+        """Write what is held."""
+        for watch in self.watches:
+            watch.flush()
+        self.metrics.flush()
+
+    def end(self) -> None:
+        """Detach all watches and write what is held; the step that was reached is still known."""
+        self.ended = True
+        for watch in self.watches:
+            watch.detach()
+        self.metrics.close()
+        self.sink.close()
+
+
+class RunOwner(ABC):
+    """A writer with a run of its own."""
+
+    @abstractmethod
+    def netviz_run(self) -> Run:
+        """Return the run, open for records."""
+
+
+_foreign: weakref.WeakKeyDictionary[SummaryWriter, Run] = weakref.WeakKeyDictionary()
+
+
+def run_of(writer: SummaryWriter) -> Run:
+    """Return the run of a writer; for one that knows nothing of us we keep it.
+
+    Raises:
+        TypeError: If `writer` is no SummaryWriter.
+    """
+    if isinstance(writer, RunOwner):
+        return writer.netviz_run()
+    if not isinstance(writer, SummaryWriter):
+        raise TypeError(f"writer must be a NetVizWriter or a torch SummaryWriter, got {type(writer).__name__}")
+    if writer not in _foreign:
+        _foreign[writer] = Run(WriterSink(writer))
+    return _foreign[writer]

@@ -1,0 +1,84 @@
+"""What TensorBoard's own dashboards show of a watched model: scalars and histograms."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch import Tensor
+from torch.optim import Optimizer
+
+from tb_netviz.events import Sink
+from tb_netviz.pytorch._summary_writer import scalar
+from tb_netviz.pytorch.histograms import HistogramSchedule, histogram_value
+from tb_netviz.pytorch.losses import LEARNING_RATE, TRAIN_LOSS
+from tb_netviz.recorder import MetricRecorder
+
+LEARNING_RATES = 16
+"""Groups whose learning rate is written at most."""
+
+
+class Dashboards:
+    """Writes scalars of the observed steps, and histograms of a few of them.
+
+    Args:
+        sink: Takes the events.
+        metrics: Takes learning rates and losses for our own tab.
+        model: Name of the model; part of the tags where there is one.
+        histograms: Whether there are histograms, or every how many steps.
+    """
+
+    def __init__(self, sink: Sink, metrics: MetricRecorder, model: str, histograms: bool | int) -> None:
+        self._sink = sink
+        self._metrics = metrics
+        self._prefix = f"{model}/" if model else ""
+        self._schedule = HistogramSchedule(histograms)
+        self._histograms: Summary | None = None
+
+    def begin(self, step: int) -> None:
+        """Begin an observed step."""
+        self._histograms = Summary() if self._schedule.due(step) else None
+
+    def take(self, kind: str, names: Iterable[str], tensors: Sequence[Tensor | None]) -> None:
+        """Take a histogram of each tensor, if this step has them; `kind` is "gradients" or "weights"."""
+        if self._histograms is None:
+            return
+        for name, tensor in zip(names, tensors, strict=True):
+            value = None if tensor is None else histogram_value(f"{kind}/{self._prefix}{name}", tensor)
+            if value is not None:
+                self._histograms.value.append(value)
+
+    def end(
+        self, step: int, gradient_norms: npt.NDArray[np.float64], optimizers: Iterable[Optimizer], loss: float | None
+    ) -> None:
+        """Write what belongs to an observed step.
+
+        Args:
+            step: Its index.
+            gradient_norms: Of the parameters, NaN where there is none.
+            optimizers: Their groups' learning rates are written.
+            loss: The training loss, if we are the ones to write it.
+        """
+        summary = Summary()
+        if np.isfinite(gradient_norms).any():
+            summary.MergeFrom(scalar(self._tag("gradient_norm"), float(np.sqrt(np.nansum(gradient_norms**2)))))
+        rates = [float(group["lr"]) for optimizer in optimizers for group in optimizer.param_groups if "lr" in group]
+        for place, rate in enumerate(rates[:LEARNING_RATES]):
+            tag = self._tag("learning_rate" if len(rates) == 1 else f"learning_rate/{place}")
+            summary.MergeFrom(scalar(tag, rate))
+            self._metrics.log(tag, LEARNING_RATE, step, rate)
+        if loss is not None:
+            summary.MergeFrom(scalar(self._tag("train_loss"), loss))
+            self._metrics.log(self._tag("train_loss"), TRAIN_LOSS, step, loss)
+        if self._histograms is not None:
+            summary.MergeFrom(self._histograms)
+            self._histograms = None
+        if summary.value:
+            self._sink.offer(Event(wall_time=time.time(), step=step, summary=summary))
+
+    def _tag(self, name: str) -> str:
+        return f"netviz/{self._prefix}{name}"

@@ -1,0 +1,52 @@
+"""Which training step is in progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class StepCounter:
+    """The index of the optimizer step in progress, from 0.
+
+    It moves on with the first training-mode forward pass after an optimizer's step, so that whatever is logged before
+    or after `optimizer.step()` gets the number under which that step is recorded. Without a forward pass it moves on
+    when an optimizer steps again; several optimizers in turn share a step.
+
+    Attributes:
+        forwarded: Set by the forward hook, which does nothing else: torch.compile traces it into the graph, where an
+            assignment costs neither a graph break nor a recompilation.
+        evaluated: Set by a forward pass in eval mode; it says that the time since the last step was not all training.
+    """
+
+    def __init__(self, user_step: Callable[[], int] | None = None) -> None:
+        self.forwarded = False
+        self.evaluated = False
+        self._user_step = user_step
+        self._ordinal = 0
+        self._stepped: set[int] = set()
+
+    @property
+    def ordinal(self) -> int:
+        """How many training steps have ended, whatever their numbers."""
+        self._move_on(self.forwarded)
+        return self._ordinal
+
+    @property
+    def index(self) -> int:
+        """Number of the step in progress: the ordinal, or the user's own."""
+        return self.ordinal if self._user_step is None else int(self._user_step())
+
+    def begin(self, optimizer: object) -> int:
+        """Return the step to which the step of `optimizer` that begins now belongs."""
+        self._move_on(self.forwarded or id(optimizer) in self._stepped)
+        return self.index
+
+    def done(self, optimizer: object) -> None:
+        """Note that `optimizer` has stepped."""
+        self._stepped.add(id(optimizer))
+        self.forwarded = False
+
+    def _move_on(self, condition: bool) -> None:
+        if condition and self._stepped:
+            self._ordinal += 1
+            self._stepped.clear()

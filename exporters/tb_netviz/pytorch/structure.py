@@ -1,0 +1,160 @@
+"""What a model consists of: names as its author wrote them, modules, parameters and what is left out."""
+
+from __future__ import annotations
+
+import fnmatch
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from tb_netviz.pytorch.details import detail_of
+from tb_netviz_plugin.schema.description import Module, Omission, Parameter
+
+_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+_WRAPPED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+"""Children that a wrapper hides its module under: torch.compile, FSDP, activation checkpointing."""
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the module inside DataParallel, DistributedDataParallel, torch.compile and the like."""
+    for key in (*_WRAPPED, "module"):
+        inner = model._modules.get(key)
+        if inner is not None and _is_transparent(model, key):
+            return unwrap(inner)
+    return model
+
+
+def named_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield (name, module) of `model` and all below it, each once; wrappers leave no trace in the names."""
+    root = unwrap(model)
+    yield from _walk(root, "", type(root).__name__, set())
+
+
+def _walk(module: nn.Module, prefix: str, name: str, seen: set[int]) -> Iterator[tuple[str, nn.Module]]:
+    if id(module) in seen:
+        return
+    seen.add(id(module))
+    yield name, module
+    for key, child in module._modules.items():
+        if child is not None:
+            child = unwrap(child)  # noqa: PLW2901  The child is what it wraps.
+            yield from _walk(child, f"{prefix}{key}.", f"{prefix}{key}", seen)
+
+
+def _is_transparent(module: nn.Module, key: str) -> bool:
+    return key in _WRAPPED or isinstance(module, _WRAPPERS)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The rows of a model: its parameters in the order of its modules.
+
+    Attributes:
+        modules: In the order in which they run; a row's owner is an index into them.
+        names: Of the parameters, such as "blocks.0.conv.weight".
+        owners: Indices of their modules.
+        references: The parameters, held weakly: watching a model doesn't keep it.
+        omissions: What has no row, and why.
+    """
+
+    modules: tuple[Module, ...] = ()
+    names: tuple[str, ...] = ()
+    owners: tuple[int, ...] = ()
+    references: tuple[weakref.ref[nn.Parameter], ...] = ()
+    omissions: tuple[Omission, ...] = ()
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return the parameters, row by row.
+
+        Raises:
+            ReferenceError: If one of them exists no longer.
+        """
+        parameters = [reference() for reference in self.references]
+        if any(parameter is None for parameter in parameters):
+            raise ReferenceError("the model's parameters were replaced")
+        return [parameter for parameter in parameters if parameter is not None]
+
+
+class Shapes(NamedTuple):
+    """Shapes of the first tensors that went in and out of a module in a forward pass."""
+
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+
+
+def lay_out(
+    modules: Sequence[tuple[str, nn.Module]],
+    shapes: dict[int, Shapes],
+    include: Sequence[str],
+    exclude: Sequence[str],
+) -> Layout:
+    """Give each parameter of `modules` a row.
+
+    Args:
+        modules: Names and modules, in the order in which they run.
+        shapes: By the modules' id, as far as known.
+        include: Patterns of parameter names such as "blocks.*.weight"; others are left out. Empty: all.
+        exclude: Patterns of parameter names that are left out.
+    """
+    root = modules[0][0]
+    described, names, owners, references, omissions = [], [], [], [], []
+    seen: set[int] = set()
+    for place, (name, module) in enumerate(modules):
+        seen_shapes = shapes.get(id(module), Shapes())
+        described.append(
+            Module(name, type(module).__name__, seen_shapes.inputs, seen_shapes.outputs, detail_of(module))
+        )
+        for key, parameter in module._parameters.items():
+            if parameter is None or id(parameter) in seen:
+                continue
+            seen.add(id(parameter))
+            full = key if name == root else f"{name}.{key}"
+            reason = _reason_to_omit(full, parameter, include, exclude)
+            if reason:
+                omissions.append(Omission(full, reason))
+                continue
+            names.append(full)
+            owners.append(place)
+            references.append(weakref.ref(parameter))
+    return Layout(tuple(described), tuple(names), tuple(owners), tuple(references), tuple(omissions))
+
+
+def describe_parameters(layout: Layout, groups: dict[int, int]) -> tuple[Parameter, ...]:
+    """Return the rows of `layout` as they are now.
+
+    Args:
+        layout: The rows.
+        groups: By a parameter's id, the index of its group among all groups of the run's description.
+    """
+    return tuple(
+        Parameter(
+            name,
+            owner,
+            tuple(parameter.shape),
+            str(parameter.dtype).removeprefix("torch."),
+            not parameter.requires_grad,
+            groups.get(id(parameter)),
+        )
+        for name, owner, parameter in zip(layout.names, layout.owners, layout.parameters(), strict=True)
+    )
+
+
+def _reason_to_omit(name: str, parameter: nn.Parameter, include: Sequence[str], exclude: Sequence[str]) -> str:
+    kind = str(parameter.dtype).removeprefix("torch.")
+    reasons = (
+        (isinstance(parameter, nn.parameter.UninitializedParameter), "has no values yet"),
+        (hasattr(parameter, "to_local"), "is sharded over processes"),
+        (parameter.device.type == "meta", "has no values, being on the meta device"),
+        (not (torch.is_floating_point(parameter) or torch.is_complex(parameter)), f"holds {kind}"),
+        (bool(include) and not _matches(name, include), "not named by include"),
+        (_matches(name, exclude), "named by exclude"),
+    )
+    return next((reason for applies, reason in reasons if applies), "")
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

@@ -1,0 +1,193 @@
+"""A watched model: the hooks on it and on its optimizers, until they are taken off."""
+
+from __future__ import annotations
+
+import math
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
+
+from tb_netviz.events import NullSink
+from tb_netviz.pytorch.graph import UntraceableError, trace
+from tb_netviz.pytorch.hooks import ForwardMark, Guard, Hook
+from tb_netviz.pytorch.losses import CriterionLoss
+from tb_netviz.pytorch.membership import Membership
+from tb_netviz.pytorch.observer import Observer
+from tb_netviz.pytorch.order import ExecutionOrder
+from tb_netviz.pytorch.roster import Roster
+from tb_netviz.pytorch.run import Run
+from tb_netviz.pytorch.steps import StepCounter
+from tb_netviz.pytorch.structure import unwrap
+from tb_netviz.recorder import Recorder
+from tb_netviz_plugin.schema.description import Omission
+
+
+class Watch:
+    """A watched model, as returned by `watch`. As a context manager it detaches at the end.
+
+    It holds model and optimizers weakly, and leaves nothing on them when it is detached. In a process of a distributed
+    run that is not the first one, and where the log folder can't be written, it counts steps and records nothing.
+
+    Args:
+        run: What it writes into.
+        model: The model.
+        optimizers: Whose steps count; none means every optimizer that holds a parameter of the model.
+        guard: Runs the hooks.
+        steps: Counts the training steps.
+        members: Tells which optimizers hold parameters of the model.
+        order: Listens to the first forward pass.
+        criterion: Listens to the loss.
+        roster: The rows.
+        recorder: Takes the values.
+        observer: Measures the values.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        model: nn.Module,
+        optimizers: Sequence[Optimizer],
+        *,
+        guard: Guard,
+        steps: StepCounter,
+        members: Membership,
+        order: ExecutionOrder,
+        criterion: CriterionLoss | None,
+        roster: Roster,
+        recorder: Recorder,
+        observer: Observer,
+    ) -> None:
+        self._run = run
+        self._model = weakref.ref(model)
+        self._guard = guard
+        self._steps = steps
+        self._members = members
+        self._order = order
+        self._criterion = criterion
+        self._roster = roster
+        self._recorder = recorder
+        self._observer = observer
+        self._counting = Guard("the number of the training step")
+        self._records: bool | None = None  # Decided at the first step, when a distributed run knows its rank.
+        self._paused = False
+        self._began = math.nan
+        mark = ForwardMark(steps)
+        self._handles = [module.register_forward_pre_hook(mark) for module in {model, unwrap(model)}]
+        self._handles += self._hook_steps(optimizers)
+
+    @property
+    def step(self) -> int:
+        """Index of the optimizer step in progress, from 0, or what the callable `step` of `watch` returns.
+
+        It moves on with the first training-mode forward pass after the optimizer's step.
+        """
+        return self._steps.index
+
+    @property
+    def attached(self) -> bool:
+        """Whether hooks are on the model."""
+        return bool(self._handles)
+
+    def pause(self) -> None:
+        """Record nothing until `resume`; steps are counted."""
+        self._guard.run(self._end_step)
+        self._observer.free()
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on recording."""
+        self._paused = False
+        self._began = math.nan
+
+    def flush(self) -> None:
+        """Write the records that are held."""
+        if self.attached:
+            self._guard.run(self._recorder.flush)
+
+    def detach(self) -> None:
+        """Take all hooks off, and write what is held. Detaching twice is harmless."""
+        if not self.attached:
+            return
+        self._guard.run(self._end_step)
+        self._guard.run(self._recorder.close)
+        self._guard.run(self._run.metrics.flush)
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self._order.stop()
+        self._order.forget()
+        self._observer.free()
+        if self._criterion is not None:
+            self._criterion.detach()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
+    ) -> None:
+        self.detach()
+
+    def _hook_steps(self, optimizers: Sequence[Optimizer]) -> list[RemovableHandle]:
+        before, after = Hook(self._counting, self._before_step), Hook(self._counting, self._after_step)
+        if not optimizers:
+            return [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)]
+        handles = []
+        for optimizer in optimizers:
+            handles += [optimizer.register_step_pre_hook(before), optimizer.register_step_post_hook(after)]
+        return handles
+
+    def _before_step(self, optimizer: Optimizer, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
+        if not self._members.concerns(optimizer):
+            return
+        index = self._steps.begin(optimizer)
+        if self._records is None:
+            self._guard.run(self._start)
+        if self._records and not self._paused:
+            self._guard.run(self._observe, index, optimizer, arguments, keywords)
+
+    def _observe(self, index: int, optimizer: Optimizer, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
+        if self._observer.ordinal != self._steps.ordinal:
+            self._end_step()
+        self._observer.before_step(index, self._steps.ordinal, optimizer, arguments, keywords)
+
+    def _after_step(self, optimizer: Optimizer, _arguments: object, _keywords: object) -> None:
+        if not self._members.concerns(optimizer):
+            return
+        if self._records and not self._paused:
+            self._guard.run(self._observer.after_step, optimizer)
+        self._steps.done(optimizer)
+
+    def _end_step(self) -> None:
+        now = time.perf_counter()
+        # Time that went into an evaluation is none of the step's.
+        seconds = math.nan if self._steps.evaluated else now - self._began
+        self._began, self._steps.evaluated = now, False
+        self._observer.end_step(seconds, self._guard.take_seconds(), loss_is_logged=self._run.loss_is_logged)
+
+    def _start(self) -> None:
+        """Decide whether this process records, and say goodbye to the first forward pass."""
+        self._records = not isinstance(self._run.sink, NullSink) and _leads()
+        self._order.stop()
+        model = self._model()
+        if self._records and model is not None and not self._run.has_graph:
+            self._run.has_graph = True
+            try:
+                self._run.sink.offer(trace(model, self._order.call))
+            except UntraceableError as reason:
+                self._roster.omit(Omission("graph", str(reason)))
+        self._order.forget()
+
+
+def _leads() -> bool:
+    """Whether this process is the only one of its run, or the first."""
+    distributed = torch.distributed
+    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0

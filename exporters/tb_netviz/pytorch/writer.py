@@ -1,0 +1,224 @@
+"""A SummaryWriter that also watches models."""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from multiprocessing.util import Finalize
+from typing import Any
+
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from tb_netviz.events import open_sink
+from tb_netviz.pytorch._files import SinkFile
+from tb_netviz.pytorch._summary_writer import SummaryWriter, hparams
+from tb_netviz.pytorch.attach import watch
+from tb_netviz.pytorch.run import Run, RunOwner
+from tb_netviz.pytorch.watch import Watch
+
+
+class NetVizWriter(SummaryWriter, RunOwner):  # type: ignore[misc]  # torch.utils.tensorboard is untyped.
+    """All that `torch.utils.tensorboard.SummaryWriter` does, and `watch`.
+
+    Everything goes through one event file that is flushed within a second, whose checksums are native and for which
+    TensorFlow is not imported. `max_queue` and `flush_secs` are accepted and have no effect.
+
+    Args:
+        log_dir: Folder of the run; by default "runs/", date, time and host.
+        comment: Ends the default `log_dir`.
+        purge_step: Of a resumed run: what was logged from this step on is hidden.
+        max_queue: As in SummaryWriter.
+        flush_secs: As in SummaryWriter.
+        filename_suffix: Ends the event file's name.
+
+    Raises:
+        RemoteLogDirError: If `log_dir` is not on a local file system.
+    """
+
+    file_writer: SinkFile | None
+    all_writers: dict[str, SinkFile] | None
+    purge_step: int | None
+
+    def __init__(
+        self,
+        log_dir: str | os.PathLike[str] | None = None,
+        comment: str = "",
+        purge_step: int | None = None,
+        max_queue: int = 10,
+        flush_secs: int = 120,
+        filename_suffix: str = "",
+    ) -> None:
+        self._run: Run | None = None
+        self._has_graph = False
+        super().__init__(log_dir, comment, purge_step, max_queue, flush_secs, filename_suffix)
+        # Before the files themselves are closed at the end of the process, hence the priority.
+        self._finalizer = Finalize(self, _close, args=(weakref.ref(self),), exitpriority=20)
+
+    @property
+    def step(self) -> int:
+        """Index of the optimizer step in progress, from 0; of the first model watched where there are several.
+
+        It moves on with the first training-mode forward pass after `optimizer.step()`, so that a scalar logged before
+        or after `optimizer.step()` gets the number under which that step is recorded.
+        """
+        return 0 if self._run is None else self._run.step
+
+    def watch(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer | Iterable[Optimizer] | None = None,
+        criterion: nn.Module | None = None,
+        *,
+        name: str | None = None,
+        step: Callable[[], int] | None = None,
+        every: int | None = None,
+        budget: float = 0.02,
+        include: str | Iterable[str] | None = None,
+        exclude: str | Iterable[str] | None = None,
+        gradients: bool = True,
+        updates: bool = True,
+        histograms: bool | int = True,
+        train_loss: str | None = None,
+        val_loss: str | None = None,
+    ) -> Watch:
+        """Record gradients and weights of `model` while it trains. See `tb_netviz.pytorch.watch`."""
+        return watch(
+            model,
+            optimizer,
+            criterion,
+            writer=self,
+            name=name,
+            step=step,
+            every=every,
+            budget=budget,
+            include=include,
+            exclude=exclude,
+            gradients=gradients,
+            updates=updates,
+            histograms=histograms,
+            train_loss=train_loss,
+            val_loss=val_loss,
+        )
+
+    def netviz_run(self) -> Run:
+        """Return the run of this writer, open for records."""
+        if self._run is None or self._run.ended:
+            folder = self._get_file_writer().get_logdir()
+            self._run = Run(open_sink(folder, filename_suffix=self.filename_suffix), has_graph=self._has_graph)
+        return self._run
+
+    def add_scalar(
+        self,
+        tag: str,
+        scalar_value: Any,
+        global_step: int | None = None,
+        walltime: float | None = None,
+        new_style: bool = False,
+        double_precision: bool = False,
+    ) -> None:
+        """Add a scalar, as SummaryWriter does; while a model is watched it also stands in our tab."""
+        if isinstance(scalar_value, Tensor):
+            scalar_value = scalar_value.detach().cpu()  # Once, although it is read twice.
+        super().add_scalar(tag, scalar_value, global_step, walltime, new_style, double_precision)
+        self._hear(tag, scalar_value, global_step, walltime)
+
+    def add_scalars(
+        self,
+        main_tag: str,
+        tag_scalar_dict: Mapping[str, Any],
+        global_step: int | None = None,
+        walltime: float | None = None,
+    ) -> None:
+        """Add scalars, as SummaryWriter does: each goes into a run of its own, below this one."""
+        folder = self._get_file_writer().get_logdir()
+        assert self.all_writers is not None
+        for tag, value in tag_scalar_dict.items():
+            # Where SummaryWriter looks for the writer of the sub-run before it opens one of its own.
+            path = folder + "/" + main_tag.replace("/", "_") + "_" + tag
+            if path not in self.all_writers:
+                self.all_writers[path] = self._open(path)
+            self._hear(f"{main_tag}/{tag}", value, global_step, walltime)
+        super().add_scalars(main_tag, tag_scalar_dict, global_step, walltime)
+
+    def add_hparams(
+        self,
+        hparam_dict: dict[str, Any],
+        metric_dict: dict[str, Any],
+        hparam_domain_discrete: dict[str, list[Any]] | None = None,
+        run_name: str | None = None,
+        global_step: int | None = None,
+    ) -> None:
+        """Add hyperparameters and the metrics to compare them by, as SummaryWriter does: into a run below this one."""
+        if type(hparam_dict) is not dict or type(metric_dict) is not dict:
+            raise TypeError("hparam_dict and metric_dict should be dictionary.")
+        folder = os.path.join(self._get_file_writer().get_logdir(), run_name or str(time.time()))  # noqa: PTH118
+        with NetVizWriter(folder) as below:
+            for summary in hparams(hparam_dict, metric_dict, hparam_domain_discrete):
+                below._get_file_writer().add_summary(summary, global_step)
+            for tag, value in metric_dict.items():
+                below.add_scalar(tag, value, global_step)
+
+    def add_embedding(
+        self,
+        mat: Any,
+        metadata: Any = None,
+        label_img: Any = None,
+        global_step: int | None = None,
+        tag: str = "default",
+        metadata_header: Any = None,
+    ) -> None:
+        """Add points for the projector, as SummaryWriter does."""
+        step = self._default_step() if global_step is None else global_step
+        super().add_embedding(mat, metadata, label_img, step, tag, metadata_header)
+
+    def add_graph(
+        self, model: nn.Module, input_to_model: Any = None, verbose: bool = False, use_strict_trace: bool = True
+    ) -> None:
+        """Add a graph, as SummaryWriter does; `watch` then adds none."""
+        super().add_graph(model, input_to_model, verbose, use_strict_trace)
+        self._has_graph = True
+        if self._run is not None:
+            self._run.has_graph = True
+
+    def flush(self) -> None:
+        """Write everything that is held to disk."""
+        if self._run is not None and not self._run.ended:
+            self._run.flush()
+        super().flush()
+
+    def close(self) -> None:
+        """Detach all watches, write everything and close the files. A further `add_*` opens a new file."""
+        if self._run is not None and not self._run.ended:
+            self._run.end()
+        super().close()
+
+    def _get_file_writer(self) -> SinkFile:
+        if self.all_writers is None or self.file_writer is None:
+            self.file_writer = self._open(str(self.log_dir))
+            self.all_writers = {self.file_writer.get_logdir(): self.file_writer}
+            if self.purge_step is not None:
+                self.file_writer.add_event(Event(file_version="brain.Event:2"), self.purge_step)
+                self.file_writer.add_event(Event(session_log=SessionLog(status=SessionLog.START)), self.purge_step)
+                self.purge_step = None
+        return self.file_writer
+
+    def _open(self, path: str) -> SinkFile:
+        return SinkFile(path, self.filename_suffix, self._default_step)
+
+    def _default_step(self) -> int | None:
+        return None if self._run is None else self._run.step
+
+    def _hear(self, tag: str, value: Any, step: int | None, walltime: float | None) -> None:
+        if self._run is None or self._run.ended or isinstance(value, str):
+            return
+        self._run.hear(tag, float(value), step, walltime)
+
+
+def _close(reference: weakref.ref[NetVizWriter]) -> None:
+    writer = reference()
+    if writer is not None:
+        writer.close()
