@@ -1,0 +1,54 @@
+"""What is in the sdist and in the wheel."""
+
+import tarfile
+import zipfile
+
+import pytest
+
+from tests.support.distributions import ROOT, files_below
+
+GENERATED_BY_SETUPTOOLS = {"PKG-INFO", "setup.cfg"}
+
+
+@pytest.fixture(scope="module")
+def sdist_files(built):
+    with tarfile.open(built.sdist) as archive:
+        names = {member.name.partition("/")[2] for member in archive if member.isfile()}
+    return {name for name in names if ".egg-info/" not in name} - GENERATED_BY_SETUPTOOLS
+
+
+@pytest.fixture(scope="module")
+def wheel_files(built):
+    with zipfile.ZipFile(built.wheel) as archive:
+        return {name for name in archive.namelist() if ".dist-info/" not in name}
+
+
+def test_the_sdist_is_the_checkout(built, sdist_files):
+    expected = {name for name in files_below(built.sources) if ".egg-info/" not in name}
+    assert sdist_files == expected
+
+
+def test_the_wheel_holds_both_packages_and_nothing_else(wheel_files):
+    plugin = {f"tb_netviz_plugin/{name}" for name in files_below(ROOT / "tb_netviz_plugin")}
+    writers = {f"tb_netviz/{name}" for name in files_below(ROOT / "exporters" / "tb_netviz")}
+    assert wheel_files == {name for name in plugin | writers if "__pycache__" not in name}
+
+
+def test_the_wheel_holds_what_is_not_python(wheel_files):
+    assert {
+        "tb_netviz_plugin/static/index.js",
+        "tb_netviz_plugin/schema/netviz.proto",
+        "tb_netviz_plugin/schema/netviz_pb2.pyi",
+        "tb_netviz_plugin/py.typed",
+        "tb_netviz/py.typed",
+    } <= wheel_files
+
+
+def test_the_wheel_runs_everywhere(built):
+    assert built.wheel.name.endswith("-py3-none-any.whl")
+
+
+def test_the_wheel_carries_the_licence(built):
+    with zipfile.ZipFile(built.wheel) as archive:
+        (licence,) = (name for name in archive.namelist() if name.endswith("licenses/LICENSE"))
+        assert archive.read(licence) == (ROOT / "LICENSE").read_bytes()
