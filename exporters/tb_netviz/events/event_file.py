@@ -7,7 +7,6 @@ import os
 import socket
 import threading
 import time
-from multiprocessing.util import Finalize
 
 from tensorboard.compat.proto.event_pb2 import Event, SourceMetadata
 
@@ -26,9 +25,8 @@ class EventFile:
     """A new event file in a folder that exists.
 
     Records are handed to a daemon thread, which frames them and passes them to the operating system within
-    GATHER_SECONDS. The file is closed at the end of the process. If writing fails, there is one warning, the file is
-    cut back to its last whole record, and later records are dropped and counted. In a forked child they are dropped
-    too: the file stays the parent's.
+    GATHER_SECONDS. If writing fails, there is one warning, the file is cut back to its last whole record, and later
+    records are dropped and counted. In a forked child they are dropped too: the file stays the parent's.
 
     Raises:
         OSError: If the file can't be created.
@@ -56,8 +54,6 @@ class EventFile:
 
         self._thread = threading.Thread(target=self._run, name="netviz-event-file", daemon=True)
         self._thread.start()
-        # Unlike atexit, this also runs at the end of a multiprocessing child.
-        self._finalizer = Finalize(None, self.close, exitpriority=10)
 
     @property
     def alive(self) -> bool:
@@ -110,7 +106,6 @@ class EventFile:
             self._changed.notify_all()
         self._thread.join()
         if first:
-            self._finalizer.cancel()
             self._close_file()
 
     @property
@@ -135,7 +130,7 @@ class EventFile:
             warn(
                 f"{self.path} belongs to process {self._process}, from which this one was forked; nothing is recorded "
                 "here. To record in this process, create a writer in it.",
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _run(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from multiprocessing.util import Finalize
 
 from tb_netviz.events.event_file import EventFile
 from tb_netviz.events.folder_lock import FolderLock, FolderTakenError
@@ -28,6 +29,8 @@ class Folder:
         except BaseException:
             self._lock.release()
             raise
+        # Unlike atexit, this also runs at the end of a multiprocessing child.
+        self._finalizer = Finalize(None, self.close, exitpriority=10)
 
     def renew(self, path: str, filename_suffix: str, capacity: int) -> None:
         """Go on in a new file, after the old one failed or was deleted."""
@@ -35,7 +38,8 @@ class Folder:
         self._open(path, filename_suffix, capacity)
 
     def close(self) -> None:
-        """Close the file and let go of the folder."""
+        """Close the file and let go of the folder; the end of the process does so too."""
+        self._finalizer.cancel()
         self.file.close()
         self._lock.release()
 
@@ -53,7 +57,7 @@ def _take(path: str) -> tuple[str, FolderLock]:
         warn(
             f"another process is writing into {path}. TensorBoard follows one live file a folder, so this process "
             f"writes into {own}, a run of its own. Give each process a log_dir of its own to choose the name.",
-            stacklevel=6,
+            stacklevel=7,
         )
         return _take(own)
 

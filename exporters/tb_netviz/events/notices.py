@@ -11,7 +11,12 @@ class NetVizWarning(UserWarning):
 
 
 def warn(message: str, stacklevel: int = 2) -> None:
-    """Warn, and never raise: where warnings are errors, the message is logged instead."""
+    """Warn, and never raise: where warnings are errors, the message is logged instead.
+
+    Args:
+        message: What happened, and what becomes of the training.
+        stacklevel: As for `warnings.warn`, called in the place of this function.
+    """
     try:
         warnings.warn(f"netviz: {message}", NetVizWarning, stacklevel=stacklevel + 1)
     except NetVizWarning as raised:

@@ -101,7 +101,7 @@ def open_sink(log_dir: str | os.PathLike[str], *, filename_suffix: str = "", cap
         os.makedirs(path, exist_ok=True)  # noqa: PTH103  Strings, as torch's writers have.
         return FileSink(path, filename_suffix, capacity)
     except (OSError, RuntimeError) as error:  # RuntimeError: no new thread while the interpreter shuts down.
-        warn(f"nothing is recorded, because {path!r} can't be written ({error}). Training goes on.", stacklevel=3)
+        warn(f"nothing is recorded, because {path!r} can't be written ({error}). Training goes on.", stacklevel=2)
         return NullSink(path)
 
 
@@ -110,5 +110,6 @@ def _mention_slow_checksums() -> None:
     if not NATIVE_CHECKSUMS:
         warn(
             "google-crc32c has no native code on this platform; checksums run in Python and cost about 85 ns a byte "
-            "while training waits for the interpreter."
+            "while training waits for the interpreter.",
+            stacklevel=3,
         )

@@ -49,6 +49,9 @@ class MetricWindow:
 class MetricRecorder:
     """Records scalars under (name, role), one event a window. Safe to use from any thread.
 
+    A window is written as soon as the next value, at the pace of the last two, would fall into another one: a loss that
+    is logged once an epoch is seen at once. A value that comes earlier all the same gets a record of its own.
+
     Args:
         sink: Takes the events.
         clock: Gives the wall time of values that come without one.
@@ -74,10 +77,13 @@ class MetricRecorder:
         step = int(step)
         with self._lock:
             window = self._windows.get((name, role))
+            pace = step - window.span.last if window else 1
             if window is None or not window.span.continues(step):
                 self._write(name, role, window)
                 window = self._windows[name, role] = MetricWindow(step)
             window.add(step, float(value), self._clock() if wall_time is None else float(wall_time))
+            if not window.span.continues(step + pace):
+                self._write(name, role, window)
 
     def flush(self) -> None:
         """Write all open windows; a later value of the same step replaces the record by one that holds both."""

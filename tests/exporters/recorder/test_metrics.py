@@ -91,3 +91,27 @@ def test_a_value_beyond_float32_does_not_warn(sink, recorder):
     recorder.log("a", "", 0, 1e300)
     recorder.close()
     assert metrics(sink.events)[0][3]["mean"] == math.inf
+
+
+def test_a_value_that_is_logged_once_an_epoch_is_written_at_once(sink, recorder):
+    for epoch in range(1, 6):
+        recorder.log("loss", "val_loss", 1_000 * epoch, epoch)
+        if epoch > 1:  # The pace is known.
+            assert metrics(sink.events)[-1][2] == 1_000 * epoch
+    recorder.close()
+    assert [columns["mean"] for *_, columns in metrics(sink.events)] == [1, 2, 3, 4, 5]
+
+
+def test_a_window_is_written_with_its_last_step(sink, recorder):
+    for step in range(1024, 1032):
+        recorder.log("loss", "", step, 1.0)
+    assert [(step, columns["observations"]) for _, _, step, columns in metrics(sink.events)] == [(1031, 8)]
+
+
+def test_values_that_come_earlier_than_their_pace_are_kept(sink, recorder):
+    logged = [1_000, 2_000, 2_001, 2_002, 5_000, 5_000, 5_001]
+    for step in logged:
+        recorder.log("loss", "", step, 1.0)
+    recorder.close()
+    latest = {step: columns["observations"] for _, _, step, columns in metrics(sink.events)}
+    assert sum(latest.values()) == len(logged)
