@@ -6,6 +6,7 @@ import { factList, layerIndex, layers, selectedFact, shownLayers, step, steps } 
 import { rowBy } from './layers';
 import * as selection from './selection';
 import { stepBy, zoomAround } from './steps';
+import { run } from './store';
 
 /** Records on each side of an onset, where a run is too long to see it whole. */
 const ONSET_RECORDS = 40;
@@ -23,6 +24,16 @@ export function moveStep(records: number): void {
 
 export function selectLayer(index: number): void {
   selection.layer.value = layers.value[index]?.name ?? null;
+}
+
+/** Select a parameter and the layer that holds it. */
+export function selectParameter(index: number): void {
+  const parameter = run.value.value?.parameters[index];
+  if (parameter === undefined) return;
+  batch(() => {
+    selection.parameter.value = parameter.name;
+    selectLayer(parameter.layer);
+  });
 }
 
 export function moveLayer(count: number): void {

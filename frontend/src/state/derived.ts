@@ -37,6 +37,13 @@ export const selectedLayer = computed<Layer | null>(() =>
   layerIndex.value === null ? null : layers.value[layerIndex.value]!,
 );
 
+/** Index of the selected parameter: the chosen one while it belongs to the selected layer, else that layer's first. */
+export const selectedParameter = computed<number | null>(() => {
+  const own = selectedLayer.value?.parameters ?? [];
+  const parameters = run.value.value?.parameters ?? [];
+  return own.find((index) => parameters[index]?.name === selection.parameter.value) ?? own[0] ?? null;
+});
+
 export const filter = computed(() => makeFilter(selection.filter.value));
 
 export const layerLabels = computed(() => (run.value.value ? rowLabels(run.value.value, 'layers') : []));

@@ -16,7 +16,7 @@ export interface FigureProps {
   /** The statistic that is drawn, which can explain itself. */
   readonly statistic?: string;
   /** What follows the title in the same line. */
-  readonly caption?: ComponentChildren;
+  readonly caption?: ComponentChildren | undefined;
   /** What stands at the right of the heading. */
   readonly aside?: ComponentChildren;
   /** In the place of title and caption. */

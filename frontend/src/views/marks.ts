@@ -26,10 +26,12 @@ export function rowFlags(facts: readonly Fact[], selected: Fact | null): RowFlag
   });
 }
 
-/** The onset of the selected fact. */
-export function stepMarks(selected: Fact | null): StepMark[] {
-  if (selected === null) return [];
-  return [
-    { step: selected.step, label: selected.step.toLocaleString('en-US'), severity: severityOf(selected) },
-  ];
+/** Where facts about a layer begin, as far as the cursor does not say it already. */
+export function stepMarks(facts: readonly Fact[], layer: number | null, step: number | null): StepMark[] {
+  const here = facts.filter((fact) => layer !== null && fact.layers.includes(layer) && fact.step !== step);
+  return here.map((fact) => ({
+    step: fact.step,
+    label: fact.step.toLocaleString('en-US'),
+    severity: severityOf(fact),
+  }));
 }

@@ -1,5 +1,6 @@
 /** What all charts of a page share. */
 import { computed } from '@preact/signals';
+import { pageTheme } from '../charts/theme';
 import type { Matrix, Selection, StatisticLabel, StepDomain } from '../charts/types';
 import type { Series } from '../data/types';
 import { selectLayer, selectStep } from '../state/actions';
@@ -35,4 +36,10 @@ export function toMatrix({ rows, steps, spans, values, states }: Series): Matrix
 export function labelOf(id: string): StatisticLabel {
   const info = statisticInfo(id);
   return { label: info?.label ?? id, unit: info?.unit ?? '', scale: info?.scale ?? 'log' };
+}
+
+/** The value of one of the page's colours, which a canvas can use; follows the theme. */
+export function colour(token: string): string {
+  void pageTheme().value;
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${token}`).trim();
 }

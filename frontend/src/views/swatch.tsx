@@ -2,9 +2,10 @@
 const COLOURS = 8;
 
 export function Swatch({ index }: { index: number }) {
-  return <i class="swatch" style={{ background: runColour(index) }} aria-hidden="true" />;
+  return <i class="swatch" style={{ background: `var(--${runToken(index)})` }} aria-hidden="true" />;
 }
 
-export function runColour(index: number): string {
-  return `var(--run-${(index % COLOURS) + 1})`;
+/** Name of the colour of the run, or the curve, at a place. */
+export function runToken(index: number): string {
+  return `run-${(index % COLOURS) + 1}`;
 }

@@ -4,23 +4,27 @@ import { valueScale } from '../../charts/scale';
 import type { Insets } from '../../charts/types';
 import type { Resource } from '../../data/resource';
 import type { Series } from '../../data/types';
-import { factList, layerLabels, selectedFact, shownLayers } from '../../state/derived';
+import { factList, layerIndex, layerLabels, selectedFact, shownLayers, step } from '../../state/derived';
 import { DataNotice } from '../data-notice';
 import { Explain } from '../explain';
 import { Figure } from '../figure';
 import { LayerHeatmap } from '../layer-heatmap';
+import { Legend } from '../legend';
 import { rowFlags, stepMarks } from '../marks';
 import { labelOf, layerSelection, onSelect, toMatrix } from '../page';
+import { Strips, useStrips } from '../strips';
 import { ZoomButton } from '../zoom-button';
 
 export const INSETS: Insets = { left: 132, right: 116, top: 24, bottom: 0 };
 
 export function Picture({ heat }: { heat: Resource<Series> }) {
   const { value, error } = heat;
+  const strips = useStrips();
   return (
     <section class="picture" aria-label="The run">
       <DataNotice error={error} />
       {value === null ? <div class="waiting" /> : <HeatFigure series={value} />}
+      <Strips strips={strips} insets={INSETS} />
     </section>
   );
 }
@@ -40,6 +44,7 @@ function HeatFigure({ series }: { series: Series }) {
           <ZoomButton />
         </>
       }
+      aside={<Legend statistic={series.statistic} scale={scale} series={series} row={layerIndex.value} />}
     >
       {(exportRef) => (
         <LayerHeatmap
@@ -51,7 +56,7 @@ function HeatFigure({ series }: { series: Series }) {
           selection={layerSelection.value}
           onSelect={onSelect}
           flags={rowFlags(factList.value, selectedFact.value)}
-          marks={stepMarks(selectedFact.value)}
+          marks={stepMarks(factList.value, layerIndex.value, step.value)}
           insets={INSETS}
           tree={false}
           exportRef={exportRef}

@@ -1,0 +1,87 @@
+/** The heatmap of the chosen statistic, and beside it all layers at the step, row by row. */
+import { signal } from '@preact/signals';
+import { useMemo } from 'preact/hooks';
+import { valueScale } from '../../charts/scale';
+import type { Insets, LayerLabel, RowFrame } from '../../charts/types';
+import type { DataError } from '../../data/errors';
+import type { Series } from '../../data/types';
+import { factList, layerIndex, recordedStep, selectedFact, step } from '../../state/derived';
+import * as selection from '../../state/selection';
+import { DataNotice } from '../data-notice';
+import { Explain } from '../explain';
+import { Figure } from '../figure';
+import { LayerHeatmap } from '../layer-heatmap';
+import { Legend } from '../legend';
+import { rowFlags, stepMarks } from '../marks';
+import { labelOf, toMatrix } from '../page';
+import { Strips, useStrips } from '../strips';
+import { ZoomButton } from '../zoom-button';
+import { Profile } from './profile';
+import type { RowSelection } from './row-selection';
+import { RowsChoice } from './rows-choice';
+import { StatisticChoice } from './statistic-choice';
+
+const INSETS: Insets = { left: 224, right: 16, top: 24, bottom: 0 };
+
+export interface FlowStageProps {
+  readonly statistic: string;
+  readonly series: Series | null;
+  readonly error: DataError | null;
+  readonly mean: Series | null;
+  readonly max: Series | null;
+  readonly labels: readonly LayerLabel[];
+  readonly row: RowSelection;
+}
+
+export function FlowStage(props: FlowStageProps) {
+  const { statistic, series, error, labels, row } = props;
+  const { label, scale: kind } = labelOf(statistic);
+  const frame = useMemo(() => signal<RowFrame | null>(null), []);
+  const scale = useMemo(() => valueScale(kind, series === null ? [] : [toMatrix(series)]), [kind, series]);
+  const layers = selection.rows.value === 'layers';
+  const strips = useStrips().filter(({ id }) => id === 'loss');
+  return (
+    <section class="flow-stage" aria-label={label}>
+      <Figure
+        title={label}
+        class="flow-heat"
+        heading={
+          <>
+            <StatisticChoice />
+            <Explain id={statistic} />
+            <RowsChoice />
+            <ZoomButton />
+          </>
+        }
+        aside={<Legend statistic={statistic} scale={scale} series={series} row={row.selection.value.row} />}
+      >
+        {(exportRef) => (
+          <>
+            <DataNotice error={error} />
+            {series === null ? (
+              <div class="waiting" />
+            ) : (
+              <LayerHeatmap
+                title={label}
+                series={series}
+                labels={labels}
+                scale={scale}
+                rows={row.shown.value}
+                selection={row.selection.value}
+                onSelect={row.onSelect}
+                flags={layers ? rowFlags(factList.value, selectedFact.value) : []}
+                marks={stepMarks(factList.value, layerIndex.value, step.value)}
+                insets={INSETS}
+                tree
+                exportRef={exportRef}
+                frame={frame}
+              />
+            )}
+          </>
+        )}
+      </Figure>
+      <Profile {...props} frame={frame} />
+      <Strips strips={strips} insets={INSETS} />
+    </section>
+  );
+}

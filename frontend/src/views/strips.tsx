@@ -1,0 +1,99 @@
+/** What the run did: losses, the whole network's gradient norm, learning rates, on the axis of the picture above. */
+import { useMemo } from 'preact/hooks';
+import { StepLines } from '../charts/lines/StepLines';
+import { pageTheme } from '../charts/theme';
+import type { Series as Curve, Insets, ScaleKind } from '../charts/types';
+import type { Metric, Series } from '../data/types';
+import { metrics, network } from '../state/store';
+import { metricCurve, rowCurve } from './curves';
+import { colour, hover, labelOf, onSelect, stepSelection, steps } from './page';
+import { say } from './readout';
+import { runToken } from './swatch';
+
+export interface Strip {
+  readonly id: string;
+  readonly label: string;
+  readonly scale: ScaleKind;
+  readonly curves: readonly Curve[];
+  readonly height: number;
+}
+
+/** The strips that the run has data for. */
+export function useStrips(): Strip[] {
+  const all = metrics.value.value;
+  const whole = network.value.value;
+  const theme = pageTheme().value;
+  return useMemo(
+    () => [lossStrip(all ?? []), normStrip(whole), rateStrip(all ?? [])].filter((strip) => strip !== null),
+    [all, whole, theme],
+  );
+}
+
+function lossStrip(all: readonly Metric[]): Strip | null {
+  const train = withRole(all, 'train_loss');
+  const val = withRole(all, 'val_loss');
+  const curves = [
+    ...train.map((metric, i) =>
+      metricCurve(metric, { label: named(train, metric, 'train'), color: colour(runToken(i)) }),
+    ),
+    ...val.map((metric, i) =>
+      metricCurve(metric, { label: named(val, metric, 'val'), color: colour(runToken(i)), dashed: true }),
+    ),
+  ];
+  return curves.length === 0 ? null : { id: 'loss', label: 'Loss', scale: 'linear', curves, height: 68 };
+}
+
+function normStrip(whole: Series | null): Strip | null {
+  if (whole === null) return null;
+  const { label, scale } = labelOf(whole.statistic);
+  return { id: 'norm', label, scale, curves: [rowCurve(whole, 0, '')], height: 56 };
+}
+
+function rateStrip(all: readonly Metric[]): Strip | null {
+  const rates = withRole(all, 'learning_rate');
+  const curves = rates.map((metric, i) =>
+    metricCurve(metric, { label: rates.length > 1 ? metric.name : '', color: colour(runToken(i)) }),
+  );
+  return curves.length === 0
+    ? null
+    : { id: 'rate', label: 'Learning rate', scale: 'linear', curves, height: 48 };
+}
+
+function withRole(all: readonly Metric[], role: string): Metric[] {
+  return all.filter((metric) => metric.role === role);
+}
+
+/** A short word where there is one metric of its kind, its own name where there are several. */
+function named(same: readonly Metric[], metric: Metric, short: string): string {
+  return same.length > 1 ? metric.name : short;
+}
+
+/** Room below the lowest strip for the steps. */
+const AXIS = 24;
+
+export function Strips({ strips, insets }: { strips: readonly Strip[]; insets: Insets }) {
+  return (
+    <div class="strips">
+      {strips.map(({ id, label, scale, curves, height }, index) => {
+        const lowest = index === strips.length - 1;
+        return (
+          <div key={id} style={{ height: `${height + (lowest ? AXIS : 0)}px` }}>
+            <StepLines
+              title={label}
+              label={label}
+              series={curves}
+              scale={scale}
+              steps={steps}
+              hover={hover}
+              selection={stepSelection.value}
+              onSelect={onSelect}
+              onReadout={say}
+              axis={lowest}
+              insets={{ ...insets, top: 6, bottom: lowest ? AXIS : 6 }}
+            />
+          </div>
+        );
+      })}
+    </div>
+  );
+}
