@@ -39,7 +39,7 @@ export function layoutRows(options: LayoutOptions): RowLayout {
     y = bottom;
   };
   for (const scope of scopes) {
-    if (placed.length) y = Math.round(y) + gap;
+    if (placed.length) y += gap;
     const top = Math.round(y);
     const closed = isFolded(scope);
     if (closed) place(scope.members, true);
