@@ -236,8 +236,9 @@ def test_a_child_that_outlives_its_parent_holds_no_folder(tmp_path):
     code = """
 sink = open_sink(folder)
 if os.fork() == 0:
+    os.kill(os.getppid(), signal.SIGKILL)
     sys.stdin.read(); os._exit(0)
-os.kill(os.getpid(), signal.SIGKILL)
+signal.pause()
 """
     process = start(code, tmp_path)
     process.wait()
