@@ -90,7 +90,7 @@ function drawLegend(
 function drawBar(painter: Painter, theme: Theme, scale: ValueScale, left: number, length: number): void {
   for (let x = 0; x < length; x++) {
     painter.fillStyle = colorAt(theme, scale.kind, x / (length - 1));
-    painter.fillRect(left + x, BAR.top, 1, BAR.height);
+    painter.fillRect(left + x, BAR.top, length - x, BAR.height);
   }
   const ticks = scale.ticks(Math.max(2, Math.floor(length / 44)));
   for (const tick of ticks) {

@@ -32,7 +32,9 @@ export function formatValue(value: number, digits = 2): string {
 export function formatTick(value: number): string {
   if (value === 0) return '0';
   const size = Math.abs(value);
-  if (size >= 1e5 || size < 1e-3) return minus(value.toExponential(1).replace('e+', 'e').replace('.0e', 'e'));
+  const isPower = Math.abs(Math.log10(size) % 1) < 1e-9;
+  if (size >= 1e5 || size < 1e-3 || (isPower && size < 1e-2))
+    return minus(value.toExponential(1).replace('e+', 'e').replace('.0e', 'e'));
   return minus(String(Number(value.toPrecision(6))));
 }
 

@@ -29,7 +29,7 @@ export function write(
   painter.textBaseline = 'middle';
   if (style.halo) {
     painter.strokeStyle = style.halo;
-    painter.lineWidth = 3;
+    painter.lineWidth = 4;
     painter.lineJoin = 'round';
     painter.strokeText(text, x, y);
   }

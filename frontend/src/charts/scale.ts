@@ -1,6 +1,6 @@
 /** From a statistic's value to a place between 0 and 1 on its colour bar or axis. */
 
-import { linearTicks, logTicks } from './ticks';
+import { logTicks, scaleTicks } from './ticks';
 import { type Domain, type Matrix, type ScaleKind, STATE } from './types';
 
 export interface ValueScale {
@@ -58,7 +58,7 @@ export function linearScale(
     worst,
     position: (value) => clamp((value - domain[0]) / range),
     value: (position) => domain[0] + position * range,
-    ticks: (count) => linearTicks(domain, count),
+    ticks: (count) => scaleTicks(domain, count),
   };
 }
 

@@ -11,6 +11,21 @@ export function linearTicks([low, high]: Domain, count: number): number[] {
   return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => clean((first + index) * step));
 }
 
+/** As `linearTicks`, but two at least where the domain allows it: one tick alone says nothing about the scale. */
+export function scaleTicks(domain: Domain, count: number): number[] {
+  for (let wanted = count; wanted < count + 6; wanted++) {
+    const ticks = linearTicks(domain, wanted);
+    if (ticks.length > 1) return ticks;
+  }
+  return [...domain];
+}
+
+/** `domain` widened to round ends, about `count` steps apart. */
+export function roundDomain([low, high]: Domain, count: number): Domain {
+  const step = roundStep((high - low) / count);
+  return [clean(Math.floor(low / step + 1e-9) * step), clean(Math.ceil(high / step - 1e-9) * step)];
+}
+
 /** As `linearTicks`, for steps: whole numbers only. */
 export function stepTicks(domain: Domain, count: number): number[] {
   return linearTicks(domain, count).filter(Number.isInteger);

@@ -78,25 +78,27 @@ function drawShares(painter: Painter, { plot, theme, shares }: DistributionScene
   });
 }
 
-/** Tops are shares of all samples; the tallest bin of either distribution fills the height. */
-function heightOf(scene: DistributionScene): (share: number) => number {
-  const tallest = Math.max(
-    ...scene.shares.byExponent,
-    ...(scene.reference ? scene.reference.shares.byExponent : []),
-    Number.MIN_VALUE,
-  );
-  return (share) => (share / tallest) * (scene.plot.bottom - scene.plot.top);
+/** Heights of one distribution: both have the same area, so that shapes compare whatever share is zero. */
+function heightOf(scene: DistributionScene, shares: Shares): (place: number) => number {
+  const relative = ({ byExponent }: Shares) => {
+    const total = byExponent.reduce((sum, share) => sum + share, 0) || 1;
+    return byExponent.map((share) => share / total);
+  };
+  const all = [scene.shares, ...(scene.reference ? [scene.reference.shares] : [])];
+  const tallest = Math.max(...all.flatMap((one) => [...relative(one)])) || 1;
+  const own = relative(shares);
+  return (place) => (own[place]! / tallest) * (scene.plot.bottom - scene.plot.top);
 }
 
 function drawBins(painter: Painter, scene: DistributionScene): void {
   const { plot, theme, shares, places } = scene;
-  const height = heightOf(scene);
+  const height = heightOf(scene, shares);
   for (let place = places[0]; place <= places[1]; place++) {
     const share = shares.byExponent[place]!;
     if (!share) continue;
     const left = Math.round(placeX(scene, place));
     const width = Math.max(1, Math.round(placeX(scene, place + 1)) - left - 1);
-    const tall = Math.max(1, height(share));
+    const tall = Math.max(1, height(place));
     painter.fillStyle = theme.token['run-1'];
     painter.globalAlpha = scene.hover === null || scene.hover === place ? 1 : 0.6;
     painter.fillRect(left, plot.bottom - tall, width, tall);
@@ -110,7 +112,7 @@ function drawReference(
   { shares, label }: { shares: Shares; label: string },
 ): void {
   const { plot, theme, places } = scene;
-  const height = heightOf(scene);
+  const height = heightOf(scene, shares);
   painter.strokeStyle = theme.token['text-2'];
   painter.lineWidth = 1;
   painter.setLineDash([]);
@@ -118,7 +120,7 @@ function drawReference(
   painter.moveTo(placeX(scene, places[0]), plot.bottom);
   let tallest = places[0];
   for (let place = places[0]; place <= places[1]; place++) {
-    const y = plot.bottom - height(shares.byExponent[place]!);
+    const y = plot.bottom - height(place);
     painter.lineTo(placeX(scene, place), y);
     painter.lineTo(placeX(scene, place + 1), y);
     if (shares.byExponent[place]! > shares.byExponent[tallest]!) tallest = place;
@@ -127,7 +129,7 @@ function drawReference(
   painter.stroke();
   const half = textWidth(painter, theme, label) / 2;
   const x = Math.min(plot.right - half, Math.max(plot.left + half, placeX(scene, tallest + 0.5)));
-  const y = Math.max(plot.top - 6, plot.bottom - height(shares.byExponent[tallest]!) - 8);
+  const y = Math.max(plot.top - 6, plot.bottom - height(tallest) - 8);
   write(painter, theme, label, x, y, { color: theme.token['text-2'], align: 'center', halo: theme.token.bg });
 }
 

@@ -1,6 +1,6 @@
 /** Synthetic runs for looking at the charts: a network of which one layer dies, and awkward shapes. */
 
-import { type LayerLabel, type Matrix, STATE } from '../types';
+import { type LayerLabel, type Matrix, type Series, STATE } from '../types';
 
 /** Repeatable uniform numbers (mulberry32). */
 export function random(seed: number): () => number {
@@ -88,4 +88,76 @@ export function uniformMatrix(
     values: new Float32Array(rows * length).fill(value),
     states: new Uint8Array(rows * length).fill(state),
   };
+}
+
+/** `matrix` with every value times `factor`. */
+export function scaled(matrix: Matrix, factor: number): Matrix {
+  return { ...matrix, values: matrix.values.map((value) => value * factor) };
+}
+
+/** Losses with a spike, a gradient norm and a learning rate. */
+export function metric(lastStep: number, onset: number): Record<'loss' | 'norm' | 'rate', Series[]> {
+  const { steps, spans } = records(lastStep);
+  const uniform = random(7);
+  const of = (value: (step: number) => number) => Float32Array.from(steps, value);
+  const base = (step: number) =>
+    step < onset ? 1.2 + 1.2 * Math.exp(-step / 330) : 2.2 + 0.5 * Math.exp(-(step - onset) / 70);
+  const train = of((step) => (Math.abs(step - onset) < 4 ? 48.7 : base(step) + uniform() * 0.1));
+  const validation = steps.filter((_, index) => index % 12 === 0);
+  return {
+    loss: [
+      { label: 'train', steps, spans, values: train },
+      {
+        label: 'val',
+        dashed: true,
+        steps: validation,
+        spans: new Float64Array(validation.length).fill(1),
+        values: Float32Array.from(validation, (step) => base(step) + 0.15),
+      },
+    ],
+    norm: [
+      {
+        label: '',
+        steps,
+        spans,
+        values: of((step) =>
+          step > 2300 && step < 2340 ? Number.NaN : 0.05 + uniform() * 0.02 + (step < onset ? 0.3 : 0),
+        ),
+      },
+    ],
+    rate: [
+      {
+        label: '',
+        steps,
+        spans,
+        values: of((step) =>
+          step < 800 ? (0.12 * step) / 800 : 0.06 * (1 + Math.cos((Math.PI * (step - 800)) / 4200)),
+        ),
+      },
+    ],
+  };
+}
+
+export const BINS = {
+  lowest_exponent: -104,
+  highest_exponent: 19,
+  zero: 0,
+  nonfinite: 1,
+  below: 2,
+  first: 3,
+  above: 127,
+  count: 128,
+};
+
+/** Counts of 4,096 samples around 2^`center`. */
+export function counts(zero: number, center: number, nonfinite = 0): Uint32Array {
+  const bins = new Uint32Array(BINS.count);
+  bins[BINS.zero] = Math.round(4096 * zero);
+  bins[BINS.nonfinite] = Math.round(4096 * nonfinite);
+  const rest = 4096 * (1 - zero - nonfinite);
+  for (let exponent = -60; exponent < 19; exponent++)
+    bins[BINS.first + exponent - BINS.lowest_exponent] = Math.round(
+      (rest / 8.8) * Math.exp(-((exponent - center) ** 2) / 2 / 12.25),
+    );
+  return bins;
 }

@@ -8,6 +8,6 @@ import { pages } from './pages';
 
 const query = new URLSearchParams(location.search);
 document.documentElement.dataset.theme = query.get('theme') ?? 'light';
-const page = signal(query.get('page') ?? 'overview');
+const page = signal(query.get('page') ?? 'flow');
 const Page = computed(() => pages[page.value]!);
 render(<Page.value />, document.body);

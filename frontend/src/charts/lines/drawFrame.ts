@@ -11,13 +11,13 @@ const LINE = 14;
 const KEY = 12;
 /** Without this much room at the right, names stand inside the plot. */
 const OUTSIDE = 56;
+const INSIDE = 160;
 
 export function drawFrame(painter: Painter, scene: LineScene): void {
   const { plot, theme, scale } = scene;
   const height = plot.bottom - plot.top;
   const ticks = scale.ticks(Math.max(2, Math.floor(height / 28)));
-  const shown = ticks.length > 1 ? ticks : [scale.domain[0], scale.domain[1]];
-  for (const tick of shown) {
+  for (const tick of ticks) {
     const y = yOf(scene, tick);
     if (y < plot.bottom - 1) hairline(painter, [plot.left, y], [plot.right, y], theme.token.grid);
     const inner = Math.min(plot.bottom - 3, Math.max(plot.top + 3, y));
@@ -53,9 +53,8 @@ export function drawNames(painter: Painter, scene: LineScene): void {
     if (Number.isNaN(y)) continue;
     const value = formatValue(line.series.values[record]!, 3);
     const keyed = scene.lines.length > 1;
-    const text =
-      scene.lines.length === 1 && !line.series.label ? value : `${line.series.label} ${value}`.trim();
-    const words = fitText(painter, theme, text, outside ? room - (keyed ? KEY + 4 : 0) : 160);
+    const space = (outside ? room : INSIDE) - (keyed ? KEY + 4 : 0) - textWidth(painter, theme, ` ${value}`);
+    const words = `${fitText(painter, theme, line.series.label, space)} ${value}`.trim();
     const left = outside
       ? plot.right + 8
       : plot.right - textWidth(painter, theme, words) - (keyed ? KEY + 8 : 4);

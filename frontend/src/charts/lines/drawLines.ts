@@ -9,6 +9,8 @@ import { isCut, isNonfinite, isNumber, type Line, type LineScene, recordX, yOf }
 const WINDOW = 8;
 /** A gap narrower than this is left open without hatching. */
 const NARROW = 3;
+/** Half the width of a record that stands between two gaps. */
+const LONELY = 2;
 
 export function drawLines(painter: Painter, scene: LineScene): void {
   const { plot, lines, theme } = scene;
@@ -97,9 +99,9 @@ function drawCurve(painter: Painter, scene: LineScene, line: Line): void {
       const y = yOf(scene, values[record]!);
       const [left, middle, right] = recordX(scene, line.columns, record);
       const flat = right - left >= WINDOW || to - from === 1;
-      if (record === from) painter.moveTo(flat ? Math.min(left, middle - 1) : middle, y);
+      if (record === from) painter.moveTo(flat ? Math.min(left, middle - LONELY) : middle, y);
       else painter.lineTo(flat ? left : middle, y);
-      if (flat) painter.lineTo(Math.max(right, middle + 1), y);
+      if (flat) painter.lineTo(Math.max(right, middle + LONELY), y);
     }
   painter.stroke();
   painter.setLineDash([]);
@@ -161,7 +163,7 @@ export function drawLevels(painter: Painter, scene: LineScene): void {
     const color = severity ? theme.severity(severity) : theme.token['text-3'];
     const y = yOf(scene, value);
     hairline(painter, [plot.left, y], [plot.right, y], color, [4, 3]);
-    write(painter, theme, label, plot.left + 4, y - 8, { color, halo: theme.token.bg });
+    write(painter, theme, label, plot.right - 4, y - 8, { color, align: 'right', halo: theme.token.bg });
   }
 }
 

@@ -17,7 +17,8 @@ export function drawOverlay(
   hover: Hover | null,
   brush: Domain | null,
 ): void {
-  const { plot, domain, theme, selection } = scene;
+  const { plot, domain, theme, selection, lines } = scene;
+  if (!lines.some((line) => line.columns.length)) return;
   const inside = (step: number) => step >= domain[0] && step <= domain[1];
   if (selection.step !== null && inside(selection.step)) {
     cursorLine(painter, theme, xOf(plot, domain, selection.step), 0, plot.bottom, false);
@@ -74,8 +75,8 @@ function drawRings(painter: Painter, scene: LineScene, step: number): void {
     placed.push(y);
     const words = `${formatValue(value, 3)}${isCut(scale, value) ? ' ↑' : ''}`;
     const right = x + 12 + textWidth(painter, theme, words) < plot.right;
-    const above = Math.max(plot.top + 5, y - 8);
-    write(painter, theme, words, right ? x + 8 : x - 8, above, {
+    const beside = y - 11 < plot.top ? y + 12 : y - 11;
+    write(painter, theme, words, right ? x + 8 : x - 8, beside, {
       color: theme.token['text-2'],
       align: right ? 'left' : 'right',
       halo: theme.token.bg,

@@ -1,12 +1,15 @@
 /** The range of a value axis: what is usual fills it, and a spike is cut off rather than flattening the rest. */
 
 import { ceilDecade, floorDecade, linearScale, logScale, type ValueScale } from '../scale';
+import { roundDomain } from '../ticks';
 import type { Domain, ScaleKind } from '../types';
 
 /** Values beyond this many usual ranges are cut off. */
 const SPIKE = 2.5;
 /** The usual range leaves out this share at either end. */
 const TAIL = 0.02;
+/** Steps between the round ends of an axis. */
+const ROUND = 5;
 
 /** Lowest and highest of the values that a scale should show; null without any. Log scales show what is above zero. */
 export function robustRange(values: readonly number[], log: boolean): Domain | null {
@@ -37,9 +40,10 @@ function decades([low, high]: Domain): Domain {
   return top > bottom ? [bottom, top] : [bottom, bottom * 10];
 }
 
-/** A little air above and below; zero stays the foot of what is never negative and comes near it. */
+/** Round ends; zero is the foot of what is never negative and comes near it. */
 function padded([low, high]: Domain): Domain {
   const range = high - low || Math.abs(high) || 1;
-  const bottom = low >= 0 && low < range * 0.35 ? 0 : low - range * 0.08;
-  return [bottom, high + range * 0.08];
+  const near = low >= 0 && low < range * 0.35;
+  if (high === low) return [low - range / 2, high + range / 2];
+  return roundDomain([near ? 0 : low, high], ROUND);
 }
