@@ -168,10 +168,12 @@ class Observer:
         observed = self._recorder.observes(index)
         keeps = "grad_dot_last" in self._columns and self._recorder.snapshot_due(index)
         if observed or keeps:
+            names = self._roster.names
             description = self._roster.refresh()
             if description is not None:
-                self._last.free()
                 self._recorder.describe(description, self._columns)
+            if self._roster.names != names:
+                self._last.free()
         measurement = None
         if observed:
             with_bins = "grad_norm" in self._columns and self._recorder.bins_due(index)

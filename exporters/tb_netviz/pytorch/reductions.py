@@ -67,10 +67,11 @@ def norms(tensors: Sequence[Tensor]) -> _Array:
 def distances(tensors: Sequence[Tensor], before: Sequence[Tensor]) -> _Array:
     """Return the Euclidean norm of each `tensor - before`, float64 [len(tensors)].
 
-    The pairs have equal shapes and types; `before` is overwritten with the differences.
+    The pairs have equal shapes and types; `before` may be overwritten with the differences.
     """
-    differences = [torch.sub(tensor, old, out=old) for tensor, old in zip(tensors, before, strict=True)]
-    return norms(differences)
+    pairs = zip(tensors, before, strict=True)
+    # A difference of short floats may need more digits than they have.
+    return norms([old.sub_(new) if old.element_size() >= 4 else new.float() - old.float() for new, old in pairs])
 
 
 def products(tensors: Sequence[Tensor], others: Sequence[Tensor], magnitudes: _Array) -> _Array:
@@ -124,7 +125,7 @@ def _flat(tensor: Tensor) -> Tensor:
 
 
 def _blocks(vector: Tensor) -> tuple[Tensor, ...]:
-    return torch.split(vector, _BLOCK if vector.device.type == "cpu" else _DEVICE_BLOCK)  # type: ignore[no-untyped-call]  # torch's.
+    return torch.split(vector, _BLOCK if vector.device.type == "cpu" else _DEVICE_BLOCK)
 
 
 def _wide(block: Tensor) -> Tensor:

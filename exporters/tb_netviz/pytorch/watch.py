@@ -92,6 +92,11 @@ class Watch:
         return self._steps.index
 
     @property
+    def interval(self) -> int:
+        """Every how many steps one is observed now."""
+        return self._recorder.interval
+
+    @property
     def attached(self) -> bool:
         """Whether hooks are on the model."""
         return bool(self._handles)

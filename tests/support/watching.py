@@ -1,0 +1,158 @@
+"""Reads back what a watched training run wrote, and computes by hand what it should have written."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from tensorboard.compat.proto.event_pb2 import Event
+
+from tb_netviz.events import read_frames
+from tb_netviz_plugin.schema.description import RunDescription
+from tb_netviz_plugin.schema.tags import Family
+from tests.support.events import arrays, descriptions, metrics
+
+Table = dict[str, dict[str, float]]
+
+
+@dataclass
+class Recording:
+    """A run of one model, every record of which is of one step.
+
+    Attributes:
+        description: The last one.
+        tables: By step, by parameter, by column.
+        bins: By step, by parameter: counts.
+        scalars: By tag, of the standard dashboard: (step, value).
+        metrics: By name: (role, step, mean).
+        histograms: By tag, the steps.
+        graphs: How many there are.
+    """
+
+    description: RunDescription | None = None
+    descriptions: list[RunDescription] = field(default_factory=list)
+    tables: dict[int, Table] = field(default_factory=dict)
+    bins: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
+    scalars: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    metrics: dict[str, list[tuple[str, int, float]]] = field(default_factory=dict)
+    histograms: dict[str, list[int]] = field(default_factory=dict)
+    graphs: int = 0
+
+
+def events_in(folder: Path) -> list[Event]:
+    """Return the events of all files in `folder`, in the order of their names."""
+    events = []
+    for path in sorted(Path(folder).glob("events.out.tfevents.*")):
+        events += [Event.FromString(record) for record in read_frames(path)]
+    return events
+
+
+def read(folder: Path, model: str = "") -> Recording:
+    """Read the run in `folder`, of the model of that name."""
+    recording = Recording()
+    for event in events_in(folder):
+        for _, _, description in descriptions([event]):
+            if description.model == model:
+                recording.description = description
+                recording.descriptions.append(description)
+        for name, role, step, columns in metrics([event]):
+            recording.metrics.setdefault(name, []).append((role, step, columns["mean"]))
+        for value in event.summary.value:
+            if value.WhichOneof("value") == "simple_value":
+                recording.scalars.setdefault(value.tag, []).append((event.step, value.simple_value))
+            if value.WhichOneof("value") == "histo":
+                recording.histograms.setdefault(value.tag, []).append(event.step)
+        recording.graphs += bool(event.graph_def)
+        if recording.description is not None:
+            _take_record(recording, event)
+    return recording
+
+
+def _take_record(recording: Recording, event: Event) -> None:
+    assert recording.description is not None
+    found = arrays(event)
+    for chunk in recording.description.chunks:
+        names = [row.name for row in recording.description.parameters[chunk.first_row :][: chunk.rows]]
+        if chunk.tag not in found:
+            continue
+        if chunk.family == Family.PARAMETERS:
+            (plane,) = found[chunk.tag]
+            table = recording.tables.setdefault(event.step, {})
+            for name, row in zip(names, plane.tolist(), strict=True):
+                table[name] = dict(zip(chunk.columns, row, strict=True))
+        else:
+            recording.bins.setdefault(event.step, {}).update(zip(names, found[chunk.tag], strict=True))
+
+
+class ByHand:
+    """Computes the columns of each step in float64, from copies that a test takes around `optimizer.step()`."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self._model = model
+        self._last: dict[str, np.ndarray | None] = {}
+        self._before: dict[str, np.ndarray] = {}
+        self._gradients: dict[str, np.ndarray | None] = {}
+        self.tables: dict[int, Table] = {}
+
+    def before(self) -> None:
+        """Note the gradients and weights as they are, just before the step."""
+        self._last = self._gradients
+        self._before = {name: _array(parameter) for name, parameter in self._model.named_parameters()}
+        self._gradients = {
+            name: None if parameter.grad is None else _array(parameter.grad)
+            for name, parameter in self._model.named_parameters()
+        }
+
+    def after(self, step: int) -> None:
+        """Compute the columns of `step`."""
+        self.tables[step] = {
+            name: _columns(self._gradients[name], self._last.get(name), self._before[name], _array(parameter))
+            for name, parameter in self._model.named_parameters()
+        }
+
+
+def _columns(gradient, last, before, after) -> dict[str, float]:
+    nan = math.nan
+    columns = {
+        "present": float(gradient is not None),
+        "weight_norm": float(np.sqrt(np.sum(np.abs(after) ** 2))),
+        "update_norm": float(np.sqrt(np.sum(np.abs(after - before) ** 2))),
+    }
+    names = ("grad_norm", "grad_abs_sum", "grad_abs_max", "grad_sum", "grad_zeros", "grad_nonfinite")
+    columns |= dict.fromkeys((*names, "grad_dot_last", "grad_norm_last"), nan)
+    if gradient is None:
+        return columns
+    bad = int(np.sum(~np.isfinite(gradient)))
+    columns["grad_nonfinite"] = bad
+    if bad:
+        return columns
+    columns["grad_norm"] = float(np.sqrt(np.sum(np.abs(gradient) ** 2)))
+    columns["grad_abs_sum"] = float(np.sum(np.abs(gradient)))
+    columns["grad_abs_max"] = float(np.max(np.abs(gradient), initial=0))
+    columns["grad_sum"] = nan if np.iscomplexobj(gradient) else float(np.sum(gradient))
+    columns["grad_zeros"] = int(np.sum(gradient == 0))
+    if last is not None and np.all(np.isfinite(last)):
+        columns["grad_dot_last"] = float(np.real(np.sum(gradient * np.conj(last))))
+        columns["grad_norm_last"] = float(np.sqrt(np.sum(np.abs(last) ** 2)))
+    return columns
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    tensor = tensor.detach().to_dense() if tensor.layout is not torch.strided else tensor.detach()
+    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64).numpy().copy()
+
+
+def assert_equal(found: Table, expected: Table, relative: float = 2e-5) -> None:
+    """Compare two tables; sums may be off by rounding in proportion to the sum of magnitudes."""
+    assert found.keys() == expected.keys()
+    for name, columns in found.items():
+        scale = expected[name]["grad_abs_sum"] if math.isfinite(expected[name]["grad_abs_sum"]) else 0.0
+        product = expected[name]["grad_norm"] * expected[name]["grad_norm_last"]
+        slack = {"grad_sum": scale * 1e-5, "grad_dot_last": product * 1e-5, "update_norm": 1e-6}
+        for column, value in columns.items():
+            np.testing.assert_allclose(
+                value, expected[name][column], rtol=relative, atol=slack.get(column, 0.0), err_msg=f"{name}.{column}"
+            )
