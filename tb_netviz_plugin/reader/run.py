@@ -195,6 +195,12 @@ def _family(name: str) -> str:
 
 
 def _message(array: Any) -> bytes:
-    """Return the bytes in a string tensor, none if it holds something else."""
-    first = array.reshape(-1)[0] if array.size else b""
-    return first if isinstance(first, bytes) else b""
+    """Return the bytes in a string tensor.
+
+    Raises:
+        UnreadableSchemaError: If it holds something else.
+    """
+    first = array.reshape(-1)[0] if array.size else None
+    if not isinstance(first, bytes):
+        raise UnreadableSchemaError("the description of the network is not a message; the event file may be damaged")
+    return first
