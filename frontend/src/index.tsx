@@ -19,9 +19,9 @@ export function render(): void {
   watchTheme((dark) => {
     document.documentElement.dataset.theme = dark ? 'dark' : 'light';
   });
+  startPolling();
   syncAddress();
   openRuns();
-  startPolling();
   listenToKeys();
   renderInto(<App />, document.body);
 }

@@ -10,7 +10,8 @@ export const QUIET = 120;
 
 /** Whether the reader wants news. */
 export const polling = signal(true);
-const visible = signal(true);
+/** Whether the tab is in sight. */
+export const visible = signal(true);
 /** Unix time in seconds, once a second while someone looks. */
 const now = signal(Date.now() / 1000);
 
@@ -41,7 +42,6 @@ export function startPolling(): void {
     visible.value = is;
   });
   onReload(retry);
-  runs.refresh();
   effect(() => runs.run(polling.value && visible.value));
   effect(() => {
     if (!visible.value) return;

@@ -1,22 +1,29 @@
 /** Keeps the address and the selection the same. */
 import { batch, effect } from '@preact/signals';
 import { onHashChange, readHash, replaceHash } from '../lib/host';
+import { visible } from './live';
 import * as selection from './selection';
 import { formatHash, parseHash } from './url';
 
 export function syncAddress(): void {
-  const read = () => batch(() => selection.fromLink(parseHash(readHash())));
   read();
   effect(() => {
     const link = selection.toLink();
-    // Another plugin's address must stay its own when a late answer changes our selection.
-    if (isOurs(readHash())) replaceHash(formatHash(readHash(), link));
+    // While another tab is in sight, the address is that tab's.
+    if (visible.value && isOurs()) replaceHash(formatHash(readHash(), link));
   });
   onHashChange(() => {
-    if (isOurs(readHash())) read();
+    if (!isOurs()) return;
+    // TensorBoard's own link to our tab says nothing about the selection, so the selection stays.
+    if (Object.keys(parseHash(readHash())).length > 0) read();
+    else replaceHash(formatHash(readHash(), selection.toLink()));
   });
 }
 
-function isOurs(hash: string): boolean {
-  return hash === '' || hash === '#' || hash.startsWith('#netviz');
+function read(): void {
+  batch(() => selection.fromLink(parseHash(readHash())));
+}
+
+function isOurs(): boolean {
+  return /^#?(netviz(&|$)|$)/.test(readHash());
 }

@@ -3,6 +3,7 @@ import { formatCount } from '../charts/numbers';
 import type { Run } from '../data/types';
 import { run } from '../state/store';
 import { Popover } from './popover';
+import { plural } from './words';
 
 export function AboutRun() {
   const value = run.value.value;
@@ -43,15 +44,15 @@ function Details({ run }: { run: Run }) {
         ))}
         <Row
           term="Network"
-          text={`${count(run.layers.length, 'layer')}, ${count(run.parameters.length, 'parameter')}`}
+          text={`${plural(run.layers.length, 'layer')}, ${plural(run.parameters.length, 'parameter')}`}
         />
         <Row term="Records" text={records(sampling)} />
         {cost !== null && (
-          <Row term="Every" text={cost.interval <= 1 ? 'step' : count(cost.interval, 'step')} />
+          <Row term="Every" text={cost.interval <= 1 ? 'step' : plural(cost.interval, 'step')} />
         )}
         {cost !== null && <Row term="Cost" text={`${formatCost(cost.fraction)} of training time`} />}
         {cost !== null && cost.dropped > 0 && (
-          <Row term="Lost" text={`${count(cost.dropped, 'record')}: the disk was slower than training`} />
+          <Row term="Lost" text={`${plural(cost.dropped, 'record')}: the disk was slower than training`} />
         )}
       </dl>
       {sampling.evicted && (
@@ -91,8 +92,4 @@ function records({ records, first_step, last_step }: Run['sampling']): string {
       ? ''
       : `, steps ${formatCount(first_step)} to ${formatCount(last_step)}`;
   return `${formatCount(records)}${range}`;
-}
-
-function count(n: number, noun: string): string {
-  return `${formatCount(n)} ${noun}${n === 1 ? '' : 's'}`;
 }

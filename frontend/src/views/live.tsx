@@ -15,7 +15,7 @@ export function Live() {
   return (
     <span class={`live is-${state}`} title={explain(state)}>
       <i aria-hidden="true" />
-      <span role="status">{WORDS[state]}</span>
+      <span role="status">{state === 'finished' && shownAge === '' ? 'Connected' : WORDS[state]}</span>
       {shownAge !== '' && <span class="age">{state === 'finished' ? shownAge : `· ${shownAge}`}</span>}
     </span>
   );

@@ -4,6 +4,7 @@ import * as selection from '../state/selection';
 import { run, runs, summary } from '../state/store';
 import { NoData, Notice, Retry } from './states';
 import { currentView } from './tabs';
+import { sentence } from './words';
 
 export function MainView() {
   const list = runs.answer.value;
@@ -43,7 +44,7 @@ function RunGone() {
 function Unreadable({ words }: { words: string }) {
   return (
     <Notice title="This run can’t be read">
-      <p>{words}</p>
+      <p>{sentence(words)}</p>
       <p>Other runs are not affected; choose one at the top left.</p>
       <Retry />
     </Notice>

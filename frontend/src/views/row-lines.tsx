@@ -28,7 +28,7 @@ export interface RowLinesProps {
 }
 
 const INSETS: Insets = { left: 48, right: 12, top: 10, bottom: 24 };
-const NAMED: Insets = { ...INSETS, right: 96 };
+const NAMED: Insets = { ...INSETS, right: 112 };
 
 export function RowLines(props: RowLinesProps) {
   const { statistic, name, others = null, levels, heading } = props;

@@ -31,7 +31,7 @@ export function StepControl() {
       <Track first={first} last={last} at={at} />
       <Move count={1} disabled={empty || at >= last} />
       <StepInput at={recordedStep.value} />
-      <span class="of muted">of {formatCount(last)}</span>
+      <span class="of muted">{steps.value.length > 0 && `of ${formatCount(last)}`}</span>
     </div>
   );
 }

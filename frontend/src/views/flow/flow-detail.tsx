@@ -5,6 +5,7 @@ import * as selection from '../../state/selection';
 import { run } from '../../state/store';
 import { Distribution } from '../distribution';
 import { RowLines } from '../row-lines';
+import { nameOr } from '../words';
 
 export interface FlowDetailProps {
   readonly statistic: string;
@@ -31,7 +32,7 @@ export function FlowDetail({ statistic, series, labels, row }: FlowDetailProps) 
         row={row}
         name={label.name}
         others={series}
-        heading={label.name}
+        heading={nameOr(label.name)}
       />
       {run.value.value?.has_bins && <Distribution kind={kind} row={row} name={label.name} />}
     </section>

@@ -5,23 +5,23 @@ import { valueScale } from '../../charts/scale';
 import type { Insets, LayerLabel, RowFrame } from '../../charts/types';
 import type { DataError } from '../../data/errors';
 import type { Series } from '../../data/types';
-import { factList, layerIndex, recordedStep, selectedFact, step } from '../../state/derived';
+import { factList, layerIndex, selectedFact, step } from '../../state/derived';
 import * as selection from '../../state/selection';
 import { DataNotice } from '../data-notice';
-import { Explain } from '../explain';
 import { Figure } from '../figure';
 import { LayerHeatmap } from '../layer-heatmap';
 import { Legend } from '../legend';
 import { rowFlags, stepMarks } from '../marks';
 import { labelOf, toMatrix } from '../page';
 import { Strips, useStrips } from '../strips';
+import { plural } from '../words';
 import { ZoomButton } from '../zoom-button';
 import { Profile } from './profile';
 import type { RowSelection } from './row-selection';
 import { RowsChoice } from './rows-choice';
 import { StatisticChoice } from './statistic-choice';
 
-const INSETS: Insets = { left: 224, right: 16, top: 24, bottom: 0 };
+const INSETS: Insets = { left: 224, right: 16, top: 28, bottom: 0 };
 
 export interface FlowStageProps {
   readonly statistic: string;
@@ -42,17 +42,16 @@ export function FlowStage(props: FlowStageProps) {
   const strips = useStrips().filter(({ id }) => id === 'loss');
   return (
     <section class="flow-stage" aria-label={label}>
+      <div class="toolbar">
+        <StatisticChoice />
+        <RowsChoice />
+        <ZoomButton />
+      </div>
       <Figure
         title={label}
+        statistic={statistic}
+        caption={`${plural(labels.length, layers ? 'layer' : 'parameter')}, input at the top`}
         class="flow-heat"
-        heading={
-          <>
-            <StatisticChoice />
-            <Explain id={statistic} />
-            <RowsChoice />
-            <ZoomButton />
-          </>
-        }
         aside={<Legend statistic={statistic} scale={scale} series={series} row={row.selection.value.row} />}
       >
         {(exportRef) => (

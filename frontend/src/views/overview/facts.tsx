@@ -7,6 +7,7 @@ import { facts, run } from '../../state/store';
 import { DataNotice } from '../data-notice';
 import { statisticInfo } from '../explain';
 import { Check, Diamond, Warning } from '../icons';
+import { plural } from '../words';
 
 export function Facts() {
   const { value, error } = facts.value;
@@ -14,7 +15,9 @@ export function Facts() {
     <section class="facts" aria-label="Facts">
       <header class="panel-head">
         <h2>What stands out</h2>
-        {value !== null && value.length > 0 && <span class="muted">{countOf(value.length)}, not judged</span>}
+        {value !== null && value.length > 0 && (
+          <span class="muted">{plural(value.length, 'fact')}, not judged</span>
+        )}
       </header>
       <DataNotice error={error} />
       {value !== null && value.length === 0 && <NothingStriking />}
@@ -72,11 +75,7 @@ function Where({ fact }: { fact: Fact }) {
 
 function when({ step, last_step, layers }: Fact): string {
   const steps = step === last_step ? `step ${formatCount(step)}` : `steps ${formatSteps(step, last_step)}`;
-  return layers.length > 1 ? `${steps} · ${formatCount(layers.length)} layers` : steps;
-}
-
-function countOf(n: number): string {
-  return n === 1 ? '1 fact' : `${n} facts`;
+  return layers.length > 1 ? `${steps} · ${plural(layers.length, 'layer')}` : steps;
 }
 
 function NothingStriking() {
@@ -87,9 +86,9 @@ function NothingStriking() {
       <div>
         <p class="fact-title">Nothing stands out</p>
         <p class="fact-detail">
-          In {formatCount(sampling?.records ?? 0)} records of {formatCount(layers.value.length)} layers there
-          is no NaN or infinite gradient, no layer without a gradient or with one that is all zero, no steep
-          fall of the gradient through the depth, no layer far below its own past, and no update spike.
+          In {plural(sampling?.records ?? 0, 'record')} of {plural(layers.value.length, 'layer')} there is no
+          NaN or infinite gradient, no layer without a gradient or with one that is all zero, no steep fall of
+          the gradient through the depth, no layer far below its own past, and no update spike.
         </p>
       </div>
     </div>

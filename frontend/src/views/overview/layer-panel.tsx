@@ -4,6 +4,7 @@ import { layerIndex, layers, selectedLayer } from '../../state/derived';
 import { run } from '../../state/store';
 import { Distribution } from '../distribution';
 import { RowLines } from '../row-lines';
+import { nameOr, plural } from '../words';
 
 /** The statistics beside the norm, in this order, as far as they were recorded. */
 const BESIDE = ['update_ratio', 'gradient_zero_fraction'];
@@ -30,13 +31,13 @@ export function LayerPanel({ heat }: { heat: Series | null }) {
 function LayerHead({ layer, index }: { layer: Layer; index: number }) {
   const words = [
     [layer.type, layer.detail].filter(Boolean).join(' '),
-    `${layer.elements.toLocaleString('en-US')} parameters`,
+    plural(layer.elements, 'parameter'),
     `layer ${index + 1} of ${layers.value.length}`,
     ...(layer.frozen ? ['frozen'] : []),
   ];
   return (
     <header class="layer-head">
-      <h2 title={layer.name}>{layer.name}</h2>
+      <h2 title={layer.name}>{nameOr(layer.name)}</h2>
       <span class="muted">{words.filter(Boolean).join(' · ')}</span>
     </header>
   );
