@@ -69,7 +69,7 @@ export interface StepMark {
   readonly severity: Severity;
 }
 
-/** A row that has a box around it and a remark at its right edge. */
+/** A row that has a remark at its right edge, and the colour of its severity on its name and, when selected, its box. */
 export interface RowFlag {
   /** Row of the matrix. */
   readonly row: number;

@@ -27,7 +27,7 @@ import type {
   StepMark,
 } from '../types';
 import { visibleSteps } from '../zoom';
-import { drawAxis, drawBoxes, drawCells, drawMarks, drawRemarks } from './drawCells';
+import { drawAxis, drawBox, drawCells, drawMarks, drawRemarks } from './drawCells';
 import { drawLabels, NAME_LEFT } from './drawLabels';
 import { drawOverlay, drawThumb } from './drawOverlay';
 import { memberAt, type Scene } from './scene';
@@ -71,7 +71,7 @@ function drawScene(painter: Painter, scene: Scene, bottomSpace: number): void {
   drawCells(painter, scene);
   drawLabels(painter, scene);
   drawMarks(painter, scene);
-  drawBoxes(painter, scene);
+  drawBox(painter, scene);
   drawRemarks(painter, scene);
   drawThumb(painter, scene);
   drawAxis(painter, scene, bottomSpace);

@@ -98,26 +98,22 @@ export function drawMarks(painter: Painter, scene: Scene): void {
   }
 }
 
-/** Boxes around flagged rows and the selected one. */
-export function drawBoxes(painter: Painter, scene: Scene): void {
+/** A box around the selected row, in the colour of its flag. */
+export function drawBox(painter: Painter, scene: Scene): void {
   const { theme, plot } = scene;
-  const flagged = flaggedRows(scene);
-  const box = (row: (typeof flagged)[number]['row'], color: string) => {
-    if (!inView(scene, row)) return;
-    painter.strokeStyle = color;
-    painter.lineWidth = 2;
-    painter.setLineDash([]);
-    const edge = row.height < 6 ? 1 : 0;
-    painter.strokeRect(
-      plot.left - 1,
-      rowTop(scene, row) - edge,
-      plot.right - plot.left + 2,
-      row.height + 2 * edge,
-    );
-  };
-  const selected = scene.layout.rows.find((row) => row.members.includes(scene.selection.row ?? -1));
-  if (selected && !flagged.some(({ row }) => row === selected)) box(selected, theme.token.text);
-  for (const { row, flag } of flagged) box(row, theme.severity(flag.severity));
+  const row = scene.layout.rows[rowOf(scene.layout, scene.selection.row)];
+  if (!row || !inView(scene, row)) return;
+  const flag = flaggedRows(scene).find((one) => one.row === row)?.flag;
+  painter.strokeStyle = flag ? theme.severity(flag.severity) : theme.token.text;
+  painter.lineWidth = 2;
+  painter.setLineDash([]);
+  const edge = row.height < 6 ? 1 : 0;
+  painter.strokeRect(
+    plot.left - 1,
+    rowTop(scene, row) - edge,
+    plot.right - plot.left + 2,
+    row.height + 2 * edge,
+  );
 }
 
 /** What is remarkable about a row, at its right edge. */
