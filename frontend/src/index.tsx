@@ -7,14 +7,13 @@ import { openRuns } from './state/opening';
 import { syncAddress } from './state/sync';
 import { App } from './views/app';
 import { listenToKeys } from './views/keys';
-import styles from './views/styles.css?inline';
-import tokens from './views/tokens.css?inline';
+import styles from './views/styles/index.css?inline';
 
 /** Called by TensorBoard once the module is there. */
 export function render(): void {
   nameDocument('Gradient Flow');
   const sheet = document.createElement('style');
-  sheet.textContent = [tokens, chartStyles, styles].join('\n');
+  sheet.textContent = `${chartStyles}\n${styles}`;
   document.head.append(sheet);
   watchTheme((dark) => {
     document.documentElement.dataset.theme = dark ? 'dark' : 'light';
