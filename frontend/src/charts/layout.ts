@@ -8,6 +8,7 @@ export const LOWEST_ROW = 3;
 const HIGHEST_ROW = 28;
 /** The selected row can be read among a thousand. */
 const SELECTED_ROW = 16;
+const NARROWEST_GAP = 1;
 
 export interface LayoutOptions {
   readonly layers: readonly LayerLabel[];
@@ -26,7 +27,10 @@ export function layoutRows(options: LayoutOptions): RowLayout {
   const isFolded = (scope: Scope) => scope.members.length > 1 && scope.name !== '' && folded.has(scope.name);
   const count = scopes.reduce((sum, scope) => sum + (isFolded(scope) ? 1 : scope.members.length), 0);
   const hasSelected = selected !== null && scopes.some((scope) => scope.members.includes(selected));
-  const { row: usual, gap } = rowHeight(height, count, scopes.length, hasSelected);
+  const gapsAt = (gap: number) =>
+    scopes.slice(1).filter((scope, index) => !touch(gap, isFolded(scopes[index]!), isFolded(scope))).length *
+    gap;
+  const { row: usual, gap } = rowHeight(height, count, gapsAt, hasSelected);
 
   const rows: LayoutRow[] = [];
   const placed: LayoutScope[] = [];
@@ -39,9 +43,9 @@ export function layoutRows(options: LayoutOptions): RowLayout {
     y = bottom;
   };
   for (const scope of scopes) {
-    if (placed.length) y += gap;
-    const top = Math.round(y);
     const closed = isFolded(scope);
+    if (placed.length && !touch(gap, placed.at(-1)!.folded, closed)) y += gap;
+    const top = Math.round(y);
     if (closed) place(scope.members, true);
     else for (const member of scope.members) place([member], false);
     const foldable = scope.members.length > 1 && scope.name !== '';
@@ -50,13 +54,18 @@ export function layoutRows(options: LayoutOptions): RowLayout {
   return { rows, scopes: placed, height: Math.round(y) };
 }
 
-function rowHeight(height: number, count: number, scopes: number, hasSelected: boolean) {
+/** Where space is scarcest, neighbouring folded scopes have no gap: each is a row like another. */
+function touch(gap: number, above: boolean, below: boolean): boolean {
+  return gap === NARROWEST_GAP && above && below;
+}
+
+function rowHeight(height: number, count: number, gapsAt: (gap: number) => number, hasSelected: boolean) {
   const even = (gap: number) => {
-    const room = height - gap * (scopes - 1);
+    const room = height - gapsAt(gap);
     const row = room / Math.max(1, count);
     return hasSelected && row < SELECTED_ROW ? (room - SELECTED_ROW) / Math.max(1, count - 1) : row;
   };
-  const gap = [3, 2].find((candidate) => even(candidate) >= 2 * candidate + 2) ?? 1;
+  const gap = [3, 2].find((candidate) => even(candidate) >= 2 * candidate + 2) ?? NARROWEST_GAP;
   return { row: Math.min(HIGHEST_ROW, Math.max(LOWEST_ROW, even(gap))), gap };
 }
 

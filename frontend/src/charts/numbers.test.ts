@@ -1,0 +1,58 @@
+import { describe, expect, it } from 'vitest';
+import { formatShare, formatSteps, formatStepTick, formatTick, formatValue } from './numbers';
+
+describe('numbers in words', () => {
+  it.each([
+    [0, '0'],
+    [0.34, '0.34'],
+    [1.6e-5, '1.6e-5'],
+    [12.5, '13'],
+    [1234, '1,234'],
+    [1e7, '1.0e7'],
+    [-0.5, '−0.50'],
+    [Number.NaN, 'NaN'],
+    [Number.POSITIVE_INFINITY, '∞'],
+    [Number.NEGATIVE_INFINITY, '−∞'],
+  ])('value %d is %s', (value, words) => {
+    expect(formatValue(value)).toBe(words);
+  });
+
+  it.each([
+    [0, '0'],
+    [800, '800'],
+    [1000, '1k'],
+    [1500, '1.5k'],
+    [2e6, '2M'],
+    [-20, '−20'],
+  ])('step %d is %s on an axis', (step, words) => {
+    expect(formatStepTick(step)).toBe(words);
+  });
+
+  it.each([
+    [1e-9, '1e-9'],
+    [1e-3, '1e-3'],
+    [0.01, '0.01'],
+    [0.005, '0.005'],
+    [0.30000000000000004, '0.3'],
+    [1, '1'],
+    [-1, '−1'],
+  ])('tick %d is %s', (value, words) => {
+    expect(formatTick(value)).toBe(words);
+  });
+
+  it.each([
+    [0, '0 %'],
+    [1, '100 %'],
+    [0.953, '95.3 %'],
+    [0.5, '50 %'],
+    [1e-6, '< 0.1 %'],
+    [0.99999, '> 99.9 %'],
+  ])('share %d is %s', (share, words) => {
+    expect(formatShare(share)).toBe(words);
+  });
+
+  it('says one step or several', () => {
+    expect(formatSteps(1240)).toBe('1,240');
+    expect(formatSteps(1240, 1259)).toBe('1,240–1,259');
+  });
+});
