@@ -24,6 +24,9 @@ class Call(NamedTuple):
 class ExecutionOrder:
     """Listens to the first training-mode forward pass of `model`, and takes its hooks off when that is over.
 
+    Those of modules that did not run stay until they do, or until `detach`: such a module may be compiled, where a hook
+    costs nothing, but its removal another compilation.
+
     Attributes:
         shapes: By the modules' id.
         call: How the model was called, until `forget`.
@@ -34,17 +37,35 @@ class ExecutionOrder:
         self.call: Call | None = None
         self._root = weakref.ref(unwrap(model))
         self._order: list[int] = []
-        self._handles: list[RemovableHandle] = []
+        self._handles: dict[int, tuple[RemovableHandle, ...]] = {}
+        self._stopped = False
         entered, left = Hook(guard, self._entered), Hook(guard, self._left)
         for _, module in named_modules(model):
-            self._handles.append(module.register_forward_pre_hook(entered, with_kwargs=True))
-            self._handles.append(module.register_forward_hook(left, prepend=True))
+            self._handles[id(module)] = (
+                module.register_forward_pre_hook(entered, with_kwargs=True),
+                module.register_forward_hook(left, prepend=True),
+            )
+
+    @property
+    def heard(self) -> bool:
+        """Whether a module has run."""
+        return bool(self._order)
 
     def stop(self) -> None:
-        """Take the hooks off."""
-        for handle in self._handles:
+        """Listen no longer."""
+        self._stopped = True
+        for key in self._order:
+            self._release(key)
+
+    def detach(self) -> None:
+        """Take all hooks off."""
+        self.forget()
+        for key in list(self._handles):
+            self._release(key)
+
+    def _release(self, key: int) -> None:
+        for handle in self._handles.pop(key, ()):
             handle.remove()
-        self._handles.clear()
 
     def forget(self) -> None:
         """Let go of the inputs."""
@@ -72,6 +93,9 @@ class ExecutionOrder:
 
     def _entered(self, module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         root = self._root()
+        if self._stopped:
+            self._release(id(module))
+            return
         if root is None or not root.training:
             return
         if module is root and self.call is None:
@@ -84,7 +108,7 @@ class ExecutionOrder:
         known = self.shapes.get(id(module))
         if known is not None and not known.outputs:
             self.shapes[id(module)] = known._replace(outputs=_first_shape((output,)))
-        if known is not None and module is self._root():
+        if module is self._root() and known is not None:
             self.stop()
 
 

@@ -64,6 +64,7 @@ class Roster:
             return None
         optimizers = self._members.optimizers
         signature = (
+            self._order.heard,
             [(id(parameter), parameter.requires_grad) for parameter in model.parameters()],
             [(id(optimizer), [len(group["params"]) for group in optimizer.param_groups]) for optimizer in optimizers],
         )

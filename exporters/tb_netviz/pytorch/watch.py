@@ -77,6 +77,7 @@ class Watch:
         self._observer = observer
         self._counting = Guard("the number of the training step")
         self._records: bool | None = None  # Decided at the first step, when a distributed run knows its rank.
+        self._introduced = False  # Until a forward pass was heard, which a closure has within the first step.
         self._paused = False
         self._began = math.nan
         mark = ForwardMark(steps)
@@ -127,8 +128,7 @@ class Watch:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        self._order.stop()
-        self._order.forget()
+        self._order.detach()
         self._observer.free()
         if self._criterion is not None:
             self._criterion.detach()
@@ -155,7 +155,10 @@ class Watch:
             return
         index = self._steps.begin(optimizer)
         if self._records is None:
-            self._guard.run(self._start)
+            self._records = not isinstance(self._run.sink, NullSink) and _leads()
+        if not self._introduced and (self._order.heard or self._steps.ordinal):
+            self._introduced = True
+            self._guard.run(self._introduce)
         if self._records and not self._paused:
             self._guard.run(self._observe, index, optimizer, arguments, keywords)
 
@@ -178,9 +181,8 @@ class Watch:
         self._began, self._steps.evaluated = now, False
         self._observer.end_step(seconds, self._guard.take_seconds(), loss_is_logged=self._run.loss_is_logged)
 
-    def _start(self) -> None:
-        """Decide whether this process records, and say goodbye to the first forward pass."""
-        self._records = not isinstance(self._run.sink, NullSink) and _leads()
+    def _introduce(self) -> None:
+        """Say goodbye to the first forward pass, and write the graph."""
         self._order.stop()
         model = self._model()
         if self._records and model is not None and not self._run.has_graph:
