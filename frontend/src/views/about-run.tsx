@@ -11,6 +11,7 @@ export function AboutRun() {
   return (
     <Popover
       label="How this run was recorded"
+      worded
       class="quiet cost"
       align="end"
       button={<Summary run={value} />}

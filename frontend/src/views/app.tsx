@@ -11,6 +11,7 @@ export function App() {
       <Bar />
       <Tabs />
       <main>
+        <h1 class="visually-hidden">Gradient Flow</h1>
         <MainView />
       </main>
       <p class="visually-hidden" aria-live="polite">

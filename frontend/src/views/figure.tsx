@@ -65,7 +65,7 @@ export function Figure(props: FigureProps) {
     { label: 'Save as CSV', action: save(saveCsv) },
   ];
   return (
-    <section ref={root} class={`figure ${props.class ?? ''}`} aria-label={title}>
+    <figure ref={root} class={`figure ${props.class ?? ''}`} aria-label={title}>
       <header class="figure-head">
         {heading ?? (
           <>
@@ -86,7 +86,7 @@ export function Figure(props: FigureProps) {
       </header>
       <div class={asTable.value ? 'figure-body behind' : 'figure-body'}>{children(exportRef)}</div>
       {asTable.value && <TableBehind title={title} table={table} />}
-    </section>
+    </figure>
   );
 }
 

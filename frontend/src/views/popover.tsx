@@ -4,8 +4,10 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useMemo, useRef } from 'preact/hooks';
 
 export interface PopoverProps {
-  /** Name of the button for who can't see it. */
+  /** What the button is for; its name where it holds no words of its own. */
   readonly label: string;
+  /** Whether the button holds words. */
+  readonly worded?: boolean;
   readonly button: ComponentChildren;
   readonly class?: string;
   /** What the panel is. */
@@ -56,7 +58,7 @@ export function Popover(props: PopoverProps) {
         type="button"
         ref={trigger}
         class={props.class ?? 'control'}
-        aria-label={label}
+        aria-label={props.worded ? undefined : label}
         title={label}
         aria-haspopup={kind}
         aria-expanded={isOpen}

@@ -8,7 +8,7 @@ import { Check, Copy } from './icons';
 export function Notice({ title, children }: { title: string; children: ComponentChildren }) {
   return (
     <section class="notice" aria-label={title}>
-      <h1>{title}</h1>
+      <h2>{title}</h2>
       {children}
     </section>
   );

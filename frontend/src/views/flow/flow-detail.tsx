@@ -19,13 +19,13 @@ export function FlowDetail({ statistic, series, labels, row }: FlowDetailProps) 
   const label = row === null ? undefined : labels[row];
   if (row === null || label === undefined) {
     return (
-      <section class="flow-detail" aria-label="Layer">
+      <div class="flow-detail">
         <p class="muted">Choose a layer in the picture above, with the pointer or with ↑ and ↓.</p>
-      </section>
+      </div>
     );
   }
   return (
-    <section class="flow-detail" aria-label={label.name}>
+    <div class="flow-detail">
       <RowLines
         statistic={statistic}
         kind={kind}
@@ -35,6 +35,6 @@ export function FlowDetail({ statistic, series, labels, row }: FlowDetailProps) 
         heading={nameOr(label.name)}
       />
       {run.value.value?.has_bins && <Distribution kind={kind} row={row} name={label.name} />}
-    </section>
+    </div>
   );
 }

@@ -41,7 +41,7 @@ export function FlowStage(props: FlowStageProps) {
   const layers = selection.rows.value === 'layers';
   const strips = useStrips().filter(({ id }) => id === 'loss');
   return (
-    <section class="flow-stage" aria-label={label}>
+    <div class="flow-stage">
       <div class="toolbar">
         <StatisticChoice />
         <RowsChoice />
@@ -81,6 +81,6 @@ export function FlowStage(props: FlowStageProps) {
       </Figure>
       <Profile {...props} frame={frame} />
       <Strips strips={strips} insets={INSETS} />
-    </section>
+    </div>
   );
 }

@@ -24,6 +24,7 @@ export function GradientFlow() {
   const fits = value !== null && value.kind === rows.value && value.rows.length === labels.value.length;
   return (
     <div class="flow">
+      <h2 class="visually-hidden">Gradient flow</h2>
       <FlowStage
         statistic={shown.value}
         series={fits ? value : null}
