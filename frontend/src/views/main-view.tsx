@@ -22,7 +22,7 @@ function NoAnswer() {
   if (runs.error.value === null) return <Skeleton />;
   return (
     <Notice title="TensorBoard does not answer">
-      <p>{runs.error.value.message}</p>
+      {runs.error.value.kind !== 'unreachable' && <p>{runs.error.value.message}</p>}
       <p>See whether it is still running in its terminal, and start it again. This page goes on asking.</p>
       <Retry />
     </Notice>
