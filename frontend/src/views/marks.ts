@@ -7,7 +7,7 @@ const REMARKS: Readonly<Record<string, string>> = {
   nonfinite: 'NaN or infinite',
   zero_gradient: 'all zero',
   no_gradient: 'no gradient',
-  gradient_fall: 'steepest fall',
+  gradient_fall: 'foot of the fall',
   gradient_drop: 'falls',
   update_spike: 'update spike',
 };
