@@ -66,10 +66,12 @@ function paintRow(
   for (let y = top + 1; y < bottom; y++) data.copyWithin(y * width, start, start + width);
   for (let left = 0; left < width; ) {
     let right = left + 1;
-    while (right < width && line[right] === line[left]) right++;
-    const mark = marks[line[left]!];
-    const cells = pixels.to[right - 1]! - pixels.from[left]!;
-    if (mark) stampRun(raster, mark, { left, right, top, bottom, cells });
+    const code = line[left]!;
+    if (code >= COLORS) {
+      while (right < width && line[right] === code) right++;
+      const cells = pixels.to[right - 1]! - pixels.from[left]!;
+      stampRun(raster, marks[code]!, { left, right, top, bottom, cells });
+    }
     left = right;
   }
 }

@@ -38,16 +38,15 @@ function encodeState(state: number | undefined): number {
 }
 
 /** Whoever shares a pixel: NaN is never hidden, nor is zero; a number hides only the absence of one. */
-const RANK: Record<number, number> = {
-  [CODE.nonfinite]: 4,
-  [CODE.zero]: 3,
-  [CODE.noGradient]: 1,
-  [CODE.missing]: 0,
-};
-const NUMBER_RANK = 2;
+const ORDER = [CODE.missing, CODE.noGradient, 'number', CODE.zero, CODE.nonfinite] as const;
+const NUMBER_RANK = ORDER.indexOf('number');
+/** Ranks of the marks, from code COLORS on. */
+const MARK_RANKS = Object.values(CODE)
+  .sort((a, b) => a - b)
+  .map((code) => ORDER.indexOf(code));
 
 export function rank(code: number): number {
-  return code < COLORS ? NUMBER_RANK : RANK[code]!;
+  return code < COLORS ? NUMBER_RANK : MARK_RANKS[code - COLORS]!;
 }
 
 /** [T] codes of a folded scope: at each record the worst of its members. */

@@ -33,7 +33,7 @@ export function placeColumns(steps: Float64Array, spans: Float64Array): Columns 
   left[0] = first[0]! - 0.5;
   right[length - 1] = steps[length - 1]! + 0.5;
   for (let index = 1; index < length; index++) {
-    const usual = usualDistance(distance, index);
+    const usual = distance[index]! > GAP ? usualDistance(distance, index) : 1;
     const missing = distance[index]! > GAP * usual;
     const middle = (steps[index - 1]! + first[index]!) / 2;
     right[index - 1] = missing ? steps[index - 1]! + usual / 2 : middle;
@@ -47,7 +47,7 @@ function usualDistance(distance: Float64Array, index: number): number {
   const before = median(distance.subarray(Math.max(1, index - NEIGHBOURS), index));
   const after = median(distance.subarray(index + 1, index + 1 + NEIGHBOURS));
   const usual = Math.max(before, after);
-  return usual > 0 ? usual : distance[index]!;
+  return usual > 0 ? Math.max(1, usual) : distance[index]!;
 }
 
 function median(values: Float64Array): number {

@@ -27,6 +27,14 @@ export function records(lastStep: number): { steps: Float64Array; spans: Float64
   return { steps: Float64Array.from(steps), spans: Float64Array.from(spans) };
 }
 
+/** A record of each of `count` steps. */
+export function plain(count: number): { steps: Float64Array; spans: Float64Array } {
+  return {
+    steps: Float64Array.from({ length: count }, (_, step) => step),
+    spans: new Float64Array(count).fill(1),
+  };
+}
+
 export function blockNames(blocks: number, perBlock: number): LayerLabel[] {
   const names = ['stem.conv'];
   for (let block = 0; block < blocks; block++)
@@ -36,8 +44,14 @@ export function blockNames(blocks: number, perBlock: number): LayerLabel[] {
 }
 
 /** Gradient norms of a network whose layer `dead` dies at step `onset`; those before it starve. */
-export function dyingNetwork(layers: number, lastStep: number, dead: number, onset: number): Matrix {
-  const { steps, spans } = without(records(lastStep), lastStep * 0.64, lastStep * 0.67);
+export function dyingNetwork(
+  layers: number,
+  lastStep: number,
+  dead: number,
+  onset: number,
+  recorded = without(records(lastStep), lastStep * 0.64, lastStep * 0.67),
+): Matrix {
+  const { steps, spans } = recorded;
   const length = steps.length;
   const values = new Float32Array(layers * length);
   const states = new Uint8Array(layers * length);

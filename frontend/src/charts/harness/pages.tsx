@@ -24,7 +24,7 @@ import {
   type Selection,
   STATE,
 } from '../types';
-import { BINS, blockNames, counts, dyingNetwork, metric, scaled, uniformMatrix } from './data';
+import { BINS, blockNames, counts, dyingNetwork, metric, plain, scaled, uniformMatrix } from './data';
 
 const NORM = { label: 'Gradient norm', unit: '', scale: 'log' } as const;
 const INSETS = { left: 224, right: 140, top: 28, bottom: 0 };
@@ -91,6 +91,8 @@ function Fixture({ height, at = { row: null, step: null }, closed, ...props }: F
 
 const exported: { current: Exportable | null } = { current: null };
 const LAST = 4999;
+/** 300 layers, 1,000 records of one step each. */
+const LARGE = dyingNetwork(300, 999, 30, 400, plain(1000));
 
 function Flow() {
   const layers = useMemo(() => blockNames(12, 3), []);
@@ -367,10 +369,44 @@ function Huge() {
   );
 }
 
+function HeatmapAlone() {
+  const layers = useMemo(() => blockNames(99, 3).slice(0, 300), []);
+  return <Fixture layers={layers} matrix={LARGE} height={700} at={{ row: 30, step: 500 }} />;
+}
+
+function LinesAlone() {
+  const {
+    selection,
+    folded: _folded,
+    words: _words,
+    frame: _frame,
+    ...linked
+  } = useLinked(LARGE, { row: null, step: 500 });
+  const length = LARGE.steps.length;
+  const series = useMemo(
+    () =>
+      Array.from({ length: 200 }, (_, row) => ({
+        label: `layer ${row}`,
+        steps: LARGE.steps,
+        spans: LARGE.spans,
+        values: LARGE.values.subarray(row * length, (row + 1) * length),
+      })),
+    [],
+  );
+  return (
+    <Box height={500}>
+      <StepLines {...linked} selection={selection.value} title="Lines" series={series} scale="log" />
+    </Box>
+  );
+}
+
 export const pages: Record<string, FunctionComponent> = {
   flow: Flow,
   panels: Panels,
   edges: Edges,
+  blank: () => null,
+  heatmap: HeatmapAlone,
+  lines: LinesAlone,
   huge: Huge,
 };
 

@@ -73,11 +73,12 @@ export function StepLines(props: StepLinesProps) {
     };
   }, [props.scale, series, columns, levels]);
 
-  const sceneIn = (box: Pick<Size, 'width' | 'height'>): LineScene => {
+  const sceneIn = (box: Size): LineScene => {
     const domain = visibleSteps(steps);
     return {
       theme: theme.value,
       width: box.width,
+      ratio: box.ratio,
       plot: plotArea(box, insets),
       domain,
       scale: axis(domain),
@@ -134,8 +135,9 @@ export function StepLines(props: StepLinesProps) {
       name: props.title,
       ...size.peek(),
       draw(painter, width, height) {
-        drawScene(painter, sceneIn({ width, height }));
-        drawOverlay(painter, sceneIn({ width, height }), null, null);
+        const scene = sceneIn({ width, height, ratio: 2 });
+        drawScene(painter, scene);
+        drawOverlay(painter, scene, null, null);
       },
       table: () => linesTable(series),
     };

@@ -9,6 +9,8 @@ import { isCut, isNonfinite, isNumber, type Line, type LineScene, recordX, yOf }
 const WINDOW = 8;
 /** A gap narrower than this is left open without hatching. */
 const NARROW = 3;
+/** More curves than these are drawn one pixel of the screen wide, which costs a 25th part of a wider stroke. */
+const MANY = 16;
 /** Half the width of a record that stands between two gaps. */
 const LONELY = 2;
 
@@ -85,10 +87,10 @@ function drawBand(painter: Painter, scene: LineScene, line: Line): void {
 }
 
 function drawCurve(painter: Painter, scene: LineScene, line: Line): void {
-  const { scale } = scene;
+  const { scale, lines, ratio } = scene;
   const { values, dashed } = line.series;
   painter.strokeStyle = line.color;
-  painter.lineWidth = dashed ? 1 : 1.5;
+  painter.lineWidth = lines.length > MANY ? 1 / ratio : dashed ? 1 : 1.5;
   painter.lineJoin = 'round';
   painter.setLineDash(dashed ? [3, 2] : []);
   painter.beginPath();

@@ -11,18 +11,32 @@ const TAIL = 0.02;
 /** Steps between the round ends of an axis. */
 const ROUND = 5;
 
+/** What is usual is judged by so many values, evenly picked. */
+const SAMPLE = 8192;
+
 /** Lowest and highest of the values that a scale should show; null without any. Log scales show what is above zero. */
 export function robustRange(values: readonly number[], log: boolean): Domain | null {
-  const sorted = Float64Array.from(values.filter((value) => Number.isFinite(value) && (!log || value > 0)))
-    .map((value) => (log ? Math.log10(value) : value))
-    .sort();
-  const last = sorted.length - 1;
-  if (last < 0) return null;
-  const [low, high] = [sorted[Math.ceil(last * TAIL)]!, sorted[Math.floor(last * (1 - TAIL))]!];
+  const shown = values.filter((value) => Number.isFinite(value) && (!log || value > 0));
+  if (!shown.length) return null;
+  const place = (value: number) => (log ? Math.log10(value) : value);
+  const lowest = place(shown.reduce((a, b) => Math.min(a, b)));
+  const highest = place(shown.reduce((a, b) => Math.max(a, b)));
+  const [low, high] = usualRange(shown).map(place) as [number, number];
   const usual = high - low;
-  const floor = low - sorted[0]! > SPIKE * usual && usual > 0 ? low - usual * 0.1 : sorted[0]!;
-  const ceiling = sorted[last]! - high > SPIKE * usual && usual > 0 ? high + usual * 0.1 : sorted[last]!;
-  return log ? [10 ** floor, 10 ** ceiling] : [floor, ceiling];
+  const cut = (distance: number) => usual > 0 && distance > SPIKE * usual;
+  const range = [
+    cut(low - lowest) ? low - usual * 0.1 : lowest,
+    cut(highest - high) ? high + usual * 0.1 : highest,
+  ];
+  return range.map((end) => (log ? 10 ** end : end)) as [number, number];
+}
+
+/** The values within which all but the tails lie. */
+function usualRange(values: readonly number[]): Domain {
+  const every = Math.ceil(values.length / SAMPLE);
+  const sorted = Float64Array.from(values.filter((_, index) => index % every === 0)).sort();
+  const last = sorted.length - 1;
+  return [sorted[Math.ceil(last * TAIL)]!, sorted[Math.floor(last * (1 - TAIL))]!];
 }
 
 /** A value axis for `range`, widened to round ends. */

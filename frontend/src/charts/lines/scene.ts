@@ -17,6 +17,8 @@ export interface Line {
 export interface LineScene {
   readonly theme: Theme;
   readonly width: number;
+  /** Pixels of the screen to one of CSS. */
+  readonly ratio: number;
   readonly plot: Plot;
   readonly domain: Domain;
   readonly scale: ValueScale;
@@ -30,8 +32,14 @@ export interface LineScene {
   readonly empty: string;
 }
 
+/** The columns of each series; series of one run share theirs. */
 export function placeLines(series: readonly Series[]): Columns[] {
-  return series.map(({ steps, spans }) => placeColumns(steps, spans));
+  const placed = new Map<Float64Array, Columns>();
+  return series.map(({ steps, spans }) => {
+    const columns = placed.get(steps) ?? placeColumns(steps, spans);
+    placed.set(steps, columns);
+    return columns;
+  });
 }
 
 /** Whether a record holds a number that a curve can pass through. */
