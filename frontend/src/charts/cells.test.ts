@@ -17,6 +17,8 @@ const COLORS_OF_PAGE: Record<string, string> = {
   'cell-nan-mark': '#ffffff',
   'cell-missing': '#f3f4f6',
   'cell-missing-mark': '#b4bac4',
+  'viridis-0': '#440154',
+  'viridis-8': '#fde725',
   'text-3': '#68707c',
 };
 const theme: Theme = makeTheme((name) => COLORS_OF_PAGE[name] ?? '#123456');

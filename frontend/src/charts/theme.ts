@@ -1,7 +1,6 @@
 /** The colours of the page, read from its CSS custom properties once per change of theme. */
 
 import { type ReadonlySignal, signal } from '@preact/signals';
-import { interpolateViridis } from 'd3-scale-chromatic';
 import { COLORS } from './codes';
 import { css, parseColor, pixel, type Rgb, ramp } from './color';
 import type { ScaleKind, Severity } from './types';
@@ -42,23 +41,21 @@ export interface Theme {
   pixels(kind: ScaleKind): Uint32Array;
 }
 
-const DIVERGING_STOPS = 7;
+/** Stops of the two palettes among the tokens; viridis is close to linear between its nine. */
+const STOPS = { viridis: 9, diverging: 7 } as const;
 
 export function makeTheme(property: (name: string) => string): Theme {
   const token = Object.fromEntries(TOKENS.map((name) => [name, property(name)])) as Record<Token, string>;
-  const diverging = Array.from({ length: DIVERGING_STOPS }, (_, stop) =>
-    parseColor(property(`diverging-${stop}`)),
-  );
-  const palettes = new Map<boolean, readonly Rgb[]>();
+  const stops = (name: keyof typeof STOPS) =>
+    Array.from({ length: STOPS[name] }, (_, stop) => parseColor(property(`${name}-${stop}`)));
+  const palettes = new Map<string, readonly Rgb[]>();
   const palette = (kind: ScaleKind) => {
-    const signed = kind === 'signed';
-    const known = palettes.get(signed);
+    const name = kind === 'signed' ? 'diverging' : 'viridis';
+    const known = palettes.get(name);
     if (known) return known;
-    const colors = Array.from({ length: COLORS }, (_, index) => {
-      const share = index / (COLORS - 1);
-      return signed ? ramp(diverging, share) : parseColor(interpolateViridis(share));
-    });
-    palettes.set(signed, colors);
+    const own = stops(name);
+    const colors = Array.from({ length: COLORS }, (_, index) => ramp(own, index / (COLORS - 1)));
+    palettes.set(name, colors);
     return colors;
   };
   return {
