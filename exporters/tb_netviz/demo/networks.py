@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,38 +33,44 @@ class Experiment:
 
 def convolutional(steps: int) -> Trainer:
     """A small CNN with batch norm: it learns the digits, and every layer gets its gradient."""
-    model = nn.Sequential(
-        *_convolution(1, 16),
-        *_convolution(16, 32),
-        nn.MaxPool2d(2),
-        *_convolution(32, WIDTH),
-        nn.Flatten(),
-        nn.Dropout(0.5),
-        nn.Linear(WIDTH * 16, CLASSES),
-    )
+    layers = {**_convolution(1, 1, 16), **_convolution(2, 16, 32)}
+    layers["pool"] = nn.MaxPool2d(2)
+    layers |= _convolution(3, 32, WIDTH)
+    layers |= {"flatten": nn.Flatten(), "dropout": nn.Dropout(0.5), "head": nn.Linear(WIDTH * 16, CLASSES)}
+    model = nn.Sequential(OrderedDict(layers))
     optimizer = SGD(model.parameters(), lr=0.005, momentum=0.9, weight_decay=5e-4)
     return model, optimizer, CosineAnnealingLR(optimizer, steps)
 
 
 def deep_sigmoid(steps: int) -> Trainer:
     """Twenty layers with sigmoids: each shrinks the gradient at least fourfold, and nothing arrives at the first."""
-    hidden = [layer for _ in range(19) for layer in (nn.Linear(WIDTH, WIDTH), nn.Sigmoid())]
-    model = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(WIDTH, CLASSES))
+    model = _dense(20, nn.Sigmoid)
     optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9)
     return model, optimizer, CosineAnnealingLR(optimizer, steps)
 
 
 def raised_learning_rate(steps: int) -> Trainer:
-    """Eight ReLU layers that learn, until the learning rate rises a hundredfold and the units die."""
-    hidden = [layer for _ in range(8) for layer in (nn.Linear(WIDTH, WIDTH), nn.ReLU())]
-    model = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(WIDTH, CLASSES))
+    """Nine layers with ReLUs that learn, until the learning rate rises a hundredfold and the units die."""
+    model = _dense(9, nn.ReLU)
     optimizer = Adam(model.parameters(), lr=1e-3)
     start, rise = steps // 2, max(1, steps // 8)
     return model, optimizer, LambdaLR(optimizer, lambda step: 100 ** min(1.0, max(0.0, (step - start) / rise)))
 
 
-def _convolution(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
-    return nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()
+def _convolution(number: int, inputs: int, outputs: int) -> dict[str, nn.Module]:
+    return {
+        f"conv{number}": nn.Conv2d(inputs, outputs, 3, padding=1),
+        f"norm{number}": nn.BatchNorm2d(outputs),
+        f"relu{number}": nn.ReLU(),
+    }
+
+
+def _dense(depth: int, activation: type[nn.Module]) -> nn.Module:
+    """Return `depth` linear layers with an activation after each but the last."""
+    layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
+    for number in range(1, depth):
+        layers |= {f"fc{number}": nn.Linear(WIDTH, WIDTH), f"activation{number}": activation()}
+    return nn.Sequential(OrderedDict(layers | {"head": nn.Linear(WIDTH, CLASSES)}))
 
 
 EXPERIMENTS: tuple[Experiment, ...] = (

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.parse import quote
 from urllib.request import urlopen
 
@@ -21,6 +20,7 @@ from tb_netviz_plugin.analysis.facts import FACTS
 
 USUAL_PORT = 6006
 PATIENCE_SECONDS = 60.0
+ANSWER_SECONDS = 10.0
 POLL_SECONDS = 0.5
 STRIKING = tuple(kind.__name__ for kind in FACTS)
 """Kinds of facts, the most striking first."""
@@ -95,12 +95,12 @@ class Server:
             raise ServerError(f"TensorBoard ended at once:\n{self._output.read().strip()}")
         try:
             return {run["run"]: run["revision"] for run in self._get("runs")["runs"]}
-        except URLError:  # It does not listen yet.
+        except (OSError, ValueError):  # It does not listen yet, or something else does, and it is about to end.
             return {}
 
     def _get(self, route: str) -> Any:
         address = f"{self.url}/data/plugin/netviz/{route}"
-        with urlopen(address, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310  (Our own server.)
+        with urlopen(address, timeout=ANSWER_SECONDS) as answer:  # noqa: S310  (Our own server.)
             return json.load(answer)
 
 

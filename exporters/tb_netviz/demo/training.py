@@ -12,6 +12,7 @@ from tb_netviz.demo.digits import Part, batches
 from tb_netviz.demo.networks import Experiment
 from tb_netviz.pytorch import NetVizWriter
 
+LOOK_EVERY = 4
 VALIDATE_EVERY = 25
 
 
@@ -24,7 +25,9 @@ def train(experiment: Experiment, digits: tuple[Part, Part], folder: Path, steps
     progress = tqdm(batches(training, steps), desc=f"{experiment.name:>12}", total=steps, unit="step")
 
     with NetVizWriter(folder) as writer:
-        writer.watch(model, optimizer, criterion)
+        # By default netviz looks as often as 2 % of the training time allow. A step of these small networks takes no
+        # longer than a look at them, so that the demo says how often.
+        writer.watch(model, optimizer, criterion, every=LOOK_EVERY)
         for step, batch in enumerate(progress, start=1):
             loss = criterion(model(batch.images), batch.labels)
             loss.backward()

@@ -14,6 +14,7 @@ BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
 
 def train(name, steps):
     """Train without netviz; return the model, the losses and the norm of each weight's gradient at each step."""
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     training, _validation = digits.load()
     model, optimizer, scheduler = BY_NAME[name].build(steps)

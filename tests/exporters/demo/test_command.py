@@ -1,0 +1,105 @@
+"""`tb-netviz demo` as a whole, with few steps: real training, real files, a real TensorBoard."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from tests.support.distributions import ROOT
+from tests.support.servers import tensorboard
+
+NAMES = ["cnn", "raised-lr", "sigmoid-mlp"]
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "exporters")])}
+
+
+def command(*arguments):
+    return [sys.executable, "-c", "import sys; from tb_netviz.cli import main; sys.exit(main())", "demo", *arguments]
+
+
+def run(*arguments, cwd):
+    return subprocess.run(
+        command(*arguments), cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder and the outcome of a short demo without a server."""
+    folder = tmp_path_factory.mktemp("demo")
+    return folder, run("--logdir", "runs", "--no-serve", "--steps", "64", cwd=folder)
+
+
+def test_it_trains_all_three_with_a_progress_bar_each(trained):
+    folder, done = trained
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (folder / "runs").iterdir()) == NAMES
+    assert all(f"{name}: 100%" in done.stderr for name in NAMES)
+
+
+def test_without_a_server_it_says_how_to_look(trained):
+    _folder, done = trained
+    assert "tensorboard --logdir runs" in done.stdout
+    assert "http" not in done.stdout
+
+
+def test_the_runs_hold_gradients_losses_and_learning_rate(trained):
+    folder, _done = trained
+    with tensorboard(folder / "runs") as server:
+        server.wait_for_runs(*NAMES, last_step=60)
+        for name in NAMES:
+            described = server.plugin_json("run", run=name)
+            header = server.plugin("metrics", run=name)
+            assert "gradient_norm" in described["statistics"]
+            assert described["layers"][-1]["name"] == "head"
+            assert b"train_loss" in header
+            assert b"val_loss" in header
+            assert b"learning_rate" in header
+
+
+def test_a_second_demo_keeps_the_first(trained):
+    folder, _done = trained
+    before = {path: path.read_bytes() for path in (folder / "runs").rglob("events*")}
+    done = run("--logdir", "runs", "--no-serve", "--steps", "2", cwd=folder)
+    assert done.returncode == 0
+    assert "cnn-2, sigmoid-mlp-2, raised-lr-2" in done.stdout
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_it_serves_prints_one_link_to_the_worst_run_and_ends_on_interrupt(tmp_path):
+    process = subprocess.Popen(
+        command("--logdir", "runs", "--steps", "64"), cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        line = next(line for line in process.stdout if line.startswith("Open "))
+        found = re.fullmatch(
+            r"Open (http://localhost:\d+)/#netviz&p\.netviz\.view=overview&p\.netviz\.run=([\w-]+)\n", line
+        )
+        assert found is not None, line
+        with urllib.request.urlopen(f"{found[1]}/data/plugins_listing") as answer:
+            assert answer.status == 200
+        # 64 steps are too few for a raised learning rate to kill, but not for the sigmoids.
+        assert found[2] == "sigmoid-mlp"
+    finally:
+        process.send_signal(signal.SIGINT)
+        rest, _errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "http" not in rest
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(found[1])
+
+
+def test_a_port_that_is_taken_is_reported(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = run("--logdir", "runs", "--steps", "2", "--port", port, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "TensorBoard ended at once" in done.stderr
+    assert port in done.stderr
+    assert "Traceback" not in done.stderr
