@@ -363,7 +363,9 @@ def _possessive(evidence: Evidence, layers: Sequence[int]) -> str:
 
 
 def _times(factor: float) -> str:
-    return f"{factor:,.0f}-fold" if factor < 1e6 else f"{factor:.0e}-fold"
+    """Return a factor in words, with two significant digits: "4.6-fold", "110,000-fold", "6e+07-fold"."""
+    rounded = float(f"{factor:.2g}")
+    return f"{rounded:,g}-fold" if rounded < 1e6 else f"{rounded:.0e}-fold"
 
 
 def _logarithm(values: Floats) -> Floats:

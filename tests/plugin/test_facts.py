@@ -172,7 +172,12 @@ def test_a_cliff_is_located():
     model.norms[:, model.of(*range(8))] *= 1e-5
     fact = only(model.facts(), "gradient_fall")
     assert fact.layers == tuple(range(8))
-    assert "between blocks.3.norm and blocks.3.conv" in fact.detail or "blocks.4" in fact.detail
+    assert "lies between blocks.3.norm and blocks.3.conv" in fact.detail
+
+
+@pytest.mark.parametrize(("factor", "words"), [(4.56, "4.6-fold"), (113452, "110,000-fold"), (5.7e7, "6e+07-fold")])
+def test_factors_claim_no_more_digits_than_they_have(factor, words):
+    assert facts._times(factor) == words
 
 
 def test_a_layer_that_falls_below_its_past_is_told_with_its_onset():
