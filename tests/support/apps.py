@@ -7,8 +7,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -35,21 +34,20 @@ Frame = tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]
 
 
 class App:
-    """A TensorBoard with our plugin and a client to it."""
+    """A TensorBoard with our plugin and a client to it.
 
-    def __init__(self, provider: Any, multiplexer: EventMultiplexer | None, samples: int | None) -> None:
-        hints = {} if samples is None else {PLUGIN_NAME: samples}
+    Attributes:
+        plugin: Our plugin.
+        client: Calls the WSGI application.
+        provider: TensorBoard's DataProvider.
+        reload: Lets the loader read what is new, and returns once it has.
+    """
+
+    def __init__(self, provider: Any, hints: dict[str, int], reload: Callable[[], None]) -> None:
         self.plugin = NetVizLoader().load(TBContext(data_provider=provider, sampling_hints=hints))
         self.client = Client(application.TensorBoardWSGI([self.plugin], data_provider=provider))
         self.provider = provider
-        self._multiplexer = multiplexer
-
-    def reload(self) -> None:
-        """Let the loader read what is new; the Rust server does so by itself, within a second."""
-        if self._multiplexer:
-            self._multiplexer.Reload()
-        else:
-            time.sleep(1.5)
+        self.reload = reload
 
     def get(self, route: str, **arguments: Any) -> TestResponse:
         """Return the response of one of our routes."""
@@ -94,12 +92,17 @@ def open_app(log_dir: Path, loader: str, *, samples: int | None = SAMPLES, settl
         multiplexer.Reload()
         provider = MultiplexerDataProvider(multiplexer, str(log_dir))
         if loader == "python":
-            yield App(provider, multiplexer, samples)
+            yield App(provider, hints, multiplexer.Reload)
             return
         fast = stack.enter_context(_rust_provider(log_dir, hints))
+
+        def reload() -> None:
+            multiplexer.Reload()
+            wait_until(lambda: _latest(fast) == _latest(provider), "the Rust server did not read the log folder")
+
         if settle:
-            wait_until(lambda: _latest(fast) == _latest(provider), "the Rust server did not read the log folder", 20)
-        yield App(fast, None, samples)
+            reload()
+        yield App(fast, hints, reload)
 
 
 def _use_tensorflow_stub(stack: ExitStack) -> None:
