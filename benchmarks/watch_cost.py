@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15, help="counted turns of every variant (default 15)")
     parser.add_argument("--task", choices=TASKS, action="append", help="only this network; may be repeated")
-    arguments = parser.parse_args()
+    arguments, _ = parser.parse_known_args()
     torch.set_num_threads(1)
     for name in arguments.task or TASKS:
         print(f"\n### {TASKS[name]().name}\n\nThe default budget\n\n{HEADING}")
