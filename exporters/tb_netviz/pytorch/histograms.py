@@ -45,7 +45,9 @@ class HistogramSchedule:
 
 def histogram_value(tag: str, tensor: Tensor) -> Summary.Value | None:
     """Return a histogram of the finite elements of a sample; None where there are none."""
-    stride = max(1, math.ceil(tensor.numel() / SAMPLES))
+    if not tensor.numel():
+        return None
+    stride = math.ceil(tensor.numel() / SAMPLES)
     sample = dense_elements(tensor)[::stride].to("cpu", torch.float64).numpy()
     sample = sample[np.isfinite(sample)]
     if not sample.size:

@@ -7,7 +7,9 @@ hundred times a sum. Partial sums are float32 at least and are added on the host
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +21,8 @@ GRADIENT_COLUMNS = ("present", "grad_norm", "grad_abs_sum", "grad_abs_max", "gra
 _BLOCK = 1 << 17  # Elements: half a megabyte of float32, so that a block and its signs fit into a core's cache.
 _DEVICE_BLOCK = 1 << 24  # float32 counts exactly up to here.
 
-# Outside this range of magnitudes float32 squares lose elements that matter.
-_SMALLEST, _LARGEST = 1e-12, 1e15
+_TINY = 1e-13
+"""Gradients whose elements are all below are enlarged before they are summed."""
 
 _Array = npt.NDArray[np.float64]
 
@@ -37,31 +39,62 @@ def gradient_columns(gradients: Sequence[Tensor | None]) -> _Array:
     """
     rows = np.full((len(gradients), len(GRADIENT_COLUMNS)), np.nan)
     rows[:, 0] = 0.0
-    held = [row for row, gradient in enumerate(gradients) if gradient is not None]
-    dense = [dense_elements(gradient) for gradient in gradients if gradient is not None]
-    sums = _block_sums(dense, _gradient_sums, width=5)
-    for row, values, (squares, total, magnitudes, nonzero, largest) in zip(held, dense, sums, strict=True):
-        gradient = gradients[row]
-        assert gradient is not None
-        columns: tuple[float, ...] = (np.sqrt(squares), magnitudes, largest, total)
-        if not np.isfinite(squares + magnitudes):
-            nonfinite = values.numel() - int(torch.isfinite(values).sum())
-            if nonfinite:
-                rows[row, 0], rows[row, -1] = 1.0, nonfinite
-                continue
-            columns = _wide_sums(values)
-        elif 0.0 < largest < _SMALLEST or largest > _LARGEST:
-            columns = (_scaled_norm(values, largest), magnitudes, largest, total)
-        rows[row] = (1.0, *columns, gradient.numel() - nonzero, 0.0)
-        if gradient.is_complex():
-            rows[row, 4] = np.nan
+    held = [(row, gradient) for row, gradient in enumerate(gradients) if gradient is not None]
+    if not held:
+        return rows
+    dense = [dense_elements(gradient) for _, gradient in held]
+    scratch = _Scratch()
+    values, starts = _on_blocks(dense, lambda block: _gradient_scalars(block, scratch))
+    peaks = np.abs(values[:, 1:3]).max(axis=1)
+    largest = np.maximum.reduceat(peaks, starts)
+    unsure = np.logical_or.reduceat((peaks != 0) & ~(_hold(values[:, 3], _BLOCK) & np.isfinite(values[:, 5])), starts)
+    values[:, 3:] *= np.exp2(-values[:, :1] * _POWERS)
+    squares, total, magnitudes, nonzero = np.add.reduceat(values[:, 3:], starts).T
+    elements = np.array([gradient.numel() for _, gradient in held])
+    measured = np.stack(
+        [
+            np.ones(len(held)),
+            np.sqrt(squares),
+            magnitudes,
+            largest,
+            np.where([gradient.is_complex() for _, gradient in held], np.nan, total),
+            elements - nonzero,
+            np.zeros(len(held)),
+        ],
+        axis=1,
+    )
+    for place in np.flatnonzero(unsure):
+        _correct(measured[place], dense[place])
+    rows[[row for row, _ in held]] = measured
     return rows
+
+
+def _correct(columns: _Array, vector: Tensor) -> None:
+    """Mend the columns of a gradient whose sums left the range of float32, or which is not finite."""
+    nonfinite = vector.numel() - int(torch.isfinite(vector).sum())
+    if nonfinite:
+        columns[1:-1], columns[-1] = np.nan, nonfinite
+        return
+    largest = float(vector.abs().max())
+    columns[1] = _scaled_norm(vector, largest)
+    columns[3] = largest
+    if not np.isfinite(columns[2]):
+        wide = vector.to("cpu", torch.float64)
+        columns[2], columns[4] = float(wide.abs().sum()), float(wide.sum())
 
 
 def norms(tensors: Sequence[Tensor]) -> _Array:
     """Return the Euclidean norm of each tensor, float64 [len(tensors)]."""
+    if not tensors:
+        return np.zeros(0)
     dense = [dense_elements(tensor) for tensor in tensors]
-    return _norms(dense, np.sqrt(_block_sums(dense, lambda block: (torch.dot(block, block),), width=1)[:, 0]))
+    values, starts = _on_blocks(dense, lambda block: (torch.dot(block, block),))
+    squares = np.add.reduceat(values[:, 0], starts)
+    result = np.sqrt(squares)
+    for place in np.flatnonzero(~_hold(squares, np.array([vector.numel() for vector in dense]))):
+        largest = float(dense[place].abs().max())
+        result[place] = _scaled_norm(dense[place], largest) if 0.0 < largest < np.inf else largest
+    return result
 
 
 def distances(tensors: Sequence[Tensor], before: Sequence[Tensor]) -> _Array:
@@ -87,7 +120,7 @@ def products(tensors: Sequence[Tensor], others: Sequence[Tensor], magnitudes: _A
     for tensor, other, magnitude in zip(tensors, others, magnitudes, strict=True):
         starts.append(len(scalars))
         left, right = _real_elements(tensor), _real_elements(other)
-        if not _SMALLEST**2 < magnitude < _LARGEST**2:
+        if not _hold(magnitude, left.numel()):
             left, right = left.to("cpu", torch.float64), right.to("cpu", torch.float64)
         blocks = zip(_blocks(left), _blocks(right), strict=True)
         scalars += [torch.dot(_wide(one), _wide(two)) for one, two in blocks]
@@ -99,7 +132,7 @@ def products(tensors: Sequence[Tensor], others: Sequence[Tensor], magnitudes: _A
 def dense_elements(tensor: Tensor) -> Tensor:
     """Return the elements of `tensor` as a real vector, without a copy where its memory allows.
 
-    Of a sparse tensor those that are stored, of complex elements the magnitudes.
+    Of a sparse tensor those that are stored, of complex elements the magnitudes; of an empty tensor a zero.
     """
     tensor = tensor.detach()
     if tensor.layout is not torch.strided:
@@ -121,57 +154,90 @@ def _flat(tensor: Tensor) -> Tensor:
     # Order is of no matter to a reduction, so that memory formats such as channels_last need no copy.
     if not tensor.is_contiguous() and torch.ops.aten.is_non_overlapping_and_dense(tensor):
         return tensor.as_strided((tensor.numel(),), (1,))
-    return tensor.reshape(-1)
+    return tensor.reshape(-1) if tensor.numel() else tensor.new_zeros(1)
 
 
 def _blocks(vector: Tensor) -> tuple[Tensor, ...]:
-    return torch.split(vector, _BLOCK if vector.device.type == "cpu" else _DEVICE_BLOCK)
+    size = _BLOCK if vector.device.type == "cpu" else _DEVICE_BLOCK
+    if vector.numel() <= size:
+        return (vector,)
+    return vector.tensor_split(math.ceil(vector.numel() / size))  # A third of the overhead of torch.split.
+
+
+def _hold(totals: Any, elements: Any) -> Any:
+    """Whether float32 sums of products are right: a product that leaves the range of float32 loses less than 1e-38."""
+    return (totals > 1e-32 * elements) & (totals < np.inf)
 
 
 def _wide(block: Tensor) -> Tensor:
     return block if block.dtype in (torch.float32, torch.float64) else block.float()
 
 
-def _gradient_sums(block: Tensor) -> tuple[Tensor, ...]:
-    signs = torch.sign(block)
+class _Scratch:
+    """Memory that blocks share, since new memory for each costs more than the arithmetic."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[tuple[str, torch.device, torch.dtype], Tensor] = {}
+
+    def like(self, block: Tensor, purpose: str) -> Tensor:
+        """Return memory for as many elements as `block` has."""
+        key = (purpose, block.device, block.dtype)
+        buffer = self._buffers.get(key)
+        if buffer is None or buffer.numel() < block.numel():
+            buffer = self._buffers[key] = torch.empty_like(block)
+        return buffer[: block.numel()]
+
+
+def _gradient_scalars(block: Tensor, scratch: _Scratch) -> tuple[Tensor | float, ...]:
+    """Return (exponent, highest, lowest, squares, sum, magnitudes, non-zeros), the sums of `block * 2**exponent`."""
+    highest, lowest = block.amax(), block.amin()
+    exponent = _exponent(highest, lowest)
+    if exponent:
+        block = torch.mul(block, 2.0**exponent, out=scratch.like(block, "enlarged"))
+    signs = torch.sign(block, out=scratch.like(block, "signs"))
     return (
+        exponent,
+        highest,
+        lowest,
         torch.dot(block, block),
         block.sum(),
         torch.dot(block, signs),
         torch.dot(signs, signs),
-        block.amax(),
-        block.amin(),
     )
 
 
-def _block_sums(vectors: Sequence[Tensor], kernel: Callable[[Tensor], tuple[Tensor, ...]], width: int) -> _Array:
-    """Apply `kernel` to all blocks, and add up each vector's scalars; amax and amin become the largest magnitude."""
-    scalars: list[Tensor] = []
-    counts = []
+# How the sums in what _gradient_scalars returns grow with the elements.
+_POWERS = np.array([2.0, 1.0, 1.0, 0.0])
+
+
+def _exponent(highest: Tensor, lowest: Tensor) -> float:
+    """Return the power of two that enlarges tiny elements: a CPU's subnormal sums are inexact and fifty times slower.
+
+    On another device looking would mean waiting; there sums are mended afterwards.
+    """
+    if highest.device.type != "cpu":
+        return 0.0
+    largest = max(highest.item(), -lowest.item())
+    return min(-math.frexp(largest)[1], 126) if 0.0 < largest < _TINY else 0.0
+
+
+def _on_blocks(
+    vectors: Sequence[Tensor], kernel: Callable[[Tensor], tuple[Tensor | float, ...]]
+) -> tuple[_Array, npt.NDArray[np.intp]]:
+    """Apply `kernel` to the blocks of all vectors.
+
+    Returns:
+        Its scalars, float64 [blocks, scalars], and the first block of each vector, [len(vectors)].
+    """
+    scalars: list[Tensor | float] = []
+    starts = []
+    count = 0
     for vector in vectors:
-        blocks = _blocks(vector) if vector.numel() else ()
-        counts.append(len(blocks))
-        for block in blocks:
+        starts.append(count)
+        for block in _blocks(vector):
             scalars.extend(kernel(_wide(block)))
-    values = _read(scalars).reshape(sum(counts), -1)
-    result = np.zeros((len(vectors), width))
-    first = 0
-    for row, count in enumerate(counts):
-        part = values[first : first + count]
-        first += count
-        if count:
-            result[row] = part[:, :width].sum(axis=0)
-            if width > 4:
-                result[row, 4] = max(part[:, 4].max(), -part[:, 5].min())
-    return result
-
-
-def _norms(vectors: Sequence[Tensor], plain: _Array) -> _Array:
-    for row, vector in enumerate(vectors):
-        if not _SMALLEST < plain[row] < _LARGEST and vector.numel():
-            largest = float(vector.abs().max())
-            plain[row] = _scaled_norm(vector, largest) if 0.0 < largest < np.inf else largest
-    return plain
+            count += 1
+    return _read(scalars).reshape(count, -1), np.array(starts)
 
 
 def _scaled_norm(vector: Tensor, largest: float) -> float:
@@ -181,24 +247,18 @@ def _scaled_norm(vector: Tensor, largest: float) -> float:
     return float(torch.linalg.vector_norm(scaled)) * 2.0**-exponent
 
 
-def _wide_sums(vector: Tensor) -> tuple[float, ...]:
-    """Return (norm, sum of magnitudes, largest magnitude, sum) of finite elements whose sums overflow float32."""
-    largest = float(vector.abs().max())
-    scaled = vector.to("cpu", torch.float64)
-    return (
-        float(torch.linalg.vector_norm(scaled / largest)) * largest,
-        float(scaled.abs().sum()),
-        largest,
-        float(scaled.sum()),
-    )
-
-
-def _read(scalars: Sequence[Tensor]) -> _Array:
+def _read(scalars: Sequence[Tensor | float]) -> _Array:
     """Bring scalars to the host, with one transfer a device."""
-    if all(scalar.device.type == "cpu" for scalar in scalars):
-        return np.array([scalar.item() for scalar in scalars], dtype=np.float64)  # Half the time of a stack.
+    devices = {scalar.device for scalar in scalars if isinstance(scalar, Tensor) and scalar.device.type != "cpu"}
+    if not devices:
+        return np.array([float(scalar) for scalar in scalars])  # Half the time of a stack.
     values = np.empty(len(scalars))
-    for device in {scalar.device for scalar in scalars}:
-        places = [place for place, scalar in enumerate(scalars) if scalar.device == device]
-        values[places] = torch.stack([scalars[place].float() for place in places]).cpu().numpy()
+    afar: dict[torch.device, list[tuple[int, Tensor]]] = {device: [] for device in devices}
+    for place, scalar in enumerate(scalars):
+        if isinstance(scalar, Tensor) and scalar.device in afar:
+            afar[scalar.device].append((place, scalar))
+        else:
+            values[place] = float(scalar)
+    for found in afar.values():
+        values[[place for place, _ in found]] = torch.stack([scalar.float() for _, scalar in found]).cpu().numpy()
     return values
