@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Iterable
 
@@ -20,6 +21,11 @@ def innermost(optimizer: Optimizer) -> Optimizer:
 def parameters_of(optimizer: Optimizer) -> list[nn.Parameter]:
     """Return the parameters of all groups."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def learning_rates(optimizer: Optimizer) -> list[float]:
+    """Return the learning rate of each group, NaN where it has none."""
+    return [float(group.get("lr", math.nan)) for group in optimizer.param_groups]
 
 
 class Membership:

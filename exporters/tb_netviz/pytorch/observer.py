@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from tb_netviz.pytorch.losses import CriterionLoss
 from tb_netviz.pytorch.measurement import Measurement
-from tb_netviz.pytorch.membership import Membership
+from tb_netviz.pytorch.membership import Membership, learning_rates
 from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.snapshots import LastGradients, copies
 from tb_netviz.pytorch.standard import Dashboards
@@ -29,6 +29,8 @@ class _Step:
         measurement: Where the step is observed.
         keeps: Whether its gradients are kept for the step after it.
         skipped: Whether a loss scaler made it a step that changes nothing.
+        loss: Mean of the criterion, on its device.
+        rates: Learning rates of the groups that stepped, as they were then.
     """
 
     index: int
@@ -36,6 +38,8 @@ class _Step:
     measurement: Measurement | None
     keeps: bool
     skipped: bool = False
+    loss: Tensor | None = None
+    rates: weakref.WeakKeyDictionary[Optimizer, list[float]] = field(default_factory=weakref.WeakKeyDictionary)
 
 
 @dataclass
@@ -112,6 +116,7 @@ class Observer:
             step = self._step = self._begin(index, ordinal)
         if step.measurement is None and not step.keeps:
             return
+        step.rates[optimizer] = learning_rates(optimizer)
         rows = self._roster.rows_of(optimizer)
         if first:
             rows |= self._roster.rows_of_none()
@@ -125,6 +130,8 @@ class Observer:
     def after_step(self, optimizer: Optimizer) -> None:
         """Measure what has to be measured after `optimizer` has stepped."""
         turn, step = self._turns.pop(optimizer, None), self._step
+        if step is not None and step.loss is None and self._criterion is not None:
+            step.loss = self._criterion.take()
         if turn is None or step is None:
             return
         if _changed_nothing(optimizer):
@@ -150,12 +157,15 @@ class Observer:
         step, self._step = self._step, None
         if step is None:
             return
-        loss = None if self._criterion is None else self._criterion.take()
         if step.measurement is not None and not step.skipped:
             self._recorder.observe(step.index, step.measurement.values, step.measurement.bins)
-            own_loss = None if loss is None or loss_is_logged else float(loss)
-            norms = step.measurement.column("grad_norm")
-            self._dashboards.end(step.index, norms, self._members.optimizers, own_loss)
+            loss = None if step.loss is None or loss_is_logged else float(step.loss)
+            rates = [
+                rate
+                for optimizer in self._members.optimizers
+                for rate in step.rates.get(optimizer, learning_rates(optimizer))
+            ]
+            self._dashboards.end(step.index, step.measurement.column("grad_norm"), rates, loss)
         self._last.end(step.ordinal)
         self._recorder.finish_step(step.index, seconds, observing)
 

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
-from torch.optim import Optimizer
 
 from tb_netviz.events import Sink
 from tb_netviz.pytorch._summary_writer import scalar
@@ -53,20 +52,19 @@ class Dashboards:
                 self._histograms.value.append(value)
 
     def end(
-        self, step: int, gradient_norms: npt.NDArray[np.float64], optimizers: Iterable[Optimizer], loss: float | None
+        self, step: int, gradient_norms: npt.NDArray[np.float64], rates: Sequence[float], loss: float | None
     ) -> None:
         """Write what belongs to an observed step.
 
         Args:
             step: Its index.
             gradient_norms: Of the parameters, NaN where there is none.
-            optimizers: Their groups' learning rates are written.
+            rates: Learning rates of all groups.
             loss: The training loss, if we are the ones to write it.
         """
         summary = Summary()
         if np.isfinite(gradient_norms).any():
             summary.MergeFrom(scalar(self._tag("gradient_norm"), float(np.sqrt(np.nansum(gradient_norms**2)))))
-        rates = [float(group["lr"]) for optimizer in optimizers for group in optimizer.param_groups if "lr" in group]
         for place, rate in enumerate(rates[:LEARNING_RATES]):
             tag = self._tag("learning_rate" if len(rates) == 1 else f"learning_rate/{place}")
             summary.MergeFrom(scalar(tag, rate))
