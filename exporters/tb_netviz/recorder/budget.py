@@ -24,6 +24,8 @@ WARM_UP = 1
 SAMPLES_NEEDED = 3
 COST_SAMPLES = 21
 STEP_SAMPLES = 31
+BEGINNING_PER_OCTAVE = 32
+"""Observations for each doubling of the step count at a run's beginning, as long as its head start lasts."""
 HEAD_START_STEPS = 512
 """The beginning may cost as much as the budget of so many steps."""
 
@@ -122,5 +124,5 @@ def _power_of_two(least: float) -> int:
 
 
 def _beginning_interval(steps: int) -> int:
-    """Return the interval of a run's first steps: 1 for eight steps, then twice as long with each doubling."""
-    return 1 << max(0, (max(steps, 1) // 4).bit_length() - 1)
+    """Return the interval of a run's first steps: 1 at first, then twice as long with each doubling of the steps."""
+    return 1 << max(0, (max(steps, 1) // BEGINNING_PER_OCTAVE).bit_length() - 1)
