@@ -16,6 +16,10 @@ settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("repeatable")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--pictures", type=Path, help="take the pictures of the README again, into this folder")
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item, call):
     return _without_silent_skips((yield))

@@ -1,0 +1,84 @@
+"""Real training, real servers, a real browser; each is started once a session."""
+
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.support.browser import Tab, chromium
+from tests.support.runs import HOSTILE_NAMES, write_run
+from tests.support.servers import ROOT, Server, tensorboard
+
+WIDE = {"width": 1440, "height": 900}
+DEMO_RUNS = ("cnn", "raised-lr", "sigmoid-mlp")
+HOSTILE_RUN = "<img src=x onerror=alert(1)>"
+
+
+class Opened(NamedTuple):
+    """A page and the server that it shows."""
+
+    tab: Tab
+    server: Server
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def log_dir(tmp_path_factory):
+    """The runs of a demo, really trained, and a run whose every name is hostile."""
+    folder = tmp_path_factory.mktemp("e2e") / "runs"
+    command = "import sys; from tb_netviz.cli import main; sys.exit(main())"
+    subprocess.run(
+        [sys.executable, "-c", command, "demo", "--logdir", str(folder), "--no-serve"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "exporters")])},
+        check=True,
+        capture_output=True,
+    )
+    hostile = {name: {name or "weight": (3, 3)} for name in HOSTILE_NAMES}
+    write_run(folder / HOSTILE_RUN, layers=hostile, steps=range(30))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=[True, False], ids=["rust", "python"])
+def server(request, log_dir):
+    """A TensorBoard over the trained runs, over either of its loaders."""
+    with tensorboard(log_dir, load_fast=request.param) as running:
+        running.wait_for_runs(*DEMO_RUNS, HOSTILE_RUN)
+        yield running
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens pages over servers, and fails the test when one of them complains."""
+    with ExitStack() as stack:
+        tabs = []
+
+        def open_page(server, viewport=WIDE, **settings):
+            context = browser.new_context(viewport=viewport, **settings)
+            stack.callback(context.close)
+            tab = Tab(context.new_page(), server.url)
+            tabs.append(tab)
+            return tab
+
+        yield open_page
+        complaints = [complaint for tab in tabs for complaint in tab.complaints]
+    assert complaints == []
+
+
+@pytest.fixture
+def tab(open_page, server):
+    return open_page(server)

@@ -1,0 +1,109 @@
+"""TensorBoards that are set up in other ways."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.runs import RunFile, write_run
+from tests.support.servers import ROOT, tensorboard
+
+loaders = pytest.mark.parametrize("load_fast", [True, False], ids=["rust", "python"])
+
+
+@loaders
+def test_a_log_folder_without_our_data_is_not_offered_the_tab(open_page, tmp_path, load_fast):
+    with RunFile(tmp_path / "other") as file:
+        file.foreign("loss", 0, 1.0)
+    with tensorboard(tmp_path, load_fast=load_fast) as server:
+        tab = open_page(server)
+        tab.page.goto(server.url)
+        tab.page.get_by_role("tab", name="Scalars").first.wait_for()
+        assert tab.page.get_by_role("tab", name="Gradient Flow").count() == 0
+
+
+@loaders
+def test_a_path_prefix_does_not_get_in_the_way(open_page, tmp_path, load_fast):
+    write_run(tmp_path / "run", steps=range(20))
+    with tensorboard(tmp_path, load_fast=load_fast, path_prefix="/some/where") as server:
+        server.wait_for_runs("run", last_step=19)
+        tab = open_page(server).open(view="flow", run="run")
+        tab.wait_until_drawn("Gradient norm")
+        assert tab.page.url.startswith(f"{server.url}/")
+
+
+@loaders
+def test_a_run_of_a_newer_schema_says_so(open_page, tmp_path, load_fast):
+    write_run(tmp_path / "newer", schema_version=99)
+    with tensorboard(tmp_path, load_fast=load_fast) as server:
+        server.wait_for_runs("newer")
+        tab = open_page(server).open(run="newer")
+        notice = tab.role("region", "This run can’t be read")
+        notice.wait_for()
+        assert "newer netviz" in notice.inner_text()
+
+
+TRAINING = """
+import sys, time, torch
+from tb_netviz.pytorch import NetVizWriter
+model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+with NetVizWriter(sys.argv[1]) as writer:
+    writer.watch(model, optimizer, every=1)
+    while sys.stdin.readline():
+        for _ in range(10):
+            loss = model(torch.randn(4, 8)).square().mean()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            writer.add_scalar("loss/train", loss, writer.step)
+"""
+
+
+NEWEST_STEP_FROM = """
+(step) => Number(document.querySelector('[aria-label=Step][type=range]')?.max) >= step
+"""
+
+
+@loaders
+def test_a_tab_follows_a_training_that_goes_on(open_page, tmp_path, load_fast):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "exporters")])}
+    training = subprocess.Popen(
+        [sys.executable, "-c", TRAINING, str(tmp_path / "live")], stdin=subprocess.PIPE, text=True, env=environment
+    )
+
+    def train():
+        training.stdin.write("ten steps\n")
+        training.stdin.flush()
+
+    try:
+        train()
+        with tensorboard(tmp_path, load_fast=load_fast) as server:
+            server.wait_for_runs("live", last_step=9)
+            tab = open_page(server).open(view="flow", run="live")
+            tab.wait_until_drawn("Gradient norm")
+            for trained in (10, 20, 30):
+                # The newest record is written when the next one begins.
+                tab.wait_for(NEWEST_STEP_FROM, trained - 2)
+                train()
+    finally:
+        training.communicate(timeout=60)
+    assert training.returncode == 0
+
+
+@loaders
+def test_layers_without_a_gradient_and_with_nan_are_told_apart(open_page, tmp_path, load_fast):
+    steps = range(12)
+    write_run(tmp_path / "ill", layers=4, none={"blocks.1": steps}, nan={"blocks.2": steps}, zero={"blocks.3": steps})
+    with tensorboard(tmp_path, load_fast=load_fast) as server:
+        server.wait_for_runs("ill")
+        tab = open_page(server).open(view="flow", run="ill")
+        tab.wait_until_drawn("Gradient norm")
+        tab.heatmap("Gradient norm").focus()
+        tab.page.keyboard.press("t")
+        row = tab.role("region", "Gradient norm, table").get_by_role("row").nth(1)
+        row.wait_for()
+        cells = row.get_by_role("cell").all_inner_texts()
+        assert float(cells[2]) > 0
+        assert cells[3:] == ["no gradient", "non-finite", "0"]
