@@ -121,9 +121,9 @@ def nonfinite(evidence: Evidence) -> list[Fact]:
         Fact(
             id=f"nonfinite:{layers[0]}",
             kind="nonfinite",
-            title=f"{_possessive(evidence, at_onset)} not finite at step {step:.0f}",
+            title=f"{_possessive(evidence, at_onset)} not finite at step {step:,.0f}",
             detail=f"NaN or infinite gradients in {len(layers)} of {len(spoiled)} layers and {records} of "
-            f"{spoiled.shape[1]} records, first at step {step:.0f}, last at step {evidence.steps[last]:.0f}.",
+            f"{spoiled.shape[1]} records, first at step {step:,.0f}, last at step {evidence.steps[last]:,.0f}.",
             statistic="gradient_nonfinite",
             layers=tuple(layers),
             step=step,
@@ -152,8 +152,8 @@ def zero_gradient(evidence: Evidence) -> list[Fact]:
             Fact(
                 id=f"zero_gradient:{layers[0]}",
                 kind="zero_gradient",
-                title=f"{_possessive(evidence, layers)} exactly zero since step {step:.0f}",
-                detail=f"Every element is 0 in all {records} records from step {step:.0f} to step {until:.0f}.",
+                title=f"{_possessive(evidence, layers)} exactly zero since step {step:,.0f}",
+                detail=f"Every element is 0 in all {records} records from step {step:,.0f} to step {until:,.0f}.",
                 statistic="gradient_zero_fraction",
                 layers=tuple(layers),
                 step=step,
@@ -236,9 +236,9 @@ def gradient_drop(evidence: Evidence) -> list[Fact]:
             Fact(
                 id=f"gradient_drop:{layer}",
                 kind="gradient_drop",
-                title=f"{_possessive(evidence, [layer])} {_times(factor)} smaller since step {step:.0f}",
-                detail=f"Its norm was {before:.2g} and is {after:.2g}; measured against the other layers it fell "
-                f"{_times(factor)}.",
+                title=f"{_possessive(evidence, [layer])} {_times(factor)} smaller since step {step:,.0f}",
+                detail=f"Its norm was {_number(before)} and is {_number(after)}; measured against the other layers it "
+                f"fell {_times(factor)}.",
                 statistic="gradient_norm",
                 layers=(layer,),
                 step=step,
@@ -291,9 +291,9 @@ def _fall_of_model(
         id=f"gradient_fall:{low}",
         kind="gradient_fall",
         title=f"The gradient falls {_times(factor)} from {evidence.name(high)} down to {evidence.name(low)}",
-        detail=f"Mean |g| is {10 ** profile[top]:.2g} in {evidence.name(high)} and {10 ** profile[bottom]:.2g} in "
-        f"{evidence.name(low)}, {top - bottom} layers nearer the input; the steepest part, {_times(across)}, lies "
-        f"between {evidence.name(int(layers[steepest + 1]))} and {evidence.name(int(layers[steepest]))}.",
+        detail=f"Mean |g| is {_number(10 ** profile[top])} in {evidence.name(high)} and "
+        f"{_number(10 ** profile[bottom])} in {evidence.name(low)}, {top - bottom} layers nearer the input; "
+        f"the steepest part, {_times(across)}, lies between {evidence.name(int(layers[steepest + 1]))} and {evidence.name(int(layers[steepest]))}.",
         statistic="gradient_mean_abs",
         layers=tuple(starved),
         step=evidence.steps[onset],
@@ -325,9 +325,9 @@ def update_spike(evidence: Evidence) -> list[Fact]:
         Fact(
             id=f"update_spike:{worst}",
             kind="update_spike",
-            title=f"{evidence.name(worst)}'s weights changed by {ratio:.0%} at step {step:.0f}",
-            detail=f"That is {_times(over[worst, at])} its usual update of {float(usual[worst, 0]):.2g} of the norm "
-            f"of its weights. {len(layers)} of {len(ratios)} layers had such a step then.",
+            title=f"{evidence.name(worst)}'s weights changed by {ratio:.0%} at step {step:,.0f}",
+            detail=f"That is {_times(over[worst, at])} its usual update of {_number(float(usual[worst, 0]))} of the "
+            f"norm of its weights. {len(layers)} of {len(ratios)} layers had such a step then.",
             statistic="update_ratio",
             layers=tuple(layers),
             step=step,
@@ -363,9 +363,22 @@ def _possessive(evidence: Evidence, layers: Sequence[int]) -> str:
 
 
 def _times(factor: float) -> str:
-    """Return a factor in words, with two significant digits: "4.6-fold", "110,000-fold", "6e+07-fold"."""
+    """Return a factor in words, with two significant digits: "4.6-fold", "110,000-fold", "57 million-fold"."""
     rounded = float(f"{factor:.2g}")
-    return f"{rounded:,g}-fold" if rounded < 1e6 else f"{rounded:.0e}-fold"
+    if rounded < 1e6:
+        return f"{rounded:,g}-fold"
+    if rounded < 1e9:
+        return f"{rounded / 1e6:g} million-fold"
+    return f"{_number(rounded)}-fold"
+
+
+def _number(value: float) -> str:
+    """Return a value with two significant digits, as the tab writes it: "0.0029", "1.2e-5", "6e7"."""
+    rounded = float(f"{value:.2g}")
+    if rounded == 0 or 1e-3 <= abs(rounded) < 1e6:
+        return f"{rounded:,g}"
+    mantissa, exponent = f"{rounded:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def _logarithm(values: Floats) -> Floats:

@@ -20,10 +20,11 @@ RECORDS = 60
 class Model:
     """A network with modelled gradients, whose norms [T, P] and zero shares [T, P] a test may change."""
 
-    layers: dict = field(default_factory=lambda: convolutional_layers(8))
-    frozen: tuple = ()
+    layers: dict[str, dict[str, tuple[int, ...]]] = field(default_factory=lambda: convolutional_layers(8))
+    frozen: tuple[str, ...] = ()
     decay: float = 0.95
     seed: int = 0
+    interval: int = 10
 
     def __post_init__(self):
         self.rng = np.random.default_rng(self.seed)
@@ -47,7 +48,7 @@ class Model:
             columns[:, 8] = np.where(np.isnan(updates), columns[:, 8], updates)
             tensors.append(columns.astype(np.float32))
         network = unite([self.description])
-        axis = [10 * record for record in range(RECORDS)]
+        axis = [self.interval * record for record in range(RECORDS)]
         records = stack(axis, axis, tensors, 2)
         steps = stack(axis, axis, [np.array([1, 1, 0.1, 0.001, 10, 0], np.float32)] * RECORDS, 1)
         return find_facts(align(network, {"": steps}, {network.parameter_tags[0].tag: records}))
@@ -175,7 +176,10 @@ def test_a_cliff_is_located():
     assert "lies between blocks.3.norm and blocks.3.conv" in fact.detail
 
 
-@pytest.mark.parametrize(("factor", "words"), [(4.56, "4.6-fold"), (113452, "110,000-fold"), (5.7e7, "6e+07-fold")])
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [(4.56, "4.6-fold"), (113452, "110,000-fold"), (5.7e7, "57 million-fold"), (6e12, "6e12-fold")],
+)
 def test_factors_claim_no_more_digits_than_they_have(factor, words):
     assert facts._times(factor) == words
 
@@ -188,6 +192,22 @@ def test_a_layer_that_falls_below_its_past_is_told_with_its_onset():
     assert fact.step == 200
     assert 1e5 < fact.evidence["factor"] < 1e7
     assert "since step 200" in fact.title
+
+
+def test_steps_are_written_as_the_tab_writes_them():
+    model = Model(interval=1000)
+    model.norms[24:, model.of(4)] = 0
+    model.zeros[24:, model.of(4)] = 1
+    fact = only(model.facts(), "zero_gradient")
+    assert "since step 24,000" in fact.title
+    assert "from step 24,000 to step 59,000" in fact.detail
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(0.01, "0.01"), (0.00291, "0.0029"), (1.23e-5, "1.2e-5"), (12345, "12,000"), (6e7, "6e7")]
+)
+def test_numbers_are_written_as_the_tab_writes_them(value, words):
+    assert facts._number(value) == words
 
 
 def test_an_update_spike_is_told_with_its_layers():
