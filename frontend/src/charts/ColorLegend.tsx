@@ -2,6 +2,7 @@
 
 import { useRef } from 'preact/hooks';
 import { CanvasLayer, useSize } from './canvas';
+import { legendTicks } from './legendTicks';
 import { drawMark, MARK_WORDS, type MarkKind } from './marks';
 import { formatTick } from './numbers';
 import { hairline, polygon, textWidth, write } from './paint';
@@ -92,13 +93,12 @@ function drawBar(painter: Painter, theme: Theme, scale: ValueScale, left: number
     painter.fillStyle = colorAt(theme, scale.kind, x / (length - 1));
     painter.fillRect(left + x, BAR.top, length - x, BAR.height);
   }
-  const ticks = scale.ticks(Math.max(2, Math.floor(length / 44)));
-  for (const tick of ticks) {
+  for (const tick of legendTicks(scale, length)) {
     const x = left + scale.position(tick) * length;
     hairline(painter, [x, BAR.top + BAR.height], [x, BAR.top + BAR.height + 3], theme.token['border-strong']);
     const label = formatTick(tick);
     const half = textWidth(painter, theme, label) / 2;
-    const place = Math.min(left + length - half + 4, Math.max(left + half - 4, x));
+    const place = Math.min(left + length - half + 6, Math.max(left + half - 6, x));
     write(painter, theme, label, place, BAR.top + BAR.height + 11, {
       color: theme.token['text-3'],
       align: 'center',

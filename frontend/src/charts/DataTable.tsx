@@ -3,7 +3,7 @@
 import { useSignal } from '@preact/signals';
 import { useMemo, useRef } from 'preact/hooks';
 import { useSize } from './canvas';
-import { formatValue } from './numbers';
+import { formatCount, formatValue } from './numbers';
 import type { Entry, Table } from './types';
 
 const ROW = 24;
@@ -97,5 +97,5 @@ function Space({ columns }: { columns: number }) {
 function entryText(entry: Entry): string {
   if (entry === null) return '';
   if (typeof entry === 'string') return entry;
-  return Number.isInteger(entry) ? entry.toLocaleString('en-US') : formatValue(entry, 4);
+  return Number.isInteger(entry) ? formatCount(entry) : formatValue(entry, 4);
 }

@@ -8,13 +8,32 @@ describe('numbers in words', () => {
     [1.6e-5, '1.6e-5'],
     [12.5, '13'],
     [1234, '1,234'],
-    [1e7, '1.0e7'],
-    [-0.5, '−0.50'],
+    [12_345, '12,345'],
+    [99_999.6, '100,000'],
+    [1e7, '1e7'],
+    [6.18e7, '6.2e7'],
+    [-0.5, '−0.5'],
+    [-1234, '−1,234'],
+    [Math.fround(0.01), '0.01'],
+    [0.0029, '0.0029'],
+    [0.001, '0.001'],
+    [1.2e-5, '1.2e-5'],
+    [9.99e-4, '0.001'],
     [Number.NaN, 'NaN'],
     [Number.POSITIVE_INFINITY, '∞'],
     [Number.NEGATIVE_INFINITY, '−∞'],
   ])('value %d is %s', (value, words) => {
     expect(formatValue(value)).toBe(words);
+  });
+
+  it('gives no more digits than were asked for, nor zeros to fill them', () => {
+    expect([0.1, 0.10004, 1, 3.676, 20.64].map((value) => formatValue(value, 3))).toEqual([
+      '0.1',
+      '0.1',
+      '1',
+      '3.68',
+      '20.6',
+    ]);
   });
 
   it.each([
@@ -30,7 +49,8 @@ describe('numbers in words', () => {
 
   it.each([
     [1e-9, '1e-9'],
-    [1e-3, '1e-3'],
+    [1e-3, '0.001'],
+    [1e-4, '1e-4'],
     [0.01, '0.01'],
     [0.005, '0.005'],
     [0.30000000000000004, '0.3'],

@@ -1,12 +1,19 @@
 /** Numbers as people read them. */
 
+/** From here on, and below there, digits are counted by an exponent. */
+const LONG = 1e6;
+const SHORT = 1e-3;
+
+/** Making one costs more than using it a thousand times. */
+const COUNT = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
+
 /** "1,240"; windows of several steps give "1,240–1,259". */
 export function formatSteps(first: number, last = first): string {
   return first === last ? formatCount(last) : `${formatCount(first)}–${formatCount(last)}`;
 }
 
 export function formatCount(value: number): string {
-  return Math.round(value).toLocaleString('en-US');
+  return minus(COUNT.format(Math.round(value)));
 }
 
 /** Short label of a step on an axis: 800, 1k, 1.5k, 2M. */
@@ -17,25 +24,25 @@ export function formatStepTick(step: number): string {
   return trim(step, 0);
 }
 
-/** A measured value with `digits` significant ones: 0.34, 12.5, 1.6e-5. */
+/** A measured value with `digits` significant ones and no zeros after them: 0.34, 0.01, 12,345, 1.6e-5. */
 export function formatValue(value: number, digits = 2): string {
   if (Number.isNaN(value)) return 'NaN';
   if (!Number.isFinite(value)) return value > 0 ? '∞' : '−∞';
-  if (value === 0) return '0';
-  const size = Math.abs(value);
-  if (size >= 1e5 || size < 1e-2) return minus(value.toExponential(digits - 1).replace('e+', 'e'));
-  if (size >= 10 ** digits) return minus(Math.round(value).toLocaleString('en-US'));
-  return minus(value.toPrecision(digits));
+  const rounded = Number(value.toPrecision(digits));
+  const size = Math.abs(rounded);
+  if (size >= LONG || (size < SHORT && size > 0)) return minus(scientific(rounded, digits));
+  return size >= 10 ** digits ? formatCount(value) : minus(String(rounded));
 }
 
 /** Label of a tick on a value axis: as few digits as say it. */
 export function formatTick(value: number): string {
-  if (value === 0) return '0';
-  const size = Math.abs(value);
-  const isPower = Math.abs(Math.log10(size) % 1) < 1e-9;
-  if (size >= 1e5 || size < 1e-3 || (isPower && size < 1e-2))
-    return minus(value.toExponential(1).replace('e+', 'e').replace('.0e', 'e'));
-  return minus(String(Number(value.toPrecision(6))));
+  return formatValue(value, 6);
+}
+
+/** "1.6e-5", "6e7" */
+function scientific(value: number, digits: number): string {
+  const [mantissa, exponent] = value.toExponential(digits - 1).split('e');
+  return `${Number(mantissa)}e${Number(exponent)}`;
 }
 
 /** "62 %", with a digit more near the ends, where it matters. */

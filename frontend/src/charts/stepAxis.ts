@@ -1,6 +1,6 @@
 /** Labels below everything that is drawn over steps. */
 
-import { formatStepTick } from './numbers';
+import { formatCount, formatStepTick } from './numbers';
 import { textWidth, write } from './paint';
 import { type Plot, xOf } from './plot';
 import type { Theme } from './theme';
@@ -17,7 +17,7 @@ export function stepTicksOf(plot: Plot, domain: Domain): number[] {
 export function drawStepAxis(painter: Painter, theme: Theme, plot: Plot, domain: Domain, y: number): void {
   const zoomed = domain[1] - domain[0] < 1000;
   for (const step of stepTicksOf(plot, domain)) {
-    const label = zoomed ? step.toLocaleString('en-US') : formatStepTick(step);
+    const label = zoomed ? formatCount(step) : formatStepTick(step);
     const half = textWidth(painter, theme, label) / 2;
     const x = Math.min(plot.right - half, Math.max(plot.left + half, xOf(plot, domain, step)));
     write(painter, theme, label, x, y, { color: theme.token['text-3'], align: 'center' });

@@ -1,4 +1,5 @@
 /** Rows by name: the filter, and the way through them. */
+import { formatCount } from '../charts/numbers';
 import type { LayerLabel } from '../charts/types';
 import type { Run } from '../data/types';
 
@@ -22,7 +23,7 @@ export function makeFilter(pattern: string): Filter {
 /** The rows of a run, in words: its layers or its parameters. */
 export function rowLabels(run: Run, kind: 'layers' | 'parameters'): LayerLabel[] {
   if (kind === 'layers') {
-    return run.layers.map(({ name, elements }) => ({ name, detail: elements.toLocaleString('en-US') }));
+    return run.layers.map(({ name, elements }) => ({ name, detail: formatCount(elements) }));
   }
   return run.parameters.map(({ name, shape }) => ({ name, detail: shape.join('×') || 'scalar' }));
 }

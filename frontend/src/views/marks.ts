@@ -1,4 +1,5 @@
 /** Facts as marks on the charts. */
+import { formatCount } from '../charts/numbers';
 import type { RowFlag, Severity, StepMark } from '../charts/types';
 import type { Fact } from '../data/types';
 
@@ -31,7 +32,7 @@ export function stepMarks(facts: readonly Fact[], layer: number | null, step: nu
   const here = facts.filter((fact) => layer !== null && fact.layers.includes(layer) && fact.step !== step);
   return here.map((fact) => ({
     step: fact.step,
-    label: fact.step.toLocaleString('en-US'),
+    label: formatCount(fact.step),
     severity: severityOf(fact),
   }));
 }

@@ -1,6 +1,7 @@
 /** Which run: a button that opens a list with a search field. */
 import { signal } from '@preact/signals';
 import { useEffect, useId, useMemo, useRef } from 'preact/hooks';
+import { formatCount } from '../charts/numbers';
 import type { RunSummary } from '../data/types';
 import { selectRun } from '../state/actions';
 import { formatAge } from '../state/live';
@@ -117,5 +118,5 @@ function RunList({ list, close }: { list: readonly RunSummary[]; close: () => vo
 function describe({ error, last_step, wall_time }: RunSummary): string {
   if (error !== null) return 'can’t be read';
   if (last_step === null || wall_time === null) return 'nothing recorded yet';
-  return `step ${last_step.toLocaleString('en-US')} · ${formatAge(Math.max(0, Date.now() / 1000 - wall_time))} ago`;
+  return `step ${formatCount(last_step)} · ${formatAge(Math.max(0, Date.now() / 1000 - wall_time))} ago`;
 }

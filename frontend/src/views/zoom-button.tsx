@@ -1,4 +1,5 @@
 /** Between the whole run and the place where the selected fact begins. */
+import { formatCount } from '../charts/numbers';
 import { onsetOf, zoomToOnset } from '../state/actions';
 import { selectedFact } from '../state/derived';
 import * as selection from '../state/selection';
@@ -21,7 +22,7 @@ export function ZoomButton() {
   if (fact === null || onsetOf(fact) === null) return null;
   return (
     <button type="button" class="control slim" onClick={() => zoomToOnset(fact)}>
-      Zoom to step {fact.step.toLocaleString('en-US')}
+      Zoom to step {formatCount(fact.step)}
     </button>
   );
 }
