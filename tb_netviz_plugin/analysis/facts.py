@@ -293,7 +293,8 @@ def _fall_of_model(
         title=f"The gradient falls {_times(factor)} from {evidence.name(high)} down to {evidence.name(low)}",
         detail=f"Mean |g| is {_number(10 ** profile[top])} in {evidence.name(high)} and "
         f"{_number(10 ** profile[bottom])} in {evidence.name(low)}, {top - bottom} layers nearer the input; "
-        f"the steepest part, {_times(across)}, lies between {evidence.name(int(layers[steepest + 1]))} and {evidence.name(int(layers[steepest]))}.",
+        f"the steepest part, {_times(across)}, lies between {evidence.name(int(layers[steepest + 1]))} and "
+        f"{evidence.name(int(layers[steepest]))}.",
         statistic="gradient_mean_abs",
         layers=tuple(starved),
         step=evidence.steps[onset],
