@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tb_netviz_plugin.analysis.grid import step_column
-from tb_netviz_plugin.analysis.records import Records
+from tb_netviz_plugin.analysis.records import Floats, Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,25 @@ def cost(models: Iterable[Records]) -> Cost | None:
 
 
 def _cost_of_model(records: Records) -> Cost | None:
-    spans = np.fmax(step_column(records, "span"), 1)
+    weights = _steps_since_the_last(records)
     training, observing = step_column(records, "step_seconds"), step_column(records, "observe_seconds")
     known = np.isfinite(training) & np.isfinite(observing) & (training > 0)
     if not known.any():
         return None
-    fraction = np.sum((observing * spans)[known]) / np.sum((training * spans)[known])
+    fraction = np.sum((observing * weights)[known]) / np.sum((training * weights)[known])
     latest = np.argmax(records.walls)
     interval, dropped = step_column(records, "interval")[latest], step_column(records, "dropped")[latest]
     return Cost(float(fraction), int(np.nan_to_num(interval)), int(np.nan_to_num(dropped)))
+
+
+def _steps_since_the_last(records: Records) -> Floats:
+    """Return how many training steps each record's durations are the mean of; after a step back, those it covers."""
+    order = np.argsort(records.walls, kind="stable")
+    spans = np.fmax(step_column(records, "span")[order], 1)
+    steps = records.steps[order]
+    since = np.empty(len(steps))
+    since[order] = np.fmax(np.diff(steps, prepend=steps[:1] - spans[:1]), spans)
+    return since
 
 
 def evicted(records: Records, limit: int | None) -> bool:

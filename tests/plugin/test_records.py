@@ -1,6 +1,7 @@
 """Which records a resumed run supersedes, whatever the order in which a loader gives them."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +25,8 @@ def steps_of(spans, interval=1.0):
 
 @given(SESSIONS)
 def test_what_is_left_is_what_a_replay_leaves(sessions):
-    history, wall, alive = [], 0.0, {}
+    alive: dict[int, float] = {}
+    history, wall = [], 0.0
     for first, count in sessions:
         for step in range(first, first + count):
             wall += 1.0
@@ -72,6 +74,16 @@ def test_windows_of_the_wire_format_have_no_holes():
     closing = [step for step in range(20_000) if record_of(step) != record_of(step + 1)]
     spans = [(step, step - before) for before, step in zip([-1, *closing[:-1]], closing, strict=True)]
     assert evicted(steps_of(spans), len(spans)) is False
+
+
+def test_a_record_costs_all_the_steps_since_the_one_before():
+    # Every step is observed at first, later one in a hundred: what a record says is a mean over all of them.
+    steps = [0, 1, 2, 3, 103, 203]
+    observing = [0.05] * 4 + [0.0005] * 2
+    tensors = [np.array([1, 1, 0.1, seconds, 1, 0], np.float32) for seconds in observing]
+    took = cost([stack(steps, range(len(steps)), tensors, 1)])
+    assert took is not None
+    assert took.fraction == pytest.approx((4 * 0.05 + 200 * 0.0005) / (204 * 0.1))
 
 
 def test_cost_is_that_of_all_models_and_weighs_records_by_their_steps():
