@@ -3,6 +3,7 @@
  * Logarithms are taken once; zooming, folding and scrolling then only compare integers.
  */
 
+import { shownRecords } from './cadence';
 import type { ValueScale } from './scale';
 import { type Matrix, STATE } from './types';
 
@@ -15,15 +16,35 @@ export const CODE = {
   missing: COLORS + 3,
 } as const;
 
+const known = new WeakMap<Matrix, { scale: ValueScale; codes: Uint16Array }>();
+
 /** [R, T] codes of a matrix. */
 export function encode(matrix: Matrix, scale: ValueScale): Uint16Array {
+  const found = known.get(matrix);
+  if (found?.scale === scale) return found.codes;
+  const codes = encodeCells(matrix, scale);
+  known.set(matrix, { scale, codes });
+  return codes;
+}
+
+function encodeCells(matrix: Matrix, scale: ValueScale): Uint16Array {
   const { values, states } = matrix;
   const codes = new Uint16Array(values.length);
   for (let cell = 0; cell < values.length; cell++) {
     const state = states[cell];
     codes[cell] = state === STATE.number ? encodeNumber(values[cell]!, scale) : encodeState(state);
   }
+  carryOn(codes, matrix);
   return codes;
+}
+
+/** A record stands for the steps up to the next one of its row, as far as that is usual for the row. */
+function carryOn(codes: Uint16Array, matrix: Matrix): void {
+  const length = matrix.steps.length;
+  for (const [row, shown] of shownRecords(matrix).entries())
+    shown?.forEach((from, record) => {
+      codes[row * length + record] = codes[row * length + from]!;
+    });
 }
 
 function encodeNumber(value: number, scale: ValueScale): number {

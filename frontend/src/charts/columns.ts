@@ -25,11 +25,11 @@ const NEIGHBOURS = 3;
 
 export function placeColumns(steps: Float64Array, spans: Float64Array): Columns {
   const length = steps.length;
-  const first = Float64Array.from(steps, (step, index) => step - Math.max(1, spans[index] || 1) + 1);
+  const first = firstSteps(steps, spans);
   const left = new Float64Array(length);
   const right = new Float64Array(length);
   if (length === 0) return { length, first, last: steps, left, right };
-  const distance = Float64Array.from(steps, (_, index) => (index ? first[index]! - steps[index - 1]! : 1));
+  const distance = distances(steps, spans);
   left[0] = first[0]! - 0.5;
   right[length - 1] = steps[length - 1]! + 0.5;
   for (let index = 1; index < length; index++) {
@@ -42,8 +42,23 @@ export function placeColumns(steps: Float64Array, spans: Float64Array): Columns 
   return { length, first, last: steps, left, right };
 }
 
+function firstSteps(steps: Float64Array, spans: Float64Array): Float64Array {
+  return Float64Array.from(steps, (step, index) => step - Math.max(1, spans[index] || 1) + 1);
+}
+
+/** Steps from the record before to each record, 1 where they touch. */
+export function distances(steps: Float64Array, spans: Float64Array): Float64Array {
+  return firstSteps(steps, spans).map((first, index) => (index ? first - steps[index - 1]! : 1));
+}
+
+/** Whether there is a gap between any two records. */
+export function hasGap({ length, left, right }: Columns): boolean {
+  for (let record = 1; record < length; record++) if (left[record] !== right[record - 1]) return true;
+  return false;
+}
+
 /** The larger of the median distances before and after, so that a changed interval is no gap. */
-function usualDistance(distance: Float64Array, index: number): number {
+export function usualDistance(distance: Float64Array, index: number): number {
   const before = median(distance.subarray(Math.max(1, index - NEIGHBOURS), index));
   const after = median(distance.subarray(index + 1, index + 1 + NEIGHBOURS));
   const usual = Math.max(before, after);

@@ -2,12 +2,15 @@
 
 import { useMemo } from 'preact/hooks';
 import { ColorLegend, marksOf } from '../charts/ColorLegend';
-import { placeColumns, recordAt } from '../charts/columns';
+import { shownRecord } from '../charts/cadence';
+import { CODE, COLORS, encode } from '../charts/codes';
+import { type Columns, hasGap, placeColumns, recordAt } from '../charts/columns';
 import type { MarkKind } from '../charts/marks';
 import type { ValueScale } from '../charts/scale';
-import { type Series, STATE } from '../data/types';
+import type { Matrix } from '../charts/types';
+import type { Series } from '../data/types';
 import { recordedStep } from '../state/derived';
-import { labelOf } from './page';
+import { labelOf, toMatrix } from './page';
 
 export interface LegendProps {
   readonly statistic: string;
@@ -17,12 +20,12 @@ export interface LegendProps {
 }
 
 export function Legend({ statistic, scale, series, row }: LegendProps) {
+  const matrix = series && toMatrix(series);
   const columns = useMemo(() => series && placeColumns(series.steps, series.spans), [series]);
-  const marks = useMemo(() => marksIn(series, scale), [series, scale]);
+  const marks = useMemo(() => (matrix && columns ? marksIn(matrix, columns, scale) : []), [matrix, scale]);
   const step = recordedStep.value;
   const record = columns === null || step === null ? -1 : recordAt(columns, step);
-  const value =
-    series === null || row === null || record < 0 ? null : series.values[row * series.steps.length + record]!;
+  const value = matrix === null || row === null || record < 0 ? null : cellValue(matrix, row, record);
   return (
     <div class="legend">
       <ColorLegend title={labelOf(statistic).label} scale={scale} value={value} marks={marks} />
@@ -30,23 +33,20 @@ export function Legend({ statistic, scale, series, row }: LegendProps) {
   );
 }
 
-const KINDS: Readonly<Record<number, MarkKind>> = {
-  [STATE.missing]: 'not recorded',
-  [STATE.noGradient]: 'no gradient',
-  [STATE.nonFinite]: 'nonfinite',
-};
-
-/** The marks that stand somewhere in a series, in the order of the legend. */
-export function marksIn(series: Series | null, scale: ValueScale): MarkKind[] {
-  const found = new Set<MarkKind | undefined>(series && hasGap(series) ? ['not recorded'] : []);
-  series?.states.forEach((state, cell) => {
-    found.add(state === STATE.number && series.values[cell] === 0 ? 'zero' : KINDS[state]);
-  });
-  return marksOf(scale).filter((kind) => found.has(kind));
+function cellValue(matrix: Matrix, row: number, record: number): number {
+  return matrix.values[row * matrix.steps.length + shownRecord(matrix, row, record)]!;
 }
 
-function hasGap({ steps, spans }: Series): boolean {
-  const { length, left, right } = placeColumns(steps, spans);
-  for (let record = 1; record < length; record++) if (left[record] !== right[record - 1]) return true;
-  return false;
+const KINDS: Readonly<Record<number, MarkKind>> = {
+  [CODE.zero]: 'zero',
+  [CODE.nonfinite]: 'nonfinite',
+  [CODE.noGradient]: 'no gradient',
+  [CODE.missing]: 'not recorded',
+};
+
+/** The marks that stand somewhere in the picture, in the order of the legend. */
+export function marksIn(matrix: Matrix, columns: Columns, scale: ValueScale): MarkKind[] {
+  const found = new Set<MarkKind | undefined>(hasGap(columns) ? ['not recorded'] : []);
+  for (const code of encode(matrix, scale)) if (code >= COLORS) found.add(KINDS[code]);
+  return marksOf(scale).filter((kind) => found.has(kind));
 }

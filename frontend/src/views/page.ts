@@ -27,9 +27,14 @@ export function onSelect({ row, step }: Partial<Selection>): void {
   if (step !== undefined && step !== null) selectStep(step);
 }
 
-/** A series as the heatmap takes it. */
-export function toMatrix({ rows, steps, spans, values, states }: Series): Matrix {
-  return { rows: rows.length, steps, spans, values, states };
+const matrices = new WeakMap<Series, Matrix>();
+
+/** A series as the charts take it: always the same object for a series, so that what follows from it is found again. */
+export function toMatrix(series: Series): Matrix {
+  const { rows, steps, spans, values, states } = series;
+  const matrix = matrices.get(series) ?? { rows: rows.length, steps, spans, values, states };
+  matrices.set(series, matrix);
+  return matrix;
 }
 
 /** The words of a statistic, as good as they are known. */

@@ -1,5 +1,6 @@
 /** A cell in words, for the chip, the live region and the table. */
 
+import { shownRecord } from '../cadence';
 import { recordAt } from '../columns';
 import { formatShare, formatSteps, formatValue } from '../numbers';
 import type { LayoutRow } from '../types';
@@ -14,8 +15,9 @@ export function cellWords(scene: Scene, row: LayoutRow, step: number): string {
   if (row.folded) parts.unshift(`worst of ${row.members.length}`);
   if (record < 0) return [...parts, `step ${formatSteps(Math.round(step))}`, 'not recorded'].join(' · ');
   const { first, last } = scene.columns;
-  parts.push(`step ${formatSteps(first[record]!, last[record]!)}`);
-  parts.push(valueWords(scene.matrix, member, record, scene.statistic.scale));
+  const shown = shownRecord(scene.matrix, member, record);
+  parts.push(`step ${formatSteps(first[shown]!, last[shown]!)}`);
+  parts.push(valueWords(scene.matrix, member, shown, scene.statistic.scale));
   return parts.join(' · ');
 }
 

@@ -1,5 +1,6 @@
 /** What a profile shows of each visible row at one step. */
 
+import { shownRecord } from '../cadence';
 import { nearestRecord, placeColumns } from '../columns';
 import { ceilDecade, floorDecade, logScale, type ValueScale } from '../scale';
 import { type LayoutRow, type Matrix, STATE } from '../types';
@@ -21,7 +22,7 @@ export function recordOf({ steps, spans }: Matrix, step: number): number {
 
 export function reading(matrix: Matrix, row: number, record: number): Reading {
   if (record < 0) return 'not recorded';
-  const cell = row * matrix.steps.length + record;
+  const cell = row * matrix.steps.length + shownRecord(matrix, row, record);
   const state = matrix.states[cell];
   if (state === STATE.notRecorded) return 'not recorded';
   if (state === STATE.noGradient) return 'no gradient';
