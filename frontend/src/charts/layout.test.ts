@@ -35,6 +35,30 @@ describe('layoutRows', () => {
     expect(layout({ layers: blockNames(200, 10) }).height).toBeGreaterThan(6000);
   });
 
+  it.each([
+    [200, 10, null],
+    [200, 10, 1999],
+    [200, 10, 777],
+    [60, 10, 0],
+  ])(
+    'shows %i × %i layers without scrolling where they must fit, each in one row',
+    (blocks, perBlock, selected) => {
+      const layers = blockNames(blocks, perBlock);
+      for (const height of [120, 401, 600]) {
+        const { rows, height: whole } = layout({ layers, selected, height, fits: true });
+        expect(whole).toBeLessThanOrEqual(height);
+        expect(rows.flatMap((row) => row.members)).toEqual(layers.map((_, row) => row));
+        expect(Math.min(...rows.map((row) => row.height))).toBeGreaterThanOrEqual(LOWEST_ROW - 1);
+        const chosen = rows.find((row) => selected !== null && row.members.includes(selected));
+        if (chosen) expect([chosen.members, chosen.height >= 15]).toEqual([[selected], true]);
+      }
+    },
+  );
+
+  it('shares rows only where it has to', () => {
+    expect(layout({ fits: true })).toEqual(layout({}));
+  });
+
   it('makes the selected row readable', () => {
     const { rows } = layout({ layers: blockNames(60, 10), selected: 300 });
     expect(rows[300]!.height).toBeGreaterThanOrEqual(15);

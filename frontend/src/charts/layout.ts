@@ -18,40 +18,77 @@ export interface LayoutOptions {
   /** In CSS pixels. */
   readonly height: number;
   readonly selected: number | null;
+  /** Whether all rows must be in view: where they are too many, neighbours share one. */
+  readonly fits?: boolean;
+}
+
+/** Rows that stand together: a scope, or what lies between scopes. */
+interface Group extends Scope {
+  readonly foldable: boolean;
+  readonly folded: boolean;
+  /** Members of each row. */
+  readonly rows: readonly (readonly number[])[];
 }
 
 /** Place every visible row: layers in order, a gap between scopes, a folded scope as one row. */
 export function layoutRows(options: LayoutOptions): RowLayout {
   const { layers, folded, height, selected } = options;
   const scopes = groupScopes(layers, options.rows ?? layers.map((_, row) => row));
-  const isFolded = (scope: Scope) => scope.members.length > 1 && scope.name !== '' && folded.has(scope.name);
-  const count = scopes.reduce((sum, scope) => sum + (isFolded(scope) ? 1 : scope.members.length), 0);
-  const hasSelected = selected !== null && scopes.some((scope) => scope.members.includes(selected));
+  const groups = scopes.map((scope) => toGroup(scope, folded));
+  const layout = placeGroups(groups, height, selected);
+  return options.fits && layout.height > height
+    ? placeGroups([bundle(groups, height, selected)], height, selected)
+    : layout;
+}
+
+function toGroup(scope: Scope, folded: ReadonlySet<string>): Group {
+  const foldable = scope.members.length > 1 && scope.name !== '';
+  const closed = foldable && folded.has(scope.name);
+  const rows = closed ? [scope.members] : scope.members.map((member) => [member]);
+  return { ...scope, foldable, folded: closed, rows };
+}
+
+/** All rows in one group of as many as fit: so many neighbours share a row; the selected one has its own. */
+function bundle(groups: readonly Group[], height: number, selected: number | null): Group {
+  const all = groups.flatMap(({ rows }) => rows);
+  // The selected row is taller, and ends the row before it early.
+  const room = Math.max(1, Math.floor((height - SELECTED_ROW) / LOWEST_ROW) - 2);
+  const size = Math.ceil(all.length / room);
+  const rows: number[][] = [];
+  let shared = 0;
+  for (const members of all) {
+    const alone = selected !== null && members.includes(selected);
+    if (shared === 0 || alone) rows.push([...members]);
+    else rows.at(-1)!.push(...members);
+    shared = alone ? 0 : (shared + 1) % size;
+  }
+  return { name: '', members: all.flat(), foldable: false, folded: false, rows };
+}
+
+function placeGroups(groups: readonly Group[], height: number, selected: number | null): RowLayout {
+  const count = groups.reduce((sum, { rows }) => sum + rows.length, 0);
+  const hasSelected = selected !== null && groups.some(({ members }) => members.includes(selected));
   const gapsAt = (gap: number) =>
-    scopes.slice(1).filter((scope, index) => !touch(gap, isFolded(scopes[index]!), isFolded(scope))).length *
-    gap;
+    groups.slice(1).filter((group, index) => !touch(gap, groups[index]!.folded, group.folded)).length * gap;
   const { row: usual, gap } = rowHeight(height, count, gapsAt, hasSelected);
 
   const rows: LayoutRow[] = [];
-  const placed: LayoutScope[] = [];
+  const scopes: LayoutScope[] = [];
   let y = 0;
-  const place = (members: readonly number[], isFolded: boolean) => {
-    const tall = selected !== null && members.includes(selected);
-    const bottom = y + (tall ? Math.max(usual, SELECTED_ROW) : usual);
-    const top = Math.round(y);
-    rows.push({ y: top, height: Math.round(bottom) - top, members, folded: isFolded, scope: placed.length });
-    y = bottom;
-  };
-  for (const scope of scopes) {
-    const closed = isFolded(scope);
-    if (placed.length && !touch(gap, placed.at(-1)!.folded, closed)) y += gap;
-    const top = Math.round(y);
-    if (closed) place(scope.members, true);
-    else for (const member of scope.members) place([member], false);
-    const foldable = scope.members.length > 1 && scope.name !== '';
-    placed.push({ ...scope, folded: closed, foldable, y: top, height: Math.round(y) - top });
+  for (const { rows: own, ...group } of groups) {
+    if (scopes.length && !touch(gap, scopes.at(-1)!.folded, group.folded)) y += gap;
+    const start = Math.round(y);
+    for (const members of own) {
+      const tall = selected !== null && members.includes(selected);
+      const bottom = y + (tall ? Math.max(usual, SELECTED_ROW) : usual);
+      const top = Math.round(y);
+      const height = Math.round(bottom) - top;
+      rows.push({ y: top, height, members, folded: members.length > 1, scope: scopes.length });
+      y = bottom;
+    }
+    scopes.push({ ...group, y: start, height: Math.round(y) - start });
   }
-  return { rows, scopes: placed, height: Math.round(y) };
+  return { rows, scopes, height: Math.round(y) };
 }
 
 /** Where space is scarcest, neighbouring folded scopes have no gap: each is a row like another. */

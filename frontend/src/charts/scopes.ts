@@ -14,13 +14,17 @@ const FOLDS_BELOW = 6;
 
 /** The repeated block that a layer belongs to: `h.0` of `h.0.attn.proj`, `stem` of `stem.conv`, else nothing.
  *
- * It ends with the first index in the name, for networks repeat numbered blocks; without one it is the first part.
+ * It ends with the first index in the name, for networks repeat numbered blocks; without one with the first part that
+ * has a number in it, as `features.denseblock1`; without that it is the first part.
  */
 export function scopeOf(name: string): string {
   const parts = name.split('.');
-  const index = parts.findIndex((part) => /^\d+$/.test(part));
-  const length = index >= 0 && index < parts.length - 1 ? index + 1 : index > 0 ? index : 1;
-  return parts.length > length ? parts.slice(0, length).join('.') : '';
+  const outer = parts.slice(0, -1);
+  const index = outer.findIndex((part) => /^\d+$/.test(part));
+  const numbered = outer.findIndex((part) => /\d/.test(part));
+  const list = /^\d+$/.test(parts.at(-1)!) ? outer.length - 1 : 0;
+  const last = [index, numbered, list].find((place) => place >= 0)!;
+  return outer.slice(0, last + 1).join('.');
 }
 
 /** What is left of a layer's name inside its scope. */

@@ -59,6 +59,7 @@ export function LayerHeatmap(props: LayerHeatmapProps) {
         flags={props.flags}
         marks={props.marks}
         labels={props.tree ? 'tree' : 'compact'}
+        fits={!props.tree}
         insets={props.insets}
         exportRef={exportRef}
         onReadout={say}

@@ -53,6 +53,8 @@ export interface HeatmapProps extends ChartProps {
   readonly onFold: (scope: string) => void;
   readonly flags?: readonly RowFlag[];
   readonly marks?: readonly StepMark[];
+  /** Whether all rows must be in view, so that nothing scrolls. */
+  readonly fits?: boolean;
   /** A tree with fold arrows, or one narrow column of names. */
   readonly labels?: 'tree' | 'compact';
   readonly insets?: Insets;
@@ -87,8 +89,18 @@ export function Heatmap(props: HeatmapProps) {
   const plot = plotArea(size.value, insets);
   const height = plot.bottom - plot.top;
   const layoutIn = (space: number) =>
-    layoutRows({ layers, rows: props.rows, folded, height: space, selected: selection.row });
-  const layout = useMemo(() => layoutIn(height), [layers, props.rows, folded, height, selection.row]);
+    layoutRows({
+      layers,
+      rows: props.rows,
+      folded,
+      height: space,
+      selected: selection.row,
+      fits: props.fits ?? false,
+    });
+  const layout = useMemo(
+    () => layoutIn(height),
+    [layers, props.rows, folded, height, selection.row, props.fits],
+  );
   const { scroll, scroller, onScroll } = useScroll(layout, height, selection.row);
 
   const sceneIn = (box: Size, rows = layout, offset = scroll.value): Scene => ({
@@ -142,7 +154,7 @@ export function Heatmap(props: HeatmapProps) {
   const rowBy = (by: number): number | null => {
     const from = rowOf(layout, selection.row);
     const index = Math.min(layout.rows.length - 1, Math.max(0, from + (from < 0 && by < 0 ? 0 : by)));
-    return layout.rows[index]?.members[0] ?? null;
+    return layout.rows[index]?.members.at(by < 0 ? -1 : 0) ?? null;
   };
   const onKeyDown = (event: KeyboardEvent) => {
     const scope = layout.scopes[layout.rows[rowOf(layout, selection.row)]?.scope ?? -1];

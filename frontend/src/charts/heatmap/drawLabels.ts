@@ -2,7 +2,7 @@
 
 import { formatCount } from '../numbers';
 import { AXIS_TEXT, BODY_TEXT, fitText, hairline, textWidth, write } from '../paint';
-import { leafOf } from '../scopes';
+import { leafOf, scopeOf } from '../scopes';
 import type { LayoutRow, LayoutScope, Painter } from '../types';
 import { flaggedRows, inView, type RowScene, rowTop } from './scene';
 
@@ -154,6 +154,7 @@ function drawCompact(painter: Painter, scene: RowScene): void {
   const { layout, layers, theme, plot } = scene;
   const emphasize = emphasis(scene);
   const labels: Label[] = [];
+  const nameOf = (row: LayoutRow) => layers[row.members[0]!]!.name;
   const width = plot.left - 12;
   for (const scope of layout.scopes) {
     if (!scope.name) continue;
@@ -172,7 +173,7 @@ function drawCompact(painter: Painter, scene: RowScene): void {
     const scope = layout.scopes[row.scope]!;
     if (!scope.name || look.order < 2)
       labels.push({
-        text: row.folded ? scope.name : layers[row.members[0]!]!.name,
+        text: row.folded ? scope.name || scopeOf(nameOf(row)) || nameOf(row) : nameOf(row),
         y: centerOf(scene, row),
         ...look,
       });
