@@ -10,7 +10,9 @@ from torch import nn
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
-WIDTH = 64
+PIXELS = 64
+CHANNELS = 32
+WIDTH = 256
 CLASSES = 10
 
 Trainer = tuple[nn.Module, Optimizer, LRScheduler]
@@ -33,10 +35,11 @@ class Experiment:
 
 def convolutional(steps: int) -> Trainer:
     """A small CNN with batch norm: it learns the digits, and every layer gets its gradient."""
-    layers = {**_convolution(1, 1, 16), **_convolution(2, 16, 32)}
+    layers = {**_convolution(1, 1, CHANNELS), **_convolution(2, CHANNELS, CHANNELS)}
     layers["pool"] = nn.MaxPool2d(2)
-    layers |= _convolution(3, 32, WIDTH)
-    layers |= {"flatten": nn.Flatten(), "dropout": nn.Dropout(0.5), "head": nn.Linear(WIDTH * 16, CLASSES)}
+    layers |= _convolution(3, CHANNELS, 2 * CHANNELS)
+    layers |= {"flatten": nn.Flatten(), "dropout": nn.Dropout(0.5)}
+    layers["head"] = nn.Linear(2 * CHANNELS * PIXELS // 4, CLASSES)
     model = nn.Sequential(OrderedDict(layers))
     optimizer = SGD(model.parameters(), lr=0.005, momentum=0.9, weight_decay=5e-4)
     return model, optimizer, CosineAnnealingLR(optimizer, steps)
@@ -69,12 +72,13 @@ def _dense(depth: int, activation: type[nn.Module]) -> nn.Module:
     """Return `depth` linear layers with an activation after each but the last."""
     layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
     for number in range(1, depth):
-        layers |= {f"fc{number}": nn.Linear(WIDTH, WIDTH), f"activation{number}": activation()}
+        inputs = PIXELS if number == 1 else WIDTH
+        layers |= {f"fc{number}": nn.Linear(inputs, WIDTH), f"activation{number}": activation()}
     return nn.Sequential(OrderedDict(layers | {"head": nn.Linear(WIDTH, CLASSES)}))
 
 
 EXPERIMENTS: tuple[Experiment, ...] = (
-    Experiment("cnn", 800, convolutional),
-    Experiment("sigmoid-mlp", 800, deep_sigmoid),
-    Experiment("raised-lr", 1200, raised_learning_rate),
+    Experiment("cnn", 500, convolutional),
+    Experiment("sigmoid-mlp", 600, deep_sigmoid),
+    Experiment("raised-lr", 1000, raised_learning_rate),
 )

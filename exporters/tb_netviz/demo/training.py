@@ -12,7 +12,6 @@ from tb_netviz.demo.digits import Part, batches
 from tb_netviz.demo.networks import Experiment
 from tb_netviz.pytorch import NetVizWriter
 
-LOOK_EVERY = 4
 VALIDATE_EVERY = 25
 
 
@@ -25,9 +24,8 @@ def train(experiment: Experiment, digits: tuple[Part, Part], folder: Path, steps
     progress = tqdm(batches(training, steps), desc=f"{experiment.name:>12}", total=steps, unit="step")
 
     with NetVizWriter(folder) as writer:
-        # By default netviz looks as often as 2 % of the training time allow. A step of these small networks takes no
-        # longer than a look at them, so that the demo says how often.
-        writer.watch(model, optimizer, criterion, every=LOOK_EVERY)
+        # A run of a few hundred steps may be looked at more closely than the 2 % of the default allow.
+        writer.watch(model, optimizer, criterion, budget=0.05)
         for step, batch in enumerate(progress, start=1):
             loss = criterion(model(batch.images), batch.labels)
             loss.backward()
