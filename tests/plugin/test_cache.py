@@ -22,7 +22,7 @@ def test_what_was_not_read_for_longest_is_forgotten():
     cache, computed = Cache(30), []
 
     def read(key):
-        return cache.get(key, 0, lambda: computed.append(key) or key, lambda _: 10)
+        cache.get(key, 0, lambda: computed.append(key), lambda _: 10)
 
     for key in "abcabd":
         read(key)

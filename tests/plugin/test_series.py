@@ -156,13 +156,13 @@ def write_states(log_dir):
     with RunFile(log_dir) as file:
         file.describe(description)
         for step in range(4):
-            gradients = random_gradients(description, rng)
+            gradients: list[np.ndarray | None] = list(random_gradients(description, rng))
             if step in (1, 2):
                 gradients[3] = None
             if step == 2:
                 gradients[2] = None
             if step == 3:
-                gradients[2] = np.full(gradients[2].shape, np.inf, np.float32)
+                gradients[2] = np.full(description.parameters[2].shape, np.inf, np.float32)
             file.record(description, step, observe(gradients, weights, updates))
             history.append(gradients)
     return history
