@@ -105,7 +105,7 @@ def add_histogram(task: Callable[[], Task]) -> Iterator[Variant]:
 
         def step() -> None:
             nonlocal count
-            trained.loss().backward()
+            trained.loss().backward()  # type: ignore[no-untyped-call]  # Untyped in torch.
             trained.optimizer.step()
             for name, parameter in trained.model.named_parameters():
                 writer.add_histogram(name, parameter, count)
