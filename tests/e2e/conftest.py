@@ -5,24 +5,17 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
+from tests.support.apps import decode_frame
 from tests.support.browser import Tab, chromium
 from tests.support.runs import HOSTILE_NAMES, write_run
-from tests.support.servers import ROOT, Server, tensorboard
+from tests.support.servers import ROOT, tensorboard
 
 WIDE = {"width": 1440, "height": 900}
 DEMO_RUNS = ("cnn", "raised-lr", "sigmoid-mlp")
 HOSTILE_RUN = "<img src=x onerror=alert(1)>"
-
-
-class Opened(NamedTuple):
-    """A page and the server that it shows."""
-
-    tab: Tab
-    server: Server
 
 
 def pytest_collection_modifyitems(items):
@@ -59,6 +52,17 @@ def server(request, log_dir):
     with tensorboard(log_dir, load_fast=request.param) as running:
         running.wait_for_runs(*DEMO_RUNS, HOSTILE_RUN)
         yield running
+
+
+@pytest.fixture(scope="session")
+def recorded(server):
+    """Returns the steps that a run has records of, which depend on how fast the machine trains."""
+
+    def recorded(run):
+        _header, arrays = decode_frame(server.plugin("series", run=run, statistic="gradient_norm"))
+        return [int(step) for step in arrays["steps"]]
+
+    return recorded
 
 
 @pytest.fixture

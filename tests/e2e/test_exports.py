@@ -28,7 +28,7 @@ def test_a_png_holds_the_picture(save):
     assert name == "Gradient-norm.png"
     image = Image.open(io.BytesIO(content)).convert("RGB")
     assert image.width > 600
-    assert len(image.getcolors(maxcolors=image.width * image.height)) > 50
+    assert len(set(image.getdata())) > 50
 
 
 def test_an_svg_is_well_formed_and_names_its_layers(save):
@@ -40,12 +40,11 @@ def test_an_svg_is_well_formed_and_names_its_layers(save):
     assert {"Gradient norm", "fc1", "head"} <= texts
 
 
-def test_a_csv_has_a_line_for_each_record(save, server):
+def test_a_csv_has_a_line_for_each_record(save, recorded):
     name, content = save("CSV")
     assert name == "Gradient-norm.csv"
     rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
-    assert len(rows) == server.plugin_json("run", run="raised-lr")["sampling"]["records"]
-    assert [row["last step"] for row in rows[:2]] == ["0", "4"]
+    assert [int(row["last step"]) for row in rows] == recorded("raised-lr")
     assert float(rows[0]["fc1"]) > 0
     assert float(rows[-1]["fc1"]) == 0
 

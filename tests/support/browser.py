@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Frame, Locator, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Frame, Locator, Page, Request, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
@@ -46,6 +46,7 @@ def chromium() -> Iterator[Browser]:
     Raises:
         RuntimeError: If there is none.
     """
+    expect.set_options(timeout=PATIENCE)
     executable = find_chromium()
     if executable is None:
         raise RuntimeError(
@@ -66,8 +67,8 @@ class Tab:
 
     Attributes:
         page: TensorBoard's page.
-        complaints: Errors on the console, uncaught exceptions, violations of the content security policy, and
-            requests that leave the server.
+        complaints: Errors on the console, uncaught exceptions, dialogs, violations of the content security policy,
+            and requests that leave the server.
     """
 
     def __init__(self, page: Page, server: str) -> None:
@@ -79,6 +80,7 @@ class Tab:
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.complaints.append(f"exception: {error}"))
         page.on("request", self._follow)
+        page.on("dialog", self._refuse)
 
     def open(self, **selection: object) -> Tab:
         """Open TensorBoard on our tab, cold, with this selection in its address."""
@@ -128,6 +130,10 @@ class Tab:
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self.complaints.append(f"console: {message.text} ({message.location.get('url', '')})")
+
+    def _refuse(self, dialog: Dialog) -> None:
+        self.complaints.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def _follow(self, request: Request) -> None:
         address = urlsplit(request.url)

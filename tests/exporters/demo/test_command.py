@@ -75,6 +75,7 @@ def test_it_serves_prints_one_link_to_the_worst_run_and_ends_on_interrupt(tmp_pa
         command("--logdir", "runs", "--steps", "64"), cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
     )
     try:
+        assert process.stdout is not None
         line = next(line for line in process.stdout if line.startswith("Open "))
         found = re.fullmatch(
             r"Open (http://localhost:\d+)/#netviz&p\.netviz\.view=overview&p\.netviz\.run=([\w-]+)\n", line
