@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ class Recording:
         graphs: How many there are.
     """
 
-    description: RunDescription | None = None
+    description: Any = None
     descriptions: list[RunDescription] = field(default_factory=list)
     tables: dict[int, Table] = field(default_factory=dict)
     bins: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
@@ -72,7 +73,6 @@ def read(folder: Path, model: str = "") -> Recording:
 
 
 def _take_record(recording: Recording, event: Event) -> None:
-    assert recording.description is not None
     found = arrays(event)
     for chunk in recording.description.chunks:
         names = [row.name for row in recording.description.parameters[chunk.first_row :][: chunk.rows]]

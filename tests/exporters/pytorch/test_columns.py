@@ -1,6 +1,7 @@
 """Every column against a float64 computation by hand, on real training steps."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,7 +77,8 @@ def test_large_tensors_are_reduced_in_blocks(tmp_path):
 
 def test_channels_last_gradients(tmp_path):
     torch.manual_seed(3)
-    model = nn.Conv2d(8, 16, 3).to(memory_format=torch.channels_last)
+    model: Any = nn.Conv2d(8, 16, 3)
+    model = model.to(memory_format=torch.channels_last)
 
     def loss(m):
         return m(torch.randn(2, 8, 9, 9).to(memory_format=torch.channels_last)).square().mean()
@@ -283,7 +285,9 @@ def test_bins_count_a_strided_sample(tmp_path):
     with NetVizWriter(tmp_path) as writer:
         writer.watch(model, optimizer, every=1)
         model(torch.randn(4, 300)).relu().square().mean().backward()
-        gradients = {name: p.grad.double().flatten().numpy().copy() for name, p in model.named_parameters()}
+        gradients = {
+            name: p.grad.double().flatten().numpy().copy() for name, p in model.named_parameters() if p.grad is not None
+        }
         optimizer.step()
     found = read(tmp_path).bins[0]
     sample = np.abs(gradients["weight"][::8])  # 30,000 elements, of which at most 4,096.

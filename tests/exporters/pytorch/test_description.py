@@ -1,5 +1,7 @@
 """What a run says of its model: names, order, shapes, and what was left out."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -121,7 +123,8 @@ def test_wrappers_leave_no_trace_in_names(tmp_path, wrap, watch_the_wrapper):
 def test_wrappers_inside_a_model_leave_no_trace_but_a_module_called_module_does(tmp_path):
     model = nn.Sequential()
     model.add_module("module", nn.Linear(4, 4))
-    model.add_module("compiled", torch.compile(nn.Linear(4, 4), backend="eager"))
+    inner: Any = torch.compile(nn.Linear(4, 4), backend="eager")
+    model.add_module("compiled", inner)
     recording = record(tmp_path, model, torch.randn(2, 4))
     assert [row.name for row in recording.description.parameters] == [
         "module.weight",

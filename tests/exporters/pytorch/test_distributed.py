@@ -4,7 +4,9 @@ import socket
 
 import pytest
 import torch
+import torch.multiprocessing.spawn
 from torch import nn
+from torch._C._distributed_c10d import TCPStore  # Where its type is.
 from torch.nn.parallel import DistributedDataParallel
 
 from tb_netviz.pytorch import NetVizWriter
@@ -15,7 +17,7 @@ STEPS = 3
 
 def work(rank, port, folder, expected):
     torch.set_num_threads(1)
-    store = torch.distributed.TCPStore("127.0.0.1", port, 2, rank == 0)
+    store = TCPStore("127.0.0.1", port, 2, rank == 0)
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
@@ -44,7 +46,7 @@ def port():
 
 
 def test_the_first_process_records_the_reduced_gradients_and_the_others_nothing(tmp_path, port):
-    torch.multiprocessing.spawn(work, (port, tmp_path, tmp_path), nprocs=2)
+    torch.multiprocessing.spawn.spawn(work, (port, tmp_path, tmp_path), nprocs=2)
     recording = read(tmp_path / "0")
     expected = torch.load(tmp_path / "0.pt", weights_only=False)
     assert sorted(recording.tables) == list(range(STEPS))

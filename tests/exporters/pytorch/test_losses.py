@@ -52,7 +52,8 @@ def train(folder, log, *, steps=4, criterion=None, rates=(0.1,), **options):
             loss = (criterion or nn.functional.mse_loss)(model(torch.randn(8, 4)), torch.zeros(8, 2))
             loss.backward()
             losses.append(loss.item())
-            norms.append(torch.cat([p.grad.double().flatten() for p in model.parameters()]).norm().item())
+            gradients = [p.grad.double().flatten() for p in model.parameters() if p.grad is not None]
+            norms.append(torch.cat(gradients).norm().item())
             optimizer.step()
             scheduler.step()
             optimizer.zero_grad()

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def contents(folder):
         accumulator = EventAccumulator(str(run), size_guidance={"tensors": 0, "scalars": 0, "histograms": 0})
         accumulator.Reload()
         tags = accumulator.Tags()
-        found = {"graph": accumulator.Graph().SerializeToString() if tags["graph"] else None}
+        found: dict[Any, Any] = {"graph": accumulator.Graph().SerializeToString() if tags["graph"] else None}
         for kind, method in KINDS.items():
             for tag in tags[kind]:
                 found[kind, tag] = [
