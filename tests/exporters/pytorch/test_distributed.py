@@ -4,9 +4,9 @@ import socket
 
 import pytest
 import torch
-import torch.multiprocessing.spawn
 from torch import nn
 from torch._C._distributed_c10d import TCPStore  # Where its type is.
+from torch.multiprocessing.spawn import start_processes
 from torch.nn.parallel import DistributedDataParallel
 
 from tb_netviz.pytorch import NetVizWriter
@@ -46,7 +46,7 @@ def port():
 
 
 def test_the_first_process_records_the_reduced_gradients_and_the_others_nothing(tmp_path, port):
-    torch.multiprocessing.spawn.spawn(work, (port, tmp_path, tmp_path), nprocs=2)
+    start_processes(work, (port, tmp_path, tmp_path), nprocs=2, start_method="spawn")
     recording = read(tmp_path / "0")
     expected = torch.load(tmp_path / "0.pt", weights_only=False)
     assert sorted(recording.tables) == list(range(STEPS))
