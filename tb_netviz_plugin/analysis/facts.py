@@ -94,7 +94,7 @@ class Evidence:
         if len(layers) == 1:
             return self.name(layers[0])
         first, last = min(layers), max(layers)
-        return f"{len(layers)} layers, {self.name(first)} to {self.name(last)}"
+        return f"{len(layers):,} layers, {self.name(first)} to {self.name(last)}"
 
 
 def find_facts(grid: Grid) -> tuple[Fact, ...]:
@@ -122,8 +122,8 @@ def nonfinite(evidence: Evidence) -> list[Fact]:
             id=f"nonfinite:{layers[0]}",
             kind="nonfinite",
             title=f"{_possessive(evidence, at_onset)} not finite at step {step:,.0f}",
-            detail=f"NaN or infinite gradients in {len(layers)} of {len(spoiled)} layers and {records} of "
-            f"{spoiled.shape[1]} records, first at step {step:,.0f}, last at step {evidence.steps[last]:,.0f}.",
+            detail=f"NaN or infinite gradients in {len(layers):,} of {len(spoiled):,} layers and {records:,} of "
+            f"{spoiled.shape[1]:,} records, first at step {step:,.0f}, last at step {evidence.steps[last]:,.0f}.",
             statistic="gradient_nonfinite",
             layers=tuple(layers),
             step=step,
@@ -153,7 +153,7 @@ def zero_gradient(evidence: Evidence) -> list[Fact]:
                 id=f"zero_gradient:{layers[0]}",
                 kind="zero_gradient",
                 title=f"{_possessive(evidence, layers)} exactly zero since step {step:,.0f}",
-                detail=f"Every element is 0 in all {records} records from step {step:,.0f} to step {until:,.0f}.",
+                detail=f"Every element is 0 in all {records:,} records from step {step:,.0f} to step {until:,.0f}.",
                 statistic="gradient_zero_fraction",
                 layers=tuple(layers),
                 step=step,
@@ -170,8 +170,8 @@ def no_gradient(evidence: Evidence) -> list[Fact]:
         evidence,
         ~evidence.frozen,
         "never had a gradient",
-        "They ask for a gradient, but none reached them in any of {records} records: nothing that the loss depends on "
-        "uses them, or they are detached.",
+        "They ask for a gradient, but none reached them in any of {records:,} records: nothing that the loss depends "
+        "on uses them, or they are detached.",
     )
 
 
@@ -181,7 +181,7 @@ def frozen_layers(evidence: Evidence) -> list[Fact]:
         evidence,
         evidence.frozen,
         "frozen, without a gradient",
-        "They ask for no gradient (requires_grad is off), and had none in {records} records.",
+        "They ask for no gradient (requires_grad is off), and had none in {records:,} records.",
     )
 
 
@@ -292,7 +292,7 @@ def _fall_of_model(
         kind="gradient_fall",
         title=f"The gradient falls {_times(factor)} from {evidence.name(high)} down to {evidence.name(low)}",
         detail=f"Mean |g| is {_number(10 ** profile[top])} in {evidence.name(high)} and "
-        f"{_number(10 ** profile[bottom])} in {evidence.name(low)}, {top - bottom} layers nearer the input; "
+        f"{_number(10 ** profile[bottom])} in {evidence.name(low)}, {top - bottom:,} layers nearer the input; "
         f"the steepest part, {_times(across)}, lies between {evidence.name(int(layers[steepest + 1]))} and "
         f"{evidence.name(int(layers[steepest]))}.",
         statistic="gradient_mean_abs",
@@ -328,7 +328,7 @@ def update_spike(evidence: Evidence) -> list[Fact]:
             kind="update_spike",
             title=f"{evidence.name(worst)}'s weights changed by {ratio:.0%} at step {step:,.0f}",
             detail=f"That is {_times(over[worst, at])} its usual update of {_number(float(usual[worst, 0]))} of the "
-            f"norm of its weights. {len(layers)} of {len(ratios)} layers had such a step then.",
+            f"norm of its weights. {len(layers):,} of {len(ratios):,} layers had such a step then.",
             statistic="update_ratio",
             layers=tuple(layers),
             step=step,
