@@ -26,18 +26,29 @@ def describe(layers: int) -> RunDescription:
     )
 
 
+def window_starts(records: int) -> list[int]:
+    """Return the first steps of so many windows, by docs/wire-format.md: one observation at each makes one record."""
+    steps: list[int] = []
+    step = 0
+    while len(steps) < records:
+        steps.append(step)
+        step += max(1, 2 ** (step.bit_length() - 1 - 7)) if step >= 128 else 1
+    return steps
+
+
 def write_run(folder: Path, *, layers: int, records: int) -> None:
-    """Write a run of `records` records of one step each, each 128 steps after the one before."""
+    """Write a run of `records` records of one step each, whose gradients shrink by six decades towards the input."""
     random = np.random.default_rng(0)
-    sink = open_sink(folder)
-    # Every record stands for one step: the stride at the last step is below the interval.
-    every = 128
-    recorder = Recorder(sink, every=every, clock=time.time)
-    recorder.describe(describe(layers))
     depth = np.linspace(-6, 0, layers)[:, None]
-    for record in range(records):
+    certain = {"present": 1.0, "grad_zeros": 0.0, "grad_nonfinite": 0.0}
+    sink = open_sink(folder)
+    recorder = Recorder(sink, every=1, clock=time.time)
+    recorder.describe(describe(layers))
+    for step in window_starts(records):
         values = 10 ** (depth + 0.2 * random.standard_normal((layers, len(COLUMNS))))
-        recorder.observe(record * every, values.astype(np.float32))
-        recorder.finish_step(record * every, 1e-2, 1e-4)
+        for name, value in certain.items():
+            values[:, COLUMNS.index(name)] = value
+        recorder.observe(step, values.astype(np.float32))
+        recorder.finish_step(step, 1e-2, 1e-4)
     recorder.close()
     sink.close()
