@@ -90,6 +90,15 @@ export function nearestRecord(columns: Columns, step: number): number {
   return step - columns.right[index]! <= columns.left[next]! - step ? index : next;
 }
 
+/** Records whose columns touch the steps `from` to `to`: the first, and the one after the last. */
+export function recordsBetween(columns: Columns, from: number, to: number): [first: number, end: number] {
+  const first = Math.max(0, lastLeftOf(columns.left, from));
+  return [
+    columns.length && columns.right[first]! < from ? first + 1 : first,
+    lastLeftOf(columns.left, to) + 1,
+  ];
+}
+
 /** Index of the last edge at or left of `step`, or -1. */
 function lastLeftOf(edges: Float64Array, step: number): number {
   let low = 0;

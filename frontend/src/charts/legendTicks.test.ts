@@ -10,11 +10,11 @@ describe('legendTicks', () => {
     ],
     [
       [1e-9, 100],
-      [1e-9, 1e-6, 1e-3, 0.1, 100],
+      [1e-9, 1e-5, 0.01, 100],
     ],
     [
       [1e-12, 1],
-      [1e-12, 1e-9, 1e-6, 1e-3, 1],
+      [1e-12, 1e-8, 1e-4, 1],
     ],
   ] as const)('of %j are %j', (domain, ticks) => {
     expect(legendTicks(logScale(domain), 180)).toEqual(ticks);

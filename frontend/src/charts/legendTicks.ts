@@ -17,6 +17,6 @@ export function legendTicks({ kind, domain }: ValueScale, length: number): numbe
 
 /** Into how many parts the bar is divided: equal ones where the decades allow it. */
 function partsOf(decades: number, length: number): number {
-  const possible = [4, 3, 2].filter((parts) => parts <= decades && parts * LABEL <= length);
+  const possible = [3, 4, 2].filter((parts) => parts <= decades && parts * LABEL <= length);
   return possible.find((parts) => decades % parts === 0) ?? possible[0] ?? Math.min(2, decades);
 }

@@ -56,12 +56,9 @@ export const shownLayers = computed(() => {
 
 export const factList = computed<readonly Fact[]>(() => facts.value.value ?? []);
 
-/** The fact that the selection stands on, if any. */
+/** The fact that the reader chose, while its layer is selected; else the one that begins at the layer and step, if any. */
 export const selectedFact = computed<Fact | null>(() => {
-  const here = factList.value.filter(standsOn);
-  return here.find(({ id }) => id === selection.fact.value) ?? here[0] ?? null;
+  const here = factList.value.filter(({ layers }) => layers[0] === layerIndex.value);
+  const chosen = here.find(({ id }) => id === selection.fact.value);
+  return chosen ?? here.find((fact) => fact.step === step.value) ?? null;
 });
-
-function standsOn(fact: Fact): boolean {
-  return fact.layers[0] === layerIndex.value && fact.step === step.value;
-}

@@ -1,5 +1,6 @@
 /** Whether what one sees is up to date, in a word and a sentence. */
 import { computed, effect, signal } from '@preact/signals';
+import { formatCount } from '../charts/numbers';
 import { onReload, watchVisibility } from '../lib/host';
 import { retry, runs, summary } from './store';
 
@@ -33,7 +34,7 @@ export function formatAge(seconds: number): string {
   if (seconds < 100) return `${Math.round(seconds)} s`;
   if (seconds < 100 * 60) return `${Math.round(seconds / 60)} min`;
   if (seconds < 48 * 3600) return `${Math.round(seconds / 3600)} h`;
-  return `${Math.round(seconds / 86400)} days`;
+  return `${formatCount(seconds / 86400)} days`;
 }
 
 /** Ask for news while someone looks. */

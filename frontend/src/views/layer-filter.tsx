@@ -1,7 +1,9 @@
 /** Which layers: a regular expression. */
+import { formatCount } from '../charts/numbers';
 import { filter, layers, shownLayers } from '../state/derived';
 import * as selection from '../state/selection';
 import { Close, Search } from './icons';
+import { plural } from './words';
 
 export const FILTER_ID = 'netviz-filter';
 
@@ -9,7 +11,9 @@ export function LayerFilter() {
   const { error } = filter.value;
   const pattern = selection.filter.value;
   const some = pattern !== '' && error === null;
-  const words = error ?? (some ? `${shownLayers.value.length} of ${layers.value.length} layers` : '');
+  const words =
+    error ??
+    (some ? `${formatCount(shownLayers.value.length)} of ${plural(layers.value.length, 'layer')}` : '');
   return (
     <div class="layer-filter">
       <label class={error === null ? 'search' : 'search wrong'}>

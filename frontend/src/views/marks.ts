@@ -8,8 +8,8 @@ const REMARKS: Readonly<Record<string, string>> = {
   nonfinite: 'NaN or infinite',
   zero_gradient: 'all zero',
   no_gradient: 'no gradient',
-  gradient_fall: 'foot of the fall',
-  gradient_drop: 'falls',
+  gradient_fall: 'smallest gradient',
+  gradient_drop: 'fell',
   update_spike: 'update spike',
 };
 

@@ -6,6 +6,7 @@ import type { Series as Curve, Insets, ScaleKind } from '../charts/types';
 import type { Metric, Series } from '../data/types';
 import { metrics, network } from '../state/store';
 import { metricCurve, rowCurve } from './curves';
+import { Figure } from './figure';
 import { colour, hover, labelOf, onSelect, stepSelection, steps } from './page';
 import { say } from './readout';
 import { runToken } from './swatch';
@@ -68,29 +69,35 @@ function named(same: readonly Metric[], metric: Metric, short: string): string {
   return same.length > 1 ? metric.name : short;
 }
 
-/** Room below the lowest strip for the steps. */
-const AXIS = 24;
+/** Between strips, and below the lowest one for the steps. */
+const SPACE = 6;
+const AXIS = 30;
 
 export function Strips({ strips, insets }: { strips: readonly Strip[]; insets: Insets }) {
   return (
     <div class="strips">
       {strips.map(({ id, label, scale, curves, height }, index) => {
         const lowest = index === strips.length - 1;
+        const bottom = lowest ? AXIS : SPACE;
         return (
-          <div key={id} style={{ height: `${height + (lowest ? AXIS : 0)}px` }}>
-            <StepLines
-              title={label}
-              label={label}
-              series={curves}
-              scale={scale}
-              steps={steps}
-              hover={hover}
-              selection={stepSelection.value}
-              onSelect={onSelect}
-              onReadout={say}
-              axis={lowest}
-              insets={{ ...insets, top: 6, bottom: lowest ? AXIS : 6 }}
-            />
+          <div key={id} style={{ height: `${height - SPACE + bottom}px`, '--foot': `${bottom}px` }}>
+            <Figure title={label} class="strip">
+              {(exportRef) => (
+                <StepLines
+                  title={label}
+                  series={curves}
+                  scale={scale}
+                  steps={steps}
+                  hover={hover}
+                  selection={stepSelection.value}
+                  onSelect={onSelect}
+                  onReadout={say}
+                  axis={lowest}
+                  insets={{ ...insets, top: SPACE, bottom }}
+                  exportRef={exportRef}
+                />
+              )}
+            </Figure>
           </div>
         );
       })}

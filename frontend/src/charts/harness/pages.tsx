@@ -145,7 +145,6 @@ function Flow() {
             <StepLines
               {...common}
               title="Loss"
-              label="Loss"
               series={metrics.loss}
               scale="linear"
               insets={strip}
@@ -156,7 +155,6 @@ function Flow() {
             <StepLines
               {...common}
               title="Gradient norm"
-              label="Gradient norm"
               series={metrics.norm}
               scale="log"
               insets={strip}
@@ -167,7 +165,6 @@ function Flow() {
             <StepLines
               {...common}
               title="Learning rate"
-              label="Learning rate"
               series={metrics.rate}
               scale="linear"
               insets={{ ...strip, bottom: 24 }}

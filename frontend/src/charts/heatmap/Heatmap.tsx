@@ -7,6 +7,7 @@ import { encode } from '../codes';
 import { placeColumns } from '../columns';
 import { onStepKey } from '../keys';
 import { layoutRows, rowAt, rowOf } from '../layout';
+import { markPainted } from '../painted';
 import { plotArea, type Size } from '../plot';
 import { type Point, useStepPointer } from '../pointer';
 import type { ValueScale } from '../scale';
@@ -27,6 +28,7 @@ import type {
   StepMark,
 } from '../types';
 import { visibleSteps } from '../zoom';
+import { type CellImage, keptCells, paintImage } from './cellImage';
 import { drawAxis, drawBox, drawCells, drawMarks, drawRemarks } from './drawCells';
 import { drawLabels, NAME_LEFT } from './drawLabels';
 import { drawOverlay, drawThumb } from './drawOverlay';
@@ -69,8 +71,8 @@ const NO_FLAGS: readonly RowFlag[] = [];
 const NO_MARKS: readonly StepMark[] = [];
 
 /** Draw the whole heatmap without what moves over it. */
-function drawScene(painter: Painter, scene: Scene, bottomSpace: number): void {
-  drawCells(painter, scene);
+function drawScene(painter: Painter, scene: Scene, bottomSpace: number, image: CellImage): void {
+  drawCells(painter, scene, image);
   drawLabels(painter, scene);
   drawMarks(painter, scene);
   drawBox(painter, scene);
@@ -86,6 +88,7 @@ export function Heatmap(props: HeatmapProps) {
   const theme = pageTheme();
   const codes = useMemo(() => encode(matrix, scale), [matrix, scale]);
   const columns = useMemo(() => placeColumns(matrix.steps, matrix.spans), [matrix]);
+  const image = useMemo(keptCells, []);
   const plot = plotArea(size.value, insets);
   const height = plot.bottom - plot.top;
   const layoutIn = (space: number) =>
@@ -182,7 +185,7 @@ export function Heatmap(props: HeatmapProps) {
         const box = { width, height: space, ratio: 2 };
         const room = plotArea(box, insets);
         const scene = sceneIn(box, layoutIn(room.bottom - room.top), 0);
-        drawScene(painter, scene, insets.bottom);
+        drawScene(painter, scene, insets.bottom, paintImage);
         drawOverlay(painter, scene, null, null);
       },
       table: () => heatmapTable(layers, matrix, columns, props.rows),
@@ -205,7 +208,10 @@ export function Heatmap(props: HeatmapProps) {
       <CanvasLayer
         size={size}
         watch={everything}
-        draw={(painter, box) => drawScene(painter, sceneIn(box), insets.bottom)}
+        draw={(painter, box) => {
+          drawScene(painter, sceneIn(box), insets.bottom, image);
+          if (matrix.rows > 0 && columns.length > 0) markPainted();
+        }}
       />
       <CanvasLayer
         size={size}

@@ -1,17 +1,17 @@
 /** The cells, their axis, and what is said about rows and steps. */
 
-import { paintCells } from '../cells';
 import { rowOf } from '../layout';
 import { AXIS_TEXT, BODY_TEXT, fitText, hairline, polygon, textWidth, write } from '../paint';
 import { xOf } from '../plot';
 import { drawStepAxis } from '../stepAxis';
 import type { Painter } from '../types';
-import { flaggedRows, inView, rowTop, type Scene } from './scene';
+import type { CellImage } from './cellImage';
+import { cellsBottom, flaggedRows, inView, rowTop, type Scene } from './scene';
 
 /** Words at the right edge stand at least this far apart. */
 const REMARK_LINE = 16;
 
-export function drawCells(painter: Painter, scene: Scene): void {
+export function drawCells(painter: Painter, scene: Scene, image: CellImage): void {
   const { plot, theme } = scene;
   if (!scene.layout.rows.length || !scene.columns.length) {
     painter.strokeStyle = theme.token.border;
@@ -32,14 +32,9 @@ export function drawCells(painter: Painter, scene: Scene): void {
   }
   drawPaper(painter, scene);
   const width = plot.right - plot.left;
-  const height = Math.min(plot.bottom - plot.top, scene.layout.height - scene.scroll);
-  const raster = paintCells({ ...scene, width, height }, theme);
-  const image = document.createElement('canvas');
-  image.width = raster.width;
-  image.height = raster.height;
-  const bytes = new Uint8ClampedArray(raster.data.buffer as ArrayBuffer);
-  image.getContext('2d')?.putImageData(new ImageData(bytes, raster.width, raster.height), 0, 0);
-  painter.drawImage(image, plot.left, plot.top, raster.width / scene.ratio, raster.height / scene.ratio);
+  const height = Math.max(1, Math.min(plot.bottom - plot.top, scene.layout.height - scene.scroll));
+  const cells = image(scene, width, height);
+  painter.drawImage(cells, plot.left, plot.top, cells.width / scene.ratio, cells.height / scene.ratio);
 }
 
 /** A frame for cells that may be as white as the page, and a shade behind the words of the selected row. */
@@ -58,11 +53,6 @@ function drawPaper(painter: Painter, scene: Scene): void {
   for (const { y, height } of layout.scopes)
     painter.strokeRect(plot.left - 0.5, plot.top + y - scroll - 0.5, plot.right - plot.left + 1, height + 1);
   painter.restore();
-}
-
-/** Lowest edge of the cells on the canvas. */
-export function cellsBottom({ plot, layout, scroll }: Scene): number {
-  return Math.min(plot.bottom, plot.top + layout.height - scroll);
 }
 
 export function drawAxis(painter: Painter, scene: Scene, space: number): void {

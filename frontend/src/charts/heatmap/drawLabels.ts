@@ -4,7 +4,7 @@ import { formatCount } from '../numbers';
 import { AXIS_TEXT, BODY_TEXT, fitText, hairline, textWidth, write } from '../paint';
 import { leafOf, scopeOf } from '../scopes';
 import type { LayoutRow, LayoutScope, Painter } from '../types';
-import { flaggedRows, inView, type RowScene, rowTop } from './scene';
+import { cellsBottom, flaggedRows, inView, type RowScene, rowTop } from './scene';
 
 /** Room that a line of text needs. */
 const LINE = 12;
@@ -168,15 +168,31 @@ function drawCompact(painter: Painter, scene: RowScene): void {
       order: 2,
     });
   }
+  let above = '';
   for (const row of layout.rows.filter((row) => inView(scene, row))) {
     const look = emphasize(row);
     const scope = layout.scopes[row.scope]!;
-    if (!scope.name || look.order < 2)
+    const text = row.folded ? scope.name || scopeOf(nameOf(row)) || nameOf(row) : nameOf(row);
+    const repeats = text === above;
+    above = text;
+    if (!repeats && (!scope.name || look.order < 2))
       labels.push({
-        text: row.folded ? scope.name || scopeOf(nameOf(row)) || nameOf(row) : nameOf(row),
+        text,
         y: centerOf(scene, row),
         ...look,
       });
   }
-  drawColumn(painter, scene, labels, plot.left - 10, width, 'right');
+  const lowest = Math.max(plot.top, cellsBottom(scene) - LINE / 2);
+  const kept = labels.map((label) => ({ ...label, y: Math.min(label.y, lowest) }));
+  drawColumn(painter, scene, kept, plot.left - 10, width, 'right');
+  drawEnds(painter, scene);
+}
+
+/** Which way the network runs: its input above, its output below. */
+function drawEnds(painter: Painter, scene: RowScene): void {
+  const { plot, theme, layout } = scene;
+  const style = { color: theme.token['text-3'], size: AXIS_TEXT, align: 'right' } as const;
+  if (plot.top < 16 || !layout.rows.length) return;
+  write(painter, theme, 'input ↓', plot.left - 10, plot.top - 9, style);
+  write(painter, theme, 'output', plot.left - 10, cellsBottom(scene) + 8, style);
 }

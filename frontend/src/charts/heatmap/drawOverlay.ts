@@ -5,8 +5,7 @@ import { formatSteps } from '../numbers';
 import { chip, cursorLine } from '../paint';
 import { xOf } from '../plot';
 import type { Domain, Hover, Painter } from '../types';
-import { cellsBottom } from './drawCells';
-import { rowTop, type Scene } from './scene';
+import { cellsBottom, rowTop, type Scene } from './scene';
 import { cellWords } from './words';
 
 const CHIP = 18;

@@ -49,6 +49,11 @@ export function rowTop(scene: RowScene, row: LayoutRow): number {
   return scene.plot.top + row.y - scene.scroll;
 }
 
+/** Lowest edge of the rows on the canvas. */
+export function cellsBottom({ plot, layout, scroll }: RowScene): number {
+  return Math.min(plot.bottom, plot.top + layout.height - scroll);
+}
+
 /** Whether a visible row is at least partly in view. */
 export function inView(scene: RowScene, row: LayoutRow): boolean {
   const top = rowTop(scene, row);

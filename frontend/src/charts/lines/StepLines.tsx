@@ -37,8 +37,6 @@ export interface StepLinesProps extends ChartProps {
   readonly onSelect: OnSelect;
   readonly levels?: readonly Level[];
   readonly marks?: readonly StepMark[];
-  /** Words at the left edge, for a strip below a heatmap. */
-  readonly label?: string;
   /** Whether steps are written below; the lowest strip has them. */
   readonly axis?: boolean;
   readonly insets?: Insets;
@@ -90,7 +88,6 @@ export function StepLines(props: StepLinesProps) {
       levels,
       marks: props.marks ?? NO_MARKS,
       selection,
-      label: props.label ?? '',
       axis: props.axis ?? true,
       empty: props.empty ?? 'Nothing recorded yet',
     };

@@ -1,7 +1,7 @@
 /** Axes, and the names of curves at their right ends. */
 
 import { formatTick, formatValue } from '../numbers';
-import { AXIS_TEXT, BODY_TEXT, fitText, hairline, textWidth, write } from '../paint';
+import { AXIS_TEXT, fitText, hairline, textWidth, write } from '../paint';
 import { xOf } from '../plot';
 import { drawStepAxis } from '../stepAxis';
 import type { Painter } from '../types';
@@ -9,9 +9,11 @@ import { isNumber, type Line, type LineScene, yOf } from './scene';
 
 const LINE = 14;
 const KEY = 12;
-/** Without this much room at the right, names stand inside the plot. */
+/** Without this much room at the right, the names of several curves stand inside the plot. */
 const OUTSIDE = 56;
 const INSIDE = 160;
+/** The axis names itself where there is this much room at its left. */
+const WORDED = 100;
 
 export function drawFrame(painter: Painter, scene: LineScene): void {
   const { plot, theme, scale } = scene;
@@ -27,21 +29,25 @@ export function drawFrame(painter: Painter, scene: LineScene): void {
     });
   }
   hairline(painter, [plot.left, plot.bottom], [plot.right, plot.bottom], theme.token['border-strong']);
-  if (scene.label) {
-    const label = fitText(painter, theme, scene.label, plot.left - 48, { size: BODY_TEXT });
-    write(painter, theme, label, 0, (plot.top + plot.bottom) / 2, {
-      color: theme.token['text-2'],
-      size: BODY_TEXT,
-    });
-  }
-  if (scene.axis) drawStepAxis(painter, theme, plot, scene.domain, plot.bottom + 13);
+  if (!scene.axis) return;
+  const y = plot.bottom + 13;
+  drawStepAxis(painter, theme, plot, scene.domain, y);
+  if (plot.left >= WORDED) write(painter, theme, 'Step', 0, y, { color: theme.token['text-3'] });
+}
+
+/** Whether there is room for names at the right of the plot. */
+export function namesOutside({ width, plot }: LineScene): boolean {
+  return width - plot.right - 8 >= OUTSIDE;
 }
 
 /** Name and last value of each curve, pushed apart where they would overlap; those that find no room are left out. */
 export function drawNames(painter: Painter, scene: LineScene): void {
   const { plot, theme } = scene;
   const room = scene.width - plot.right - 8;
-  const outside = room >= OUTSIDE;
+  const outside = namesOutside(scene);
+  const keyed = scene.lines.length > 1;
+  // One curve without a name needs no words inside the plot: the cursor says its values.
+  if (!outside && !keyed) return;
   const ends = scene.lines
     .map((line) => ({ line, record: lastNumber(scene, line) }))
     .filter(({ record }) => record >= 0);
@@ -52,7 +58,6 @@ export function drawNames(painter: Painter, scene: LineScene): void {
     const y = places[index]!;
     if (Number.isNaN(y)) continue;
     const value = formatValue(line.series.values[record]!, 3);
-    const keyed = scene.lines.length > 1;
     const space = (outside ? room : INSIDE) - (keyed ? KEY + 4 : 0) - textWidth(painter, theme, ` ${value}`);
     const words = `${fitText(painter, theme, line.series.label, space)} ${value}`.trim();
     const left = outside
@@ -80,7 +85,7 @@ function drawKey(painter: Painter, { color, series }: Line, x: number, y: number
 }
 
 /** The last record in view that holds a number, or -1. */
-function lastNumber(scene: LineScene, { series, columns }: Line): number {
+export function lastNumber(scene: LineScene, { series, columns }: Line): number {
   for (let record = columns.length - 1; record >= 0; record--)
     if (isNumber(series, record) && xOf(scene.plot, scene.domain, columns.first[record]!) <= scene.plot.right)
       return record;

@@ -4,10 +4,14 @@ import { formatSteps, formatValue } from '../numbers';
 import { chip, cursorLine, textWidth, write } from '../paint';
 import { xOf } from '../plot';
 import type { Domain, Hover, Painter } from '../types';
+import { lastNumber, namesOutside } from './drawFrame';
+import { type Box, freePlace } from './freePlace';
 import { isCut, type Line, type LineScene, recordNear, yOf } from './scene';
 
 /** More curves are told apart by the chip alone. */
 const RINGS = 4;
+/** Height of a value. */
+const TEXT = 13;
 /** The chip names so many curves. */
 const NAMED = 4;
 
@@ -54,32 +58,36 @@ export function readout(lines: readonly Line[], step: number): string {
   return parts.join(' · ');
 }
 
+/** A ring on each curve, and its value where the end of the curve does not say it already. */
 function drawRings(painter: Painter, scene: LineScene, step: number): void {
   const { plot, theme, lines, scale } = scene;
   if (lines.length > RINGS) return;
-  const placed: number[] = [];
+  const taken: Box[] = [];
   for (const line of lines) {
     const record = recordNear(line, step);
     const value = line.series.values[record]!;
     if (record < 0 || (scale.marksZero && value === 0)) continue;
     const x = xOf(plot, scene.domain, step);
-    const y = yOf(scene, value);
-    painter.beginPath();
-    painter.arc(x, y, 3.5, 0, 2 * Math.PI);
-    painter.fillStyle = theme.token.bg;
-    painter.fill();
-    painter.strokeStyle = line.color;
-    painter.lineWidth = 1.5;
-    painter.stroke();
-    if (placed.some((other) => Math.abs(other - y) < 13)) continue;
-    placed.push(y);
+    const y = Math.min(plot.bottom, Math.max(plot.top, yOf(scene, value)));
+    drawRing(painter, scene, line, x, y);
+    if (namesOutside(scene) && record === lastNumber(scene, line)) continue;
     const words = `${formatValue(value, 3)}${isCut(scale, value) ? ' ↑' : ''}`;
-    const right = x + 12 + textWidth(painter, theme, words) < plot.right;
-    const beside = y - 11 < plot.top ? y + 12 : y - 11;
-    write(painter, theme, words, right ? x + 8 : x - 8, beside, {
+    const size = { width: textWidth(painter, theme, words), height: TEXT };
+    const place = freePlace(scene, x, y, size, taken);
+    taken.push(place);
+    write(painter, theme, words, place.left, place.top + TEXT / 2, {
       color: theme.token['text-2'],
-      align: right ? 'left' : 'right',
       halo: theme.token.bg,
     });
   }
+}
+
+function drawRing(painter: Painter, { theme }: LineScene, { color }: Line, x: number, y: number): void {
+  painter.beginPath();
+  painter.arc(x, y, 3.5, 0, 2 * Math.PI);
+  painter.fillStyle = theme.token.bg;
+  painter.fill();
+  painter.strokeStyle = color;
+  painter.lineWidth = 1.5;
+  painter.stroke();
 }

@@ -26,8 +26,6 @@ export interface LineScene {
   readonly levels: readonly Level[];
   readonly marks: readonly StepMark[];
   readonly selection: Selection;
-  /** Words at the left edge of a strip. */
-  readonly label: string;
   readonly axis: boolean;
   readonly empty: string;
 }

@@ -22,6 +22,10 @@ import { RowsChoice } from './rows-choice';
 import { StatisticChoice } from './statistic-choice';
 
 const INSETS: Insets = { left: 224, right: 16, top: 28, bottom: 0 };
+/** Width of the profile, as the style sheet has it, and of the space before it. */
+const PROFILE = 264 + 24;
+/** The strips go on under the profile, where the names of their curves stand. */
+const STRIP_INSETS: Insets = { ...INSETS, right: INSETS.right + PROFILE };
 
 export interface FlowStageProps {
   readonly statistic: string;
@@ -80,7 +84,7 @@ export function FlowStage(props: FlowStageProps) {
         )}
       </Figure>
       <Profile {...props} frame={frame} />
-      <Strips strips={strips} insets={INSETS} />
+      <Strips strips={strips} insets={STRIP_INSETS} />
     </div>
   );
 }

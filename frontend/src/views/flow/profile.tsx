@@ -58,7 +58,7 @@ export function Profile({ mean, max, labels, row, frame }: ProfileProps) {
 function ProfileKey() {
   return (
     <p class="profile-key">
-      <i class="mean" /> mean |g| <i class="max" /> max |g| <i class="usual" /> median mean of the run
+      <i class="mean" /> mean |g| <i class="max" /> max |g| <i class="usual" /> median of the run
     </p>
   );
 }

@@ -8,6 +8,7 @@ import { DataNotice } from '../data-notice';
 import { statisticInfo } from '../explain';
 import { Check, Diamond, Warning } from '../icons';
 import { plural } from '../words';
+import { JustBefore } from './just-before';
 
 export function Facts() {
   const { value, error } = facts.value;
@@ -25,6 +26,7 @@ export function Facts() {
         {factList.value.map((fact) => (
           <li key={fact.id}>
             <FactItem fact={fact} selected={fact === selectedFact.value} />
+            {fact === selectedFact.value && <JustBefore fact={fact} />}
           </li>
         ))}
       </ul>

@@ -1,4 +1,5 @@
 /** The selected layer, close up. */
+import { formatCount } from '../../charts/numbers';
 import type { Layer, Series } from '../../data/types';
 import { layerIndex, layers, selectedLayer } from '../../state/derived';
 import { run } from '../../state/store';
@@ -32,7 +33,7 @@ function LayerHead({ layer, index }: { layer: Layer; index: number }) {
   const words = [
     [layer.type, layer.detail].filter(Boolean).join(' '),
     plural(layer.elements, 'parameter'),
-    `layer ${index + 1} of ${layers.value.length}`,
+    `layer ${formatCount(index + 1)} of ${formatCount(layers.value.length)}`,
     ...(layer.frozen ? ['frozen'] : []),
   ];
   return (

@@ -16,7 +16,7 @@ import { Strips, useStrips } from '../strips';
 import { plural } from '../words';
 import { ZoomButton } from '../zoom-button';
 
-export const INSETS: Insets = { left: 132, right: 116, top: 28, bottom: 0 };
+export const INSETS: Insets = { left: 132, right: 116, top: 28, bottom: 13 };
 
 export function Picture({ heat }: { heat: Resource<Series> }) {
   const { value, error } = heat;
@@ -41,7 +41,7 @@ function HeatFigure({ series }: { series: Series }) {
         <>
           <h2>{label}</h2>
           <Explain id={series.statistic} />
-          <span class="caption clip">{plural(labels.length, 'layer')}, input at the top</span>
+          <span class="caption clip">{plural(labels.length, 'layer')}</span>
           <ZoomButton />
         </>
       }

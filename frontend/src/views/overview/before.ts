@@ -1,0 +1,41 @@
+/** What changed in the records just before something began. */
+import type { Series as Curve } from '../../charts/types';
+
+export interface Change {
+  /** Name of the curve. */
+  readonly name: string;
+  readonly step: number;
+  /** The value farthest from the usual one; NaN where it was not finite. */
+  readonly value: number;
+  /** How many times the median of all records before; NaN beside a value that is not finite. */
+  readonly factor: number;
+}
+
+/** Nothing is said of a change by less than this factor. */
+const STRIKING = 2;
+/** Records from which the usual value is known. */
+const KNOWN = 8;
+
+/** The largest change of a curve in the steps `from` to `to`, measured against all before; null where there is none. */
+export function changeIn(name: string, curve: Curve, from: number, to: number): Change | null {
+  const { steps, values } = curve;
+  const usual = median(Array.from(values).filter((value, record) => steps[record]! < from && value > 0));
+  if (usual === null) return null;
+  let largest: Change | null = null;
+  for (let record = 0; record < steps.length; record++) {
+    const step = steps[record]!;
+    if (step < from || step > to) continue;
+    const value = values[record]!;
+    if (!Number.isFinite(value)) return { name, step, value: Number.NaN, factor: Number.NaN };
+    const factor = value / usual;
+    if (value > 0 && distance(factor) > distance(largest?.factor ?? 1))
+      largest = { name, step, value, factor };
+  }
+  return largest !== null && distance(largest.factor) >= Math.log(STRIKING) ? largest : null;
+}
+
+const distance = (factor: number) => Math.abs(Math.log(factor));
+
+function median(values: number[]): number | null {
+  return values.length < KNOWN ? null : values.sort((a, b) => a - b)[values.length >> 1]!;
+}
