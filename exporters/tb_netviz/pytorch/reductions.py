@@ -125,7 +125,7 @@ def products(tensors: Sequence[Tensor], others: Sequence[Tensor], magnitudes: _A
             left, right = left.to("cpu", torch.float64), right.to("cpu", torch.float64)
         blocks = zip(_blocks(left), _blocks(right), strict=True)
         scalars += [torch.dot(_wide(one), _wide(two)) for one, two in blocks]
-    values = _read(scalars)
+    values = _read(scalars, {scalar.device for scalar in scalars})
     ends = [*starts[1:], len(scalars)]
     return np.array([values[start:end].sum() for start, end in zip(starts, ends, strict=True)])
 
@@ -136,6 +136,9 @@ def dense_elements(tensor: Tensor) -> Tensor:
     Of a sparse tensor those that are stored, of complex elements the magnitudes; of an empty tensor a zero.
     """
     tensor = tensor.detach()
+    plain = tensor.layout is torch.strided and tensor.dtype is torch.float32
+    if plain and tensor.is_contiguous() and tensor.numel():
+        return tensor.view(-1)  # Nearly all are such; the overhead of looking further shows in small networks.
     if tensor.layout is not torch.strided:
         tensor = tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor.to_dense()
     if tensor.is_complex():
@@ -233,7 +236,7 @@ def _on_blocks(
         for block in _blocks(vector):
             scalars.extend(kernel(_wide(block)))
             count += 1
-    return _read(scalars).reshape(count, -1), np.array(starts)
+    return _read(scalars, {vector.device for vector in vectors}).reshape(count, -1), np.array(starts)
 
 
 def _scaled_norm(vector: Tensor, largest: float) -> float:
@@ -243,18 +246,17 @@ def _scaled_norm(vector: Tensor, largest: float) -> float:
     return float(torch.linalg.vector_norm(scaled)) * 2.0**-exponent
 
 
-def _read(scalars: Sequence[Tensor | float]) -> _Array:
-    """Bring scalars to the host, with one transfer a device."""
-    devices = {scalar.device for scalar in scalars if isinstance(scalar, Tensor) and scalar.device.type != "cpu"}
-    if not devices:
+def _read(scalars: Sequence[Tensor | float], devices: set[torch.device]) -> _Array:
+    """Bring scalars that were computed on `devices` to the host, with one transfer a device."""
+    if all(device.type == "cpu" for device in devices):
         return np.array([float(scalar) for scalar in scalars])  # Half the time of a stack.
     values = np.empty(len(scalars))
-    afar: dict[torch.device, list[tuple[int, Tensor]]] = {device: [] for device in devices}
+    for device in devices:
+        places = [
+            place for place, scalar in enumerate(scalars) if isinstance(scalar, Tensor) and scalar.device == device
+        ]
+        values[places] = torch.stack([torch.as_tensor(scalars[place]).float() for place in places]).cpu().numpy()
     for place, scalar in enumerate(scalars):
-        if isinstance(scalar, Tensor) and scalar.device in afar:
-            afar[scalar.device].append((place, scalar))
-        else:
-            values[place] = float(scalar)
-    for found in afar.values():
-        values[[place for place, _ in found]] = torch.stack([scalar.float() for _, scalar in found]).cpu().numpy()
+        if not isinstance(scalar, Tensor):
+            values[place] = scalar
     return values
