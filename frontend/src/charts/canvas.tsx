@@ -36,13 +36,15 @@ export function useSize(ref: RefObject<Element | null>): ReadonlySignal<Size> {
 
 export interface CanvasLayerProps {
   readonly size: ReadonlySignal<Size>;
-  /** Signals whose change calls for another drawing; so does a render. */
+  /** Signals whose change calls for another drawing. */
   readonly watch: readonly ReadonlySignal<unknown>[];
+  /** Always as many things whose change does so too; without them every render calls for another drawing. */
+  readonly inputs?: readonly unknown[];
   readonly draw: (painter: Painter, size: Size) => void;
 }
 
 /** One canvas over the whole chart, drawn at most once a frame. */
-export function CanvasLayer({ size, watch, draw }: CanvasLayerProps) {
+export function CanvasLayer({ size, watch, inputs, draw }: CanvasLayerProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const latest = useRef(draw);
   latest.current = draw;
@@ -56,7 +58,7 @@ export function CanvasLayer({ size, watch, draw }: CanvasLayerProps) {
     },
     [size],
   );
-  useEffect(schedule);
+  useEffect(schedule, inputs && [schedule, ...inputs]);
   useEffect(
     () =>
       effect(() => {

@@ -10,7 +10,7 @@ export interface Scope {
 }
 
 /** Below this height of a row, scopes fold by themselves. */
-const FOLDS_BELOW = 6;
+const FOLDS_BELOW = 4;
 
 /** The repeated block that a layer belongs to: `h.0` of `h.0.attn.proj`, `stem` of `stem.conv`, else nothing.
  *

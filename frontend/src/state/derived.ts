@@ -2,21 +2,34 @@
 import { computed } from '@preact/signals';
 import { stepExtent } from '../charts/columns';
 import type { Domain } from '../charts/types';
-import type { Fact, Layer } from '../data/types';
+import type { Fact, Layer, Metric } from '../data/types';
 import { makeFilter, rowLabels } from './layers';
 import * as selection from './selection';
 import { recordAt } from './steps';
-import { facts, network, run } from './store';
+import { facts, metrics, network, run } from './store';
 
-const NO_STEPS = new Float64Array(0);
+type Axis = Pick<Metric, 'steps' | 'spans'>;
+
+const NO_AXIS: Axis = { steps: new Float64Array(0), spans: new Float64Array(0) };
 
 export const layers = computed<readonly Layer[]>(() => run.value.value?.layers ?? []);
 
+/** What has the axis of steps: the records of the network, or the longest metric where there are none. */
+const axis = computed<Axis>(() => {
+  const whole = network.value.value;
+  if (whole !== null && whole.steps.length > 0) return whole;
+  const all = metrics.value.value ?? [];
+  return all.reduce<Axis>(
+    (longest, one) => (one.steps.length > longest.steps.length ? one : longest),
+    NO_AXIS,
+  );
+});
+
 /** Last steps of all records. */
-export const steps = computed(() => network.value.value?.steps ?? NO_STEPS);
+export const steps = computed(() => axis.value.steps);
 
 /** The steps that records cover. */
-export const extent = computed<Domain>(() => stepExtent(steps.value, network.value.value?.spans ?? NO_STEPS));
+export const extent = computed<Domain>(() => stepExtent(axis.value.steps, axis.value.spans));
 
 /** The selected step, with the newest one in the place of null; null without records. */
 export const step = computed<number | null>(() => selection.step.value ?? steps.value.at(-1) ?? null);

@@ -4,9 +4,10 @@ import { pageTheme } from '../charts/theme';
 import type { Matrix, Selection, StatisticLabel, StepDomain } from '../charts/types';
 import type { Series } from '../data/types';
 import { selectLayer, selectStep } from '../state/actions';
-import { extent, layerIndex, recordedStep } from '../state/derived';
+import { extent, factList, layerIndex, recordedStep, selectedFact } from '../state/derived';
 import * as selection from '../state/selection';
 import { statisticInfo } from './explain';
+import { rowFlags } from './marks';
 
 /** The axis of steps of the whole page. */
 export const steps: StepDomain = { extent, zoom: selection.zoom };
@@ -18,6 +19,9 @@ export const layerSelection = computed<Selection>(() => ({
   row: layerIndex.value,
   step: recordedStep.value,
 }));
+
+/** What is said about layers. */
+export const flags = computed(() => rowFlags(factList.value, selectedFact.value));
 
 /** Step only, for charts without rows. */
 export const stepSelection = computed<Selection>(() => ({ row: null, step: recordedStep.value }));

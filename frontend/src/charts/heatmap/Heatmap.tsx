@@ -208,6 +208,16 @@ export function Heatmap(props: HeatmapProps) {
       <CanvasLayer
         size={size}
         watch={everything}
+        inputs={[
+          codes,
+          layers,
+          layout,
+          selection.row,
+          props.flags,
+          marksKey(props.marks),
+          props.empty,
+          insets,
+        ]}
         draw={(painter, box) => {
           drawScene(painter, sceneIn(box), insets.bottom, image);
           if (matrix.rows > 0 && columns.length > 0) markPainted();
@@ -234,4 +244,9 @@ export function Heatmap(props: HeatmapProps) {
 function follow(frame: Signal<RowFrame | null>, scroll: number): void {
   const held = frame.peek();
   if (held && held.scroll !== scroll) frame.value = { ...held, scroll };
+}
+
+/** Marks by what they look like: the same ones need no other drawing. */
+function marksKey(marks: readonly StepMark[] = NO_MARKS): string {
+  return marks.map(({ step, severity }) => `${step} ${severity}`).join();
 }

@@ -94,7 +94,8 @@ function drawTree(painter: Painter, scene: RowScene): void {
     const first = layout.rows.find((row) => row.members[0] === scope.members[0])!;
     const center = y + first.height / 2;
     drawArrow(painter, scene, scope, center);
-    scopes.push({ text: scope.name, y: center, color: theme.token['text-2'], strong: false, order: 2 });
+    if (scope.name)
+      scopes.push({ text: scope.name, y: center, color: theme.token['text-2'], strong: false, order: 2 });
   }
   for (const row of layout.rows.filter((row) => inView(scene, row))) {
     const y = centerOf(scene, row);

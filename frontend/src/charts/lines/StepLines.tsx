@@ -153,7 +153,22 @@ export function StepLines(props: StepLinesProps) {
       onKeyDown={onKeyDown}
       {...pointer.handlers}
     >
-      <CanvasLayer size={size} watch={everything} draw={(painter, box) => drawScene(painter, sceneIn(box))} />
+      <CanvasLayer
+        size={size}
+        watch={everything}
+        inputs={[
+          axis,
+          series,
+          props.marks,
+          props.axis,
+          props.empty,
+          insets.left,
+          insets.right,
+          insets.top,
+          insets.bottom,
+        ]}
+        draw={(painter, box) => drawScene(painter, sceneIn(box))}
+      />
       <CanvasLayer
         size={size}
         watch={[...everything, hover, pointer.brush]}

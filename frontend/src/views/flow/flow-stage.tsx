@@ -2,17 +2,17 @@
 import { signal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
 import { valueScale } from '../../charts/scale';
-import type { Insets, LayerLabel, RowFrame } from '../../charts/types';
+import type { Insets, LayerLabel, RowFlag, RowFrame } from '../../charts/types';
 import type { DataError } from '../../data/errors';
 import type { Series } from '../../data/types';
-import { factList, layerIndex, selectedFact, step } from '../../state/derived';
+import { factList, layerIndex, step } from '../../state/derived';
 import * as selection from '../../state/selection';
 import { DataNotice } from '../data-notice';
 import { Figure } from '../figure';
 import { LayerHeatmap } from '../layer-heatmap';
 import { Legend } from '../legend';
-import { rowFlags, stepMarks } from '../marks';
-import { labelOf, toMatrix } from '../page';
+import { stepMarks } from '../marks';
+import { flags, labelOf, toMatrix } from '../page';
 import { Strips, useStrips } from '../strips';
 import { plural } from '../words';
 import { ZoomButton } from '../zoom-button';
@@ -22,6 +22,9 @@ import { RowsChoice } from './rows-choice';
 import { StatisticChoice } from './statistic-choice';
 
 const INSETS: Insets = { left: 224, right: 16, top: 28, bottom: 0 };
+const NO_FLAGS: readonly RowFlag[] = [];
+/** Without a strip below, the picture has the steps. */
+const WITH_AXIS: Insets = { ...INSETS, bottom: 24 };
 /** Width of the profile, as the style sheet has it, and of the space before it. */
 const PROFILE = 264 + 24;
 /** The strips go on under the profile, where the names of their curves stand. */
@@ -72,9 +75,9 @@ export function FlowStage(props: FlowStageProps) {
                 rows={row.shown.value}
                 selection={row.selection.value}
                 onSelect={row.onSelect}
-                flags={layers ? rowFlags(factList.value, selectedFact.value) : []}
+                flags={layers ? flags.value : NO_FLAGS}
                 marks={stepMarks(factList.value, layerIndex.value, step.value)}
-                insets={INSETS}
+                insets={strips.length > 0 ? INSETS : WITH_AXIS}
                 tree
                 exportRef={exportRef}
                 frame={frame}

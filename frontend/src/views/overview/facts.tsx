@@ -11,7 +11,7 @@ import { plural } from '../words';
 import { JustBefore } from './just-before';
 
 export function Facts() {
-  const { value, error } = facts.value;
+  const { value, error, loading } = facts.value;
   return (
     <section class="facts" aria-label="Facts">
       <header class="panel-head">
@@ -21,6 +21,7 @@ export function Facts() {
         )}
       </header>
       <DataNotice error={error} />
+      {value === null && loading && <p class="looking muted">Looking through the records…</p>}
       {value !== null && value.length === 0 && <NothingStriking />}
       <ul>
         {factList.value.map((fact) => (

@@ -4,14 +4,14 @@ import { valueScale } from '../../charts/scale';
 import type { Insets } from '../../charts/types';
 import type { Resource } from '../../data/resource';
 import type { Series } from '../../data/types';
-import { factList, layerIndex, layerLabels, selectedFact, shownLayers, step } from '../../state/derived';
+import { factList, layerIndex, layerLabels, shownLayers, step } from '../../state/derived';
 import { DataNotice } from '../data-notice';
 import { Explain } from '../explain';
 import { Figure } from '../figure';
 import { LayerHeatmap } from '../layer-heatmap';
 import { Legend } from '../legend';
-import { rowFlags, stepMarks } from '../marks';
-import { labelOf, layerSelection, onSelect, toMatrix } from '../page';
+import { stepMarks } from '../marks';
+import { flags, labelOf, layerSelection, onSelect, toMatrix } from '../page';
 import { Strips, useStrips } from '../strips';
 import { plural } from '../words';
 import { ZoomButton } from '../zoom-button';
@@ -56,7 +56,7 @@ function HeatFigure({ series }: { series: Series }) {
           rows={shownLayers.value}
           selection={layerSelection.value}
           onSelect={onSelect}
-          flags={rowFlags(factList.value, selectedFact.value)}
+          flags={flags.value}
           marks={stepMarks(factList.value, layerIndex.value, step.value)}
           insets={INSETS}
           tree={false}
