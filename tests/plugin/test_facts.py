@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from tb_netviz_plugin.analysis import facts
-from tb_netviz_plugin.analysis.facts import find_facts
+from tb_netviz_plugin.analysis.facts import FACTS, find_facts, wording
+from tb_netviz_plugin.analysis.facts.no_gradient import frozen_layers
 from tb_netviz_plugin.analysis.grid import align
 from tb_netviz_plugin.analysis.network import unite
 from tb_netviz_plugin.analysis.records import stack
@@ -181,7 +181,7 @@ def test_a_cliff_is_located():
     [(4.56, "4.6-fold"), (113452, "110,000-fold"), (5.7e7, "57 million-fold"), (6e12, "6e12-fold")],
 )
 def test_factors_claim_no_more_digits_than_they_have(factor, words):
-    assert facts._times(factor) == words
+    assert wording.fold(factor) == words
 
 
 def test_a_layer_that_falls_below_its_past_is_told_with_its_onset():
@@ -207,7 +207,7 @@ def test_steps_are_written_as_the_tab_writes_them():
     ("value", "words"), [(0.01, "0.01"), (0.00291, "0.0029"), (1.23e-5, "1.2e-5"), (12345, "12,000"), (6e7, "6e7")]
 )
 def test_numbers_are_written_as_the_tab_writes_them(value, words):
-    assert facts._number(value) == words
+    assert wording.number(value) == words
 
 
 def test_an_update_spike_is_told_with_its_layers():
@@ -238,6 +238,6 @@ def test_hostile_and_endless_names_fit_a_sentence():
 
 def test_every_kind_is_in_the_docs(request):
     docs = (request.config.rootpath / "docs" / "http-api.md").read_text(encoding="utf-8")
-    for kind in facts.FACTS:
-        name = "no_gradient" if kind is facts.frozen_layers else kind.__name__
+    for kind in FACTS:
+        name = "no_gradient" if kind is frozen_layers else kind.__name__
         assert f"`{name}`" in docs
