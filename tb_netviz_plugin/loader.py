@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tb_netviz_plugin.plugin import NetVizPlugin
 
 SAMPLES = 2000
-"""Records of a tag that TensorBoard keeps; a run of a million steps has 1,783."""
+"""Records of a tag that TensorBoard keeps; a run of a million steps has 1,781."""
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ RECORDS_PER_OCTAVE = 128
 def stride(step: int) -> int:
     """Return how many steps the record of `step` stands for: a power of two that grows with the run.
 
-    2^floor(log2(step / 128)), at least 1: 1,358 records at 100,000 steps and 1,783 at a million, below the 2,000 points
+    2^floor(log2(step / 128)), at least 1: 1,348 records at 100,000 steps and 1,781 at a million, below the 2,000 points
     a tag that TensorBoard keeps.
     """
     octave = max(operator.index(step) // RECORDS_PER_OCTAVE, 1)
