@@ -28,7 +28,7 @@ def test_a_png_holds_the_picture(save):
     assert name == "Gradient-norm.png"
     image = Image.open(io.BytesIO(content)).convert("RGB")
     assert image.width > 600
-    assert len(set(image.getdata())) > 50
+    assert len(image.getcolors(maxcolors=image.width * image.height) or ()) > 50
 
 
 def test_an_svg_is_well_formed_and_names_its_layers(save):

@@ -17,8 +17,13 @@ NAMES = ["cnn", "raised-lr", "sigmoid-mlp"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "exporters")])}
 
 
+# A shell's background job is born deaf to interrupts, and so are its children, such as a test run in one.
+LISTENING = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+
+
 def command(*arguments):
-    return [sys.executable, "-c", "import sys; from tb_netviz.cli import main; sys.exit(main())", "demo", *arguments]
+    program = f"{LISTENING}; from tb_netviz.cli import main; sys.exit(main())"
+    return [sys.executable, "-c", program, "demo", *arguments]
 
 
 def run(*arguments, cwd):
