@@ -56,6 +56,8 @@ describe('numbers in words', () => {
     [0.30000000000000004, '0.3'],
     [1, '1'],
     [-1, '−1'],
+    [1000, '1,000'],
+    [1500.5, '1,500.5'],
   ])('tick %d is %s', (value, words) => {
     expect(formatTick(value)).toBe(words);
   });

@@ -6,6 +6,7 @@ const SHORT = 1e-3;
 
 /** Making one costs more than using it a thousand times. */
 const COUNT = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
+const PLAIN = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 15 });
 
 /** "1,240"; windows of several steps give "1,240–1,259". */
 export function formatSteps(first: number, last = first): string {
@@ -31,7 +32,7 @@ export function formatValue(value: number, digits = 2): string {
   const rounded = Number(value.toPrecision(digits));
   const size = Math.abs(rounded);
   if (size >= LONG || (size < SHORT && size > 0)) return minus(scientific(rounded, digits));
-  return size >= 10 ** digits ? formatCount(value) : minus(String(rounded));
+  return size >= 10 ** digits ? formatCount(value) : minus(PLAIN.format(rounded));
 }
 
 /** Label of a tick on a value axis: as few digits as say it. */

@@ -38,7 +38,7 @@ export function Distribution({ kind, row, name }: DistributionProps) {
   const start = value === null ? null : countsAt(value, 0, layout.count);
   const title = 'Gradient magnitudes';
   return (
-    <Figure title={title} caption={now === null ? '' : `at step ${formatCount(now.step)}, by power of two`}>
+    <Figure title={title} caption={now === null ? '' : `at step ${formatCount(now.step)}`}>
       {(exportRef) => (
         <>
           <DataNotice error={error} />

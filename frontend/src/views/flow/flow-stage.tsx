@@ -57,7 +57,7 @@ export function FlowStage(props: FlowStageProps) {
       <Figure
         title={label}
         statistic={statistic}
-        caption={`${plural(labels.length, layers ? 'layer' : 'parameter')}, input at the top`}
+        caption={plural(labels.length, layers ? 'layer' : 'parameter')}
         class="flow-heat"
         aside={<Legend statistic={statistic} scale={scale} series={series} row={row.selection.value.row} />}
       >

@@ -23,7 +23,13 @@ describe('changeIn', () => {
   });
 
   it('finds a fall too', () => {
-    expect(changeIn('norm', curve([...usual, 1, 0.01]), 10, 11)?.factor).toBeCloseTo(0.01, 9);
+    expect(changeIn('norm', curve([...usual, 1, 0.01, 1]), 10, 12)?.factor).toBeCloseTo(0.01, 9);
+  });
+
+  it('does not tell as new what changed long ago', () => {
+    const rates = curve([...new Array(50).fill(0.1), ...new Array(50).fill(0.01)]);
+    expect(changeIn('rate', rates, 90, 99)).toBeNull();
+    expect(changeIn('rate', rates, 45, 54)).toMatchObject({ step: 50 });
   });
 
   it('says where a value was not finite', () => {

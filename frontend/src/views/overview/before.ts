@@ -7,7 +7,7 @@ export interface Change {
   readonly step: number;
   /** The value farthest from the usual one; NaN where it was not finite. */
   readonly value: number;
-  /** How many times the median of all records before; NaN beside a value that is not finite. */
+  /** How many times the median before; NaN beside a value that is not finite. */
   readonly factor: number;
 }
 
@@ -15,11 +15,16 @@ export interface Change {
 const STRIKING = 2;
 /** Records from which the usual value is known. */
 const KNOWN = 8;
+/** The time before is so many times as long: what changed long ago did not change just before. */
+const LONGER = 4;
 
-/** The largest change of a curve in the steps `from` to `to`, measured against all before; null where there is none. */
+/** The largest change of a curve in the steps `from` to `to`, measured against the time before; null where there is none. */
 export function changeIn(name: string, curve: Curve, from: number, to: number): Change | null {
   const { steps, values } = curve;
-  const usual = median(Array.from(values).filter((value, record) => steps[record]! < from && value > 0));
+  const since = from - LONGER * (to - from);
+  const past = (value: number, record: number) =>
+    steps[record]! < from && steps[record]! >= since && value > 0;
+  const usual = median(Array.from(values).filter(past));
   if (usual === null) return null;
   let largest: Change | null = null;
   for (let record = 0; record < steps.length; record++) {

@@ -47,5 +47,5 @@ function nameOf(strip: string, curve: string): string {
 function words({ name, value, factor }: Change): string {
   if (Number.isNaN(value)) return `${name}: NaN or infinite`;
   const times = factor >= 1 ? `${formatValue(factor)}×` : `1/${formatCount(1 / factor)} of`;
-  return `${name} ${formatValue(value, 3)}, ${times} its median`;
+  return `${name} ${formatValue(value, 3)}, ${times} its median before`;
 }
