@@ -82,7 +82,7 @@ export function drawMarks(painter: Painter, scene: Scene): void {
     const style = { weight: 500, size: AXIS_TEXT } as const;
     const width = textWidth(painter, theme, mark.label, style);
     const left = x - 8 - width;
-    if (left < free || left < plot.left - 40) continue;
+    if (left < free || left < plot.left) continue;
     write(painter, theme, mark.label, left, tip - 3, { ...style, color, halo: theme.token.bg });
     free = x + 8;
   }

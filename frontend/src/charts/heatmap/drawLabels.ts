@@ -184,7 +184,8 @@ function drawCompact(painter: Painter, scene: RowScene): void {
       });
   }
   const lowest = Math.max(plot.top, cellsBottom(scene) - LINE / 2);
-  const kept = labels.map((label) => ({ ...label, y: Math.min(label.y, lowest) }));
+  const highest = plot.top + LINE / 2 - 1;
+  const kept = labels.map((label) => ({ ...label, y: Math.max(highest, Math.min(label.y, lowest)) }));
   drawColumn(painter, scene, kept, plot.left - 10, width, 'right');
   drawEnds(painter, scene);
 }
