@@ -9,7 +9,7 @@ import torch
 from sklearn.datasets import load_digits
 
 VALIDATION_IMAGES = 360
-BATCH = 128
+BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from tb_netviz.demo.digits import Part, batches
 from tb_netviz.demo.networks import Experiment
 from tb_netviz.pytorch import NetVizWriter
 
+LOOK_EVERY = 8
 VALIDATE_EVERY = 25
 
 
@@ -24,8 +25,9 @@ def train(experiment: Experiment, digits: tuple[Part, Part], folder: Path, steps
     progress = tqdm(batches(training, steps), desc=f"{experiment.name:>12}", total=steps, unit="step")
 
     with NetVizWriter(folder) as writer:
-        # A run of a few hundred steps may be looked at more closely than the 2 % of the default allow.
-        writer.watch(model, optimizer, criterion, budget=0.05)
+        # By default netviz looks as often as 2 % of the training time allow. The demo is to be the same on every
+        # machine, so it says how often.
+        writer.watch(model, optimizer, criterion, every=LOOK_EVERY)
         for step, batch in enumerate(progress, start=1):
             loss = criterion(model(batch.images), batch.labels)
             loss.backward()
