@@ -9,36 +9,47 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 _Value = TypeVar("_Value")
+_Key = tuple[Hashable, str]
 
 
 class Cache:
     """Remembers the latest revision of each key, and forgets those that were not read for longest.
 
+    What belongs to the owner that is being read stays, however much it is: a request needs it all at
+    once anyway, and to forget some of it would only mean to compute it anew at the next one.
+
     Safe to use from several threads: a value is computed by one of them while the others that want it
     wait, as the tab asks for several things of a run at once.
 
     Args:
-        capacity: Bytes that the values may take together.
+        capacity: Bytes that the values may take together, where they are not all of one owner.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._used = 0
-        self._entries: OrderedDict[Hashable, tuple[Hashable, Any, int]] = OrderedDict()
+        self._entries: OrderedDict[_Key, tuple[Hashable, Any, int]] = OrderedDict()
         self._lock = threading.Lock()
-        self._busy: WeakValueDictionary[Hashable, _Gate] = WeakValueDictionary()
+        self._busy: WeakValueDictionary[_Key, _Gate] = WeakValueDictionary()
 
     def get(
-        self, key: Hashable, revision: Hashable, compute: Callable[[], _Value], size: Callable[[_Value], int]
+        self,
+        owner: Hashable,
+        name: str,
+        revision: Hashable,
+        compute: Callable[[], _Value],
+        size: Callable[[_Value], int],
     ) -> _Value:
-        """Return the value of `key` at `revision`, computed if it isn't known.
+        """Return the value of `name` at `revision`, computed if it isn't known.
 
         Args:
-            key: What is wanted.
+            owner: What it is a part of.
+            name: Tells it from the other parts.
             revision: Changes whenever the value does.
             compute: Gives the value; what it raises is passed on and not remembered.
             size: Gives the memory that a value takes, in bytes.
         """
+        key = (owner, name)
         with self._lock:
             gate = self._busy.setdefault(key, _Gate())
         with gate.lock:
@@ -55,7 +66,7 @@ class Cache:
         """Bytes that the values take."""
         return self._used
 
-    def _find(self, key: Hashable, revision: Hashable) -> tuple[Any] | None:
+    def _find(self, key: _Key, revision: Hashable) -> tuple[Any] | None:
         with self._lock:
             entry = self._entries.get(key)
             if entry is None or entry[0] != revision:
@@ -63,17 +74,17 @@ class Cache:
             self._entries.move_to_end(key)
             return (entry[1],)
 
-    def _remember(self, key: Hashable, revision: Hashable, value: object, size: int) -> None:
+    def _remember(self, key: _Key, revision: Hashable, value: object, size: int) -> None:
         with self._lock:
             outdated = self._entries.pop(key, None)
             self._used -= outdated[2] if outdated else 0
-            if size > self._capacity:
-                return
             self._entries[key] = (revision, value, size)
             self._used += size
-            while self._used > self._capacity:
-                _, (_, _, freed) = self._entries.popitem(last=False)
-                self._used -= freed
+            others = [other for other in self._entries if other[0] != key[0]] if self._used > self._capacity else []
+            for other in others:
+                if self._used <= self._capacity:
+                    break
+                self._used -= self._entries.pop(other)[2]
 
 
 class _Gate:

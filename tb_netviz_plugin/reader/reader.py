@@ -9,8 +9,8 @@ from tb_netviz_plugin.reader.cache import Cache
 from tb_netviz_plugin.reader.run import Listing, Run
 from tb_netviz_plugin.reader.source import Source
 
-CACHE_BYTES = 512 << 20
-"""Memory for decoded records: ten runs of 600 parameters and 2,000 records."""
+CACHE_BYTES = 1 << 30
+"""Memory for decoded records: one run of 2,000 layers and 100,000 steps, or six of 600 parameters and 2,000 records."""
 
 
 class Reader:
@@ -19,7 +19,7 @@ class Reader:
     Args:
         provider: TensorBoard's DataProvider.
         limit: Records of a tag that TensorBoard keeps, 0 for all of them, None if that is unknown.
-        cache_bytes: Memory for decoded records.
+        cache_bytes: Memory for decoded records; a single run may take more.
     """
 
     def __init__(self, provider: Any, limit: int | None = None, cache_bytes: int = CACHE_BYTES) -> None:

@@ -174,7 +174,7 @@ class Run:
     def _remember(
         self, what: str, tags: Sequence[str], compute: Callable[[], _Value], size: Callable[[_Value], int]
     ) -> _Value:
-        return self._cache.get((self._source.experiment, self.name, what), self._state(tags), compute, size)
+        return self._cache.get((self._source.experiment, self.name), what, self._state(tags), compute, size)
 
     def _state(self, tags: Sequence[str]) -> tuple[tuple[str, int, float], ...]:
         return tuple((name, self._series[name].max_step, self._series[name].max_wall_time) for name in tags)

@@ -14,7 +14,7 @@ def test_a_value_is_computed_once_a_revision():
         calls.append(1)
         return len(calls)
 
-    assert [cache.get("a", revision, compute, lambda _: 10) for revision in (1, 1, 2, 2, 1)] == [1, 1, 2, 2, 3]
+    assert [cache.get("run", "a", revision, compute, lambda _: 10) for revision in (1, 1, 2, 2, 1)] == [1, 1, 2, 2, 3]
     assert cache.used == 10
 
 
@@ -22,7 +22,7 @@ def test_what_was_not_read_for_longest_is_forgotten():
     cache, computed = Cache(30), []
 
     def read(key):
-        cache.get(key, 0, lambda: computed.append(key), lambda _: 10)
+        cache.get(f"run {key}", "part", 0, lambda: computed.append(key), lambda _: 10)
 
     for key in "abcabd":
         read(key)
@@ -32,11 +32,33 @@ def test_what_was_not_read_for_longest_is_forgotten():
     assert cache.used == 30
 
 
-def test_what_is_too_large_is_given_but_not_kept():
+def test_an_owner_that_is_larger_than_the_bound_is_kept_while_it_is_read():
+    cache, computed = Cache(30), []
+
+    def read(owner, part):
+        cache.get(owner, part, 0, lambda: computed.append(owner + part), lambda _: 20)
+
+    for _ in range(3):
+        for part in "123":
+            read("a", part)
+    assert computed == ["a1", "a2", "a3"]
+    assert cache.used == 60
+    read("b", "1")
+    assert cache.used == 20
+    read("b", "1")
+    read("a", "3")
+    assert computed == ["a1", "a2", "a3", "b1", "a3"]
+
+
+def test_only_as_much_is_forgotten_as_is_needed():
     cache = Cache(30)
-    cache.get("small", 0, lambda: 1, lambda _: 10)
-    assert cache.get("large", 0, lambda: 2, lambda _: 31) == 2
-    assert cache.used == 10
+    for owner, part in [("a", "1"), ("b", "1"), ("a", "2"), ("c", "1")]:
+        cache.get(owner, part, 0, lambda: 1, lambda _: 10)
+    recomputed = []
+    for owner, part in [("a", "2"), ("b", "1"), ("c", "1")]:
+        cache.get(owner, part, 0, lambda: recomputed.append(1), lambda _: 10)
+    assert recomputed == []
+    assert cache.used == 30
 
 
 def test_failures_are_not_remembered():
@@ -46,8 +68,8 @@ def test_failures_are_not_remembered():
         raise ValueError("once")
 
     with pytest.raises(ValueError, match="once"):
-        cache.get("a", 0, fail, lambda _: 1)
-    assert cache.get("a", 0, lambda: 5, lambda _: 1) == 5
+        cache.get("run", "a", 0, fail, lambda _: 1)
+    assert cache.get("run", "a", 0, lambda: 5, lambda _: 1) == 5
 
 
 def test_threads_wait_for_the_one_that_computes():
@@ -62,13 +84,14 @@ def test_threads_wait_for_the_one_that_computes():
 
     results = []
     threads = [
-        threading.Thread(target=lambda: results.append(cache.get("a", 0, compute, lambda _: 1))) for _ in range(8)
+        threading.Thread(target=lambda: results.append(cache.get("run", "a", 0, compute, lambda _: 1)))
+        for _ in range(8)
     ]
     for thread in threads:
         thread.start()
     assert started.wait(10)
     # Another key is not held up by the one that is being computed.
-    assert cache.get("b", 0, lambda: "other", lambda _: 1) == "other"
+    assert cache.get("run", "b", 0, lambda: "other", lambda _: 1) == "other"
     release.set()
     for thread in threads:
         thread.join(10)
