@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tb_netviz_plugin.analysis.grid import survivors
 from tb_netviz_plugin.analysis.network import Network
-from tb_netviz_plugin.analysis.records import Floats, Records
+from tb_netviz_plugin.analysis.records import Floats, Records, distinct
 from tb_netviz_plugin.schema import bins
 
 
@@ -29,11 +29,11 @@ def count_magnitudes(
         records = tags[placement.tag]
         wanted = np.flatnonzero((placement.rows >= parameters.start) & (placement.rows < parameters.stop))
         counts = records.plane(0)
-        if wanted.size and counts.shape[:2] == (bins.COUNT, len(placement.rows)):
+        if wanted.size and counts.shape[:2] == (len(placement.rows), bins.COUNT):
             kept = survivors(records, [records, steps[placement.model]])
-            added = counts[:, wanted][:, :, kept].sum(axis=1, dtype=np.uint32)
+            added = counts[wanted][:, :, kept].sum(axis=0, dtype=np.uint32)
             found.append((records.steps[kept], added.T))
-    axis = np.unique(np.concatenate([at for at, _ in found])) if found else np.empty(0)
+    axis = distinct(np.concatenate([at for at, _ in found])) if found else np.empty(0)
     total = np.zeros((len(axis), bins.COUNT), np.uint32)
     for at, counts in found:
         total[np.searchsorted(axis, at)] += counts

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tb_netviz_plugin.analysis.network import Indices, Network, Placement
-from tb_netviz_plugin.analysis.records import Floats, Records, surviving
+from tb_netviz_plugin.analysis.records import Floats, Records, distinct, surviving
 from tb_netviz_plugin.schema.columns import STEP_COLUMNS
 
 _STEP_COLUMN = {column.id: index for index, column in enumerate(STEP_COLUMNS)}
@@ -56,7 +56,7 @@ class Grid:
         values = np.full((len(self.network.parameters), len(self.steps)), np.nan, np.float32)
         for part in self.parts:
             if name in part.placement.columns and part.records.steps.size:
-                source = part.records.plane(plane)[part.placement.columns.index(name)]
+                source = part.records.plane(plane)[:, part.placement.columns.index(name)]
                 _put(values, as_slice(part.placement.rows), as_slice(part.times), source[:, as_slice(part.kept)])
         return values
 
@@ -77,7 +77,7 @@ def align(network: Network, steps: Mapping[str, Records], tags: Mapping[str, Rec
     times = {model: survivors(steps[model], sessions[model]) for model in network.models}
     every = [tags[tag].steps[indices] for tag, indices in kept.items()]
     every += [steps[model].steps[indices] for model, indices in times.items()]
-    axis = np.unique(np.concatenate(every)) if every else np.empty(0)
+    axis = distinct(np.concatenate(every)) if every else np.empty(0)
     spans, observations = np.full(len(axis), np.nan), np.full(len(axis), np.nan)
     for model, indices in times.items():
         records = steps[model]
@@ -107,7 +107,7 @@ def step_column(records: Records, name: str) -> Floats:
 
 
 def _fits(records: Records, placement: Placement) -> bool:
-    return records.plane(0).shape[:2] == (len(placement.columns), len(placement.rows))
+    return records.plane(0).shape[:2] == (len(placement.rows), len(placement.columns))
 
 
 def as_slice(indices: Indices) -> slice | Indices:

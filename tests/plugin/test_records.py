@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tb_netviz_plugin.analysis.grid import survivors
 from tb_netviz_plugin.analysis.recording import cost, evicted
-from tb_netviz_plugin.analysis.records import stack, surviving
+from tb_netviz_plugin.analysis.records import distinct, stack, surviving
 from tests.support.devruns import record_of
 
 SESSIONS = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 20)), min_size=1, max_size=5)
@@ -53,7 +53,7 @@ def test_a_damaged_record_costs_itself_only():
     tensors = [np.zeros(shape, np.float32) for shape in [(1, 4, 2), (1, 4, 2), (1, 3, 2), (3, 4, 2), (), (2, 4, 2)]]
     found = stack(range(6), range(6), tensors, 2)
     assert found.steps.tolist() == [0, 1, 3]
-    assert [plane.shape for plane in found.planes] == [(2, 4, 3)] * 3
+    assert [plane.shape for plane in found.planes] == [(4, 2, 3)] * 3
 
 
 def test_records_that_fill_the_tag_without_holes_are_complete():
@@ -92,3 +92,26 @@ def test_cost_is_that_of_all_models_and_weighs_records_by_their_steps():
     assert abs(took.fraction - 0.2) < 1e-6
     assert cost([]) is None
     assert cost([stack((), (), (), 1)]) is None
+
+
+@pytest.mark.parametrize("other", [np.zeros((4, 2), np.float64), np.array([["a", "b"]] * 4), np.zeros((4, 2), bool)])
+def test_a_record_of_another_type_costs_itself_only(other):
+    found = stack(range(3), range(3), [np.ones((4, 2), np.float32), other, np.ones((4, 2), np.float32)], 2)
+    assert found.steps.tolist() == [0, 2]
+    assert found.planes[0].dtype == np.float32
+
+
+def test_a_tag_of_words_has_no_records():
+    assert stack(range(2), range(2), [np.array([["a"]])] * 2, 2).steps.size == 0
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 200])
+def test_time_stands_last_whatever_the_number_of_records(count):
+    tensors = np.arange(count * 3 * 4 * 2, dtype=np.float32).reshape(count, 3, 4, 2)
+    found = stack(range(count), range(count), list(tensors), 2)
+    np.testing.assert_array_equal(np.stack(found.planes), np.moveaxis(tensors, 0, -1))
+
+
+@given(st.lists(st.floats(allow_nan=False), max_size=8))
+def test_distinct_is_what_numpy_calls_unique(values):
+    np.testing.assert_array_equal(distinct(np.array(values)), np.unique(np.array(values)))

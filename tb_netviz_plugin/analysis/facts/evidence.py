@@ -23,7 +23,7 @@ class Evidence:
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
-        self._derived: dict[str, Derived] = {}
+        self._derived: dict[tuple[str, bool], Derived] = {}
 
     @property
     def network(self) -> Network:
@@ -35,11 +35,11 @@ class Evidence:
         """Last step of each record, [T]."""
         return self.grid.steps
 
-    def statistic(self, name: str) -> Derived:
-        """Return a statistic of all layers, with its band."""
-        if name not in self._derived:
-            self._derived[name] = derive(self.grid, STATISTIC[name], by_layer(self.grid), band=True)
-        return self._derived[name]
+    def statistic(self, name: str, *, band: bool = False) -> Derived:
+        """Return a statistic of all layers, and its band if that is asked for."""
+        if (name, band) not in self._derived:
+            self._derived[name, band] = derive(self.grid, STATISTIC[name], by_layer(self.grid), band=band)
+        return self._derived[name, band]
 
     def numbers(self, name: str) -> Floats:
         """Return the values of a statistic, [L, T], NaN in every cell that is no number."""

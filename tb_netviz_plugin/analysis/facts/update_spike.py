@@ -18,7 +18,7 @@ SPIKE_RATIO = 0.1
 
 def update_spike(evidence: Evidence) -> list[Fact]:
     """State where a step changed a layer's weights far more than steps usually do."""
-    derived = evidence.statistic("update_ratio")
+    derived = evidence.statistic("update_ratio", band=True)
     ratios = np.where(derived.states == State.NUMBER, derived.high, np.nan)
     usual = nanmedian(np.where(derived.states == State.NUMBER, derived.values, np.nan).T)[:, None]
     ratios[:, : 2 * PERSISTING] = np.nan

@@ -13,7 +13,7 @@ from tb_netviz_plugin.analysis.records import Bools
 
 def zero_gradient(evidence: Evidence) -> list[Fact]:
     """State which layers' gradients are exactly zero up to the last record, and since when."""
-    derived = evidence.statistic("gradient_max_abs")
+    derived = evidence.statistic("gradient_max_abs", band=True)
     number = derived.states == State.NUMBER
     runs = {
         layer: onset
