@@ -23,8 +23,8 @@ from tb_netviz.pytorch import NetVizWriter
 
 TASKS: dict[str, Callable[[], Task]] = {"mlp": mlp, "cnn": cnn, "lm": lm}
 
-# Steps in which the default budget finds its rate, before anything is counted.
-SETTLING_STEPS = 64
+# Steps in which the default budget uses up its head start and finds its rate, before anything is counted.
+SETTLING_STEPS = 192
 
 
 def main() -> None:
