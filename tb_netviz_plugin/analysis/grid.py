@@ -99,11 +99,13 @@ def survivors(records: Records, session: Sequence[Records]) -> Indices:
 
 
 def step_column(records: Records, name: str) -> Floats:
-    """Return a column of records of the family `steps`, [N]; NaN where an older writer had none."""
+    """Return a column of records of the family `steps`, [N]; NaN where it is no number or an older writer had none."""
     index = _STEP_COLUMN[name]
     plane = records.plane(0)
-    known = index < len(plane) and records.steps.size
-    return plane[index].astype(np.float64) if known else np.full(records.steps.size, np.nan)
+    if index >= len(plane) or not records.steps.size:
+        return np.full(records.steps.size, np.nan)
+    values = plane[index].astype(np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _fits(records: Records, placement: Placement) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from tensorboard.data import provider as data_provider
 from tensorboard.errors import NotFoundError as MissingError
 
-from tb_netviz_plugin.errors import NotFoundError
+from tb_netviz_plugin.errors import NotFoundError, UnreadableError
 from tb_netviz_plugin.schema.tags import PLUGIN_NAME
 
 _EVERYTHING = 1_000_000
@@ -54,6 +54,8 @@ class Source:
 
         Raises:
             NotFoundError: If the run is gone.
+            UnreadableError: If a record is damaged in a way that TensorBoard's data server did not notice: it
+                compares no checksums, unless it is started with --extra_data_server_flags=--checksum.
         """
         try:
             found = self._provider.read_tensors(
@@ -65,5 +67,7 @@ class Source:
             )
         except MissingError as error:
             raise NotFoundError("the run disappeared while it was read") from error
+        except (ValueError, TypeError, LookupError, MemoryError) as error:  # What decoding a tensor raises.
+            raise UnreadableError("TensorBoard can't decode a record of this run; the event file is damaged") from error
         data: Sequence[Any] = found.get(run, {}).get(tag, ())
         return data

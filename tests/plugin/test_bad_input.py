@@ -155,6 +155,41 @@ def test_records_of_another_shape_are_left_out(tmp_path, open_logdir):
     assert not arrays["states"].any()
 
 
+@pytest.mark.parametrize("damage", [{"tensor_content": b"123"}, {"dtype": types_pb2.DT_RESOURCE}])
+def test_a_tensor_that_cannot_be_decoded_is_explained(tmp_path, open_logdir, damage):
+    description = write_run(tmp_path / "run")
+    write_run(tmp_path / "well")
+    chunk = description.chunks[0].tag
+    value = tensor_value(chunk, Family.PARAMETERS, np.zeros((1, 6, 11), np.float32))
+    for field, content in damage.items():
+        setattr(value.tensor, field, content)
+    with RunFile(tmp_path / "run", start=1_700_001_000.0) as file:
+        file.values(20, [value])
+    app = open_logdir(tmp_path)
+    for route in ("run", "facts"):
+        status, kind, message = app.error(route, run="run")
+        assert (status, kind) == (422, "unreadable")
+        assert "the event file is damaged" in message
+        app.json(route, run="well")
+    app.frame("metrics", run="run")
+
+
+def test_damaged_spans_and_costs_stop_nothing(tmp_path, open_logdir):
+    description = describe(dense_layers(2))
+    gradients = random_gradients(description, np.random.default_rng(0))
+    columns = observe(gradients, gradients, gradients).astype(np.float32)[None]
+    with RunFile(tmp_path / "run") as file:
+        file.describe(description)
+        for step, number in enumerate([np.inf, -np.inf, np.nan, 1e38, 0, -5]):
+            damaged = tensor_value(tag(Family.STEPS, ""), Family.STEPS, np.full(6, number, np.float32))
+            file.values(step, [damaged, tensor_value(description.chunks[0].tag, Family.PARAMETERS, columns)])
+    app = open_logdir(tmp_path)
+    assert app.json("run", run="run")["sampling"]["records"] == 6
+    _, arrays = app.frame("series", run="run", statistic="gradient_norm")
+    assert not arrays["states"].any()
+    assert np.all(np.isfinite(arrays["spans"]) & (arrays["spans"] >= 1))
+
+
 def test_nan_everywhere(tmp_path, open_logdir):
     layers = [f"blocks.{index}" for index in range(3)]
     write_run(tmp_path / "run", nan=dict.fromkeys(layers, range(20)))
