@@ -27,7 +27,6 @@ class NetVizPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard h
     plugin_name = PLUGIN_NAME
 
     def __init__(self, context: base_plugin.TBContext) -> None:
-        self._provider = context.data_provider
         self._reader = Reader(context.data_provider, (context.sampling_hints or {}).get(PLUGIN_NAME))
 
     def get_plugin_apps(self) -> dict[str, Callable[..., Any]]:

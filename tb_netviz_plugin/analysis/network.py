@@ -90,7 +90,6 @@ class Network:
         parameter_tags: Where the statistics are.
         bin_tags: Where the counts of magnitudes are.
         elements: Number of elements of each parameter, float64 [P].
-        starts: Index of each layer's first parameter, [L].
     """
 
     descriptions: tuple[RunDescription, ...] = ()
@@ -100,7 +99,6 @@ class Network:
     parameter_tags: tuple[Placement, ...] = ()
     bin_tags: tuple[Placement, ...] = ()
     elements: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    starts: Indices = field(default_factory=lambda: np.empty(0, np.intp))
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -163,7 +161,6 @@ def unite(descriptions: Sequence[RunDescription]) -> Network:
         parameter_tags=_placements(descriptions, Family.PARAMETERS, row_index),
         bin_tags=_placements(descriptions, Family.BINS, row_index),
         elements=np.array([row.parameter.elements for row in parameters], np.float64),
-        starts=np.array([held[0] for held in members], np.intp),
     )
 
 

@@ -27,10 +27,6 @@ class Reader:
         self._limit = limit
         self._cache = Cache(cache_bytes)
 
-    def has_data(self, context: Any, experiment: str) -> bool:
-        """Return whether any run has data of ours."""
-        return self._source(context, experiment).has_data()
-
     def runs(self, context: Any, experiment: str) -> list[Listing]:
         """Return the runs that have data of ours, by name. Reads descriptions only, and each once."""
         source = self._source(context, experiment)

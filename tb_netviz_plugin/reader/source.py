@@ -35,10 +35,6 @@ class Source:
         self._provider = provider
         self._context = context
 
-    def has_data(self) -> bool:
-        """Return whether any run has data of ours."""
-        return PLUGIN_NAME in (self._provider.list_plugins(self._context, experiment_id=self.experiment) or ())
-
     def series(self, runs: Sequence[str] | None = None) -> Mapping[str, Mapping[str, Any]]:
         """Return the TensorTimeSeries of ours by run and tag, of all runs or of these."""
         listed: Mapping[str, Mapping[str, Any]] = self._provider.list_tensors(
