@@ -97,12 +97,12 @@ class ByHand:
         self._gradients: dict[str, np.ndarray | None] = {}
         self.tables: dict[int, Table] = {}
 
-    def before(self) -> None:
-        """Note the gradients and weights as they are, just before the step."""
+    def before(self, scale: float = 1.0) -> None:
+        """Note the gradients and weights as they are, just before the step; gradients still hold the loss's `scale`."""
         self._last = self._gradients
         self._before = {name: _array(parameter) for name, parameter in self._model.named_parameters()}
         self._gradients = {
-            name: None if parameter.grad is None else _array(parameter.grad)
+            name: None if parameter.grad is None else _array(parameter.grad) / scale
             for name, parameter in self._model.named_parameters()
         }
 
