@@ -1,4 +1,4 @@
-"""Every optimizer of torch, in each of its implementations, over a small model that has a kind of parameter for each."""
+"""Every optimizer of torch, in each of its implementations, over a model that has a kind of parameter for each."""
 
 from __future__ import annotations
 
@@ -52,6 +52,10 @@ def _groups(model: Reader) -> Sequence[Optimizer]:
     return [torch.optim.SGD([part for part in parts if part["params"]], momentum=0.9)]
 
 
+def _tensor_rate(model: Reader) -> Sequence[Optimizer]:
+    return [torch.optim.Adam(model.parameters(), lr=torch.tensor(0.01), foreach=False)]
+
+
 # What each of them can be told besides how it is implemented.
 _OPTIONS: dict[str, list[dict[str, Any]]] = {
     "Adadelta": [{}, {"weight_decay": 0.1, "maximize": True}],
@@ -76,8 +80,12 @@ _IMPLEMENTATIONS: dict[str, dict[str, Any]] = {"plain": {"foreach": False}, "for
 
 
 def _cases() -> dict[str, Maker]:
-    cases: dict[str, Maker] = {"SparseAdam": _sparse_adam, "Muon": _muon, "groups": _groups}
-    cases["Adam, lr a tensor"] = _all(torch.optim.Adam, lr=torch.tensor(0.01), foreach=False)
+    cases: dict[str, Maker] = {
+        "SparseAdam": _sparse_adam,
+        "Muon": _muon,
+        "groups": _groups,
+        "Adam, tensor lr": _tensor_rate,
+    }
     for kind, choices in _OPTIONS.items():
         for options in choices:
             for implementation, flags in _implementations(kind).items():
