@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from tensorboard.compat.proto.event_pb2 import Event
+from torch.optim import Optimizer
 
 from tb_netviz.events import read_frames
+from tb_netviz.pytorch import NetVizWriter
 from tb_netviz_plugin.schema.description import RunDescription
 from tb_netviz_plugin.schema.tags import Family
 from tests.support.events import arrays, descriptions, metrics
@@ -114,6 +117,42 @@ class ByHand:
         }
 
 
+def train_by_hand(
+    folder: Path,
+    model: torch.nn.Module,
+    optimizers: Optimizer | Sequence[Optimizer],
+    loss_of: Callable[[torch.nn.Module], torch.Tensor],
+    *,
+    steps: int = 4,
+    before: Callable[[int], None] = lambda _step: None,
+    **options: Any,
+) -> tuple[Recording, dict[int, Table]]:
+    """Train, watched at each step; return what was recorded and what it should be.
+
+    Args:
+        folder: Of the run.
+        model: The model.
+        optimizers: Step in turn.
+        loss_of: Called with the model.
+        steps: How many.
+        before: Called with the number of each step before its forward pass.
+        options: Of `watch`.
+    """
+    by_hand = ByHand(model)
+    optimizers = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
+    with NetVizWriter(folder) as writer:
+        writer.watch(model, optimizers, every=1, **options)
+        for step in range(steps):
+            before(step)
+            loss_of(model).backward()
+            by_hand.before()
+            for optimizer in optimizers:
+                optimizer.step()
+            by_hand.after(step)
+            model.zero_grad()
+    return read(folder), by_hand.tables
+
+
 def _columns(gradient, last, before, after) -> dict[str, float]:
     nan = math.nan
     columns = {
@@ -134,7 +173,7 @@ def _columns(gradient, last, before, after) -> dict[str, float]:
     columns["grad_abs_max"] = float(np.max(np.abs(gradient), initial=0))
     columns["grad_sum"] = nan if np.iscomplexobj(gradient) else float(np.sum(gradient))
     columns["grad_zeros"] = int(np.sum(gradient == 0))
-    if last is not None and np.all(np.isfinite(last)):
+    if last is not None and last.shape == gradient.shape and np.all(np.isfinite(last)):
         columns["grad_dot_last"] = float(np.real(np.sum(gradient * np.conj(last))))
         columns["grad_norm_last"] = float(np.sqrt(np.sum(np.abs(last) ** 2)))
     return columns

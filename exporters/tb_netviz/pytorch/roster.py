@@ -65,7 +65,7 @@ class Roster:
         optimizers = self._members.optimizers
         signature = (
             self._order.heard,
-            [(id(parameter), parameter.requires_grad) for parameter in model.parameters()],
+            [(name, *_traits(parameter)) for name, parameter in model.named_parameters()],
             [(id(optimizer), [len(group["params"]) for group in optimizer.param_groups]) for optimizer in optimizers],
         )
         if signature == self._signature:
@@ -99,3 +99,9 @@ class Roster:
             groups=groups,
             omissions=self._layout.omissions + self._omissions,
         )
+
+
+def _traits(parameter: nn.Parameter) -> tuple[object, ...]:
+    """What a description says of a parameter, and which it is."""
+    shape = None if isinstance(parameter, nn.parameter.UninitializedParameter) else parameter.shape
+    return id(parameter), parameter.requires_grad, parameter.dtype, parameter.device, shape

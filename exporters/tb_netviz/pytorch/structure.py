@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
 from torch import nn
 
 from tb_netviz.pytorch.details import detail_of
@@ -57,14 +56,16 @@ class Layout:
         modules: In the order in which they run; a row's owner is an index into them.
         names: Of the parameters, such as "blocks.0.conv.weight".
         owners: Indices of their modules.
-        references: The parameters, held weakly: watching a model doesn't keep it.
+        homes: Where the parameters are found: their modules, held weakly since watching a model doesn't keep it, and
+            their names in these. No weak reference to a parameter itself: one that has any can't be swapped, as
+            `Module.to` does with tensors of some kinds.
         omissions: What has no row, and why.
     """
 
     modules: tuple[Module, ...] = ()
     names: tuple[str, ...] = ()
     owners: tuple[int, ...] = ()
-    references: tuple[weakref.ref[nn.Parameter], ...] = ()
+    homes: tuple[tuple[weakref.ref[nn.Module], str], ...] = ()
     omissions: tuple[Omission, ...] = ()
 
     def parameters(self) -> list[nn.Parameter]:
@@ -73,10 +74,15 @@ class Layout:
         Raises:
             ReferenceError: If one of them exists no longer.
         """
-        parameters = [reference() for reference in self.references]
-        if any(parameter is None for parameter in parameters):
-            raise ReferenceError("the model's parameters were replaced")
-        return [parameter for parameter in parameters if parameter is not None]
+        return [_resident(*home) for home in self.homes]
+
+
+def _resident(reference: weakref.ref[nn.Module], key: str) -> nn.Parameter:
+    module = reference()
+    parameter = None if module is None else module._parameters.get(key)
+    if parameter is None:
+        raise ReferenceError("the model's parameters were removed")
+    return parameter
 
 
 class Shapes(NamedTuple):
@@ -101,7 +107,7 @@ def lay_out(
         exclude: Patterns of parameter names that are left out.
     """
     root = modules[0][0]
-    described, names, owners, references, omissions = [], [], [], [], []
+    described, names, owners, homes, omissions = [], [], [], [], []
     seen: set[int] = set()
     for place, (name, module) in enumerate(modules):
         seen_shapes = shapes.get(id(module), Shapes())
@@ -119,8 +125,8 @@ def lay_out(
                 continue
             names.append(full)
             owners.append(place)
-            references.append(weakref.ref(parameter))
-    return Layout(tuple(described), tuple(names), tuple(owners), tuple(references), tuple(omissions))
+            homes.append((weakref.ref(module), key))
+    return Layout(tuple(described), tuple(names), tuple(owners), tuple(homes), tuple(omissions))
 
 
 def describe_parameters(layout: Layout, groups: dict[int, int]) -> tuple[Parameter, ...]:
@@ -149,7 +155,7 @@ def _reason_to_omit(name: str, parameter: nn.Parameter, include: Sequence[str], 
         (isinstance(parameter, nn.parameter.UninitializedParameter), "has no values yet"),
         (hasattr(parameter, "to_local"), "is sharded over processes"),
         (parameter.device.type == "meta", "has no values, being on the meta device"),
-        (not (torch.is_floating_point(parameter) or torch.is_complex(parameter)), f"holds {kind}"),
+        (not (parameter.dtype.is_floating_point or parameter.dtype.is_complex), f"holds {kind}"),
         (bool(include) and not _matches(name, include), "not named by include"),
         (_matches(name, exclude), "named by exclude"),
     )
