@@ -3,15 +3,17 @@
 from tb_netviz.recorder.budget import BudgetSchedule
 from tb_netviz.recorder.metrics import MetricRecorder
 from tb_netviz.recorder.recorder import ALL_COLUMNS, Recorder
-from tb_netviz.recorder.schedule import FixedSchedule, Schedule, stride, window_start
+from tb_netviz.recorder.schedule import FixedSchedule, Plan, Schedule, bins_due, stride, window_start
 
 __all__ = [
     "ALL_COLUMNS",
     "BudgetSchedule",
     "FixedSchedule",
     "MetricRecorder",
+    "Plan",
     "Recorder",
     "Schedule",
+    "bins_due",
     "stride",
     "window_start",
 ]

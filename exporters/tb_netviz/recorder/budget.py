@@ -4,6 +4,9 @@ The interval is a power of two. It is chosen from medians of what an observation
 us, rises when the cost nears the budget and falls only when there is ample room, so that noise does not make it
 flutter. A run begins densely and thins out until the interval fits the budget, so that a short run shows something;
 what that beginning may cost in excess is bounded.
+
+Several processes that observe the same steps share one schedule: the first of them chooses, by its own times, and what
+it proposes holds in each of them, itself included, once they have all adopted it at the same step.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import math
 from collections import deque
 from statistics import median
 
-from tb_netviz.recorder.schedule import stride
+from tb_netviz.recorder.schedule import Plan, stride
 
 SPARSER_ABOVE = 0.9
 """Share of the budget above which the interval grows."""
@@ -33,15 +36,20 @@ HEAD_START_STEPS = 512
 class BudgetSchedule:
     """Observes so often that the cost stays under `budget`, a share of the training time.
 
+    Args:
+        budget: The share.
+        shared: Whether a plan holds only once `adopt` is called, as in a run of several processes.
+
     Raises:
         ValueError: If `budget` is no number in (0, 1].
     """
 
-    def __init__(self, budget: float) -> None:
+    def __init__(self, budget: float, *, shared: bool = False) -> None:
         self._budget = _share(budget)
-        self._interval = 1
-        self._next_interval = 1
-        self._next_from = 0
+        self.shared = shared
+        self._interval = 1  # Until the plan holds.
+        self._plan = Plan(1, 0)
+        self._wanted = 1
         self._costs: deque[float] = deque(maxlen=COST_SAMPLES)
         self._trainings: deque[float] = deque(maxlen=STEP_SAMPLES)
         self._target = 1
@@ -53,7 +61,7 @@ class BudgetSchedule:
 
     def interval_at(self, step: int) -> int:
         """Return every how many steps one is observed around `step`."""
-        return self._next_interval if step >= self._next_from else self._interval
+        return self._plan.interval if step >= self._plan.start else self._interval
 
     def observes(self, step: int) -> bool:
         """Whether `step` is observed."""
@@ -76,30 +84,34 @@ class BudgetSchedule:
         self._spent += cost
         self._choose(step)
 
+    def proposal(self, step: int) -> Plan:
+        """Return what is to hold from a step on that no decision of the present `step` reaches.
+
+        A window begins there, so that the interval does not change within a record.
+        """
+        settled = step >= self._plan.start
+        if not settled or self._wanted == self._plan.interval:
+            return self._plan
+        earliest = step + 2
+        return Plan(self._wanted, -(-earliest // stride(earliest)) * stride(earliest))
+
+    def adopt(self, plan: Plan) -> None:
+        """Follow `plan` from its start on."""
+        if plan != self._plan:
+            self._interval, self._plan = self._plan.interval, plan
+
     def _choose(self, step: int) -> None:
         if len(self._costs) < SAMPLES_NEEDED or not self._trainings:
             return
         allowed = self._budget * median(self._trainings)  # Seconds a step.
-        self._target = _fit(self._target, median(self._costs), allowed)
-        wanted = self._target
+        self._target = self._wanted = _fit(self._target, median(self._costs), allowed)
         if self._beginning:
             dense = _beginning_interval(step - (self._first_step or 0))
             self._beginning = dense < self._target and self._spent <= HEAD_START_STEPS * allowed
             if self._beginning:
-                wanted = dense
-        settled = step >= self._next_from
-        if settled and wanted != self._next_interval:
-            self._change(step, wanted)
-
-    def _change(self, step: int, interval: int) -> None:
-        """Take another interval from a step on that no decision of the present step reaches.
-
-        A window begins there, so that the interval does not change within a record.
-        """
-        self._interval = self._next_interval
-        earliest = step + 2
-        self._next_from = -(-earliest // stride(earliest)) * stride(earliest)
-        self._next_interval = interval
+                self._wanted = dense
+        if not self.shared:
+            self.adopt(self.proposal(step))
 
 
 def _share(budget: object) -> float:

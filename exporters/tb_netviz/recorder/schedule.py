@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from tb_netviz_plugin.schema.bins import EVERY_RECORDS
 
 RECORDS_PER_OCTAVE = 128
 """Records for each doubling of the step count."""
@@ -24,8 +26,21 @@ def window_start(step: int) -> int:
     return step - step % stride(step)
 
 
+class Plan(NamedTuple):
+    """How often steps are observed, from some step on."""
+
+    interval: int
+    start: int
+
+
 class Schedule(Protocol):
-    """Decides which steps are observed."""
+    """Decides which steps are observed.
+
+    Attributes:
+        shared: Whether a plan holds only once `adopt` is called.
+    """
+
+    shared: bool
 
     def interval_at(self, step: int) -> int:
         """Return every how many steps one is observed around `step`."""
@@ -36,6 +51,12 @@ class Schedule(Protocol):
     def finish(self, step: int, *, observed: bool, training: float, cost: float) -> None:
         """Learn what a step took: `training` seconds without us, and `cost` seconds in us."""
 
+    def proposal(self, step: int) -> Plan:
+        """Return what should hold, at `step`; the earliest start is two steps later."""
+
+    def adopt(self, plan: Plan) -> None:
+        """Follow what was proposed, here or in another process."""
+
 
 class FixedSchedule:
     """Every `every`-th step.
@@ -44,8 +65,9 @@ class FixedSchedule:
         ValueError: If `every` is no positive whole number.
     """
 
-    def __init__(self, every: int) -> None:
+    def __init__(self, every: int, *, shared: bool = False) -> None:
         self._every = positive_integer("every", every)
+        self.shared = shared
 
     def interval_at(self, step: int) -> int:  # noqa: ARG002  The same at every step.
         """Return `every`."""
@@ -57,6 +79,27 @@ class FixedSchedule:
 
     def finish(self, step: int, *, observed: bool, training: float, cost: float) -> None:
         """Nothing to learn."""
+
+    def proposal(self, step: int) -> Plan:  # noqa: ARG002  The same at every step.
+        """Return `every`, from the first step on."""
+        return Plan(self._every, 0)
+
+    def adopt(self, plan: Plan) -> None:
+        """Nothing to change."""
+
+
+def bins_due(step: int, interval: int) -> bool:
+    """Whether the observation of `step` is to have bins, in a run of several processes.
+
+    That is so at the first one of every eighth record. It follows from what all processes know, since what they have
+    written does not.
+
+    Args:
+        step: An observed step.
+        interval: Every how many steps one is observed around it.
+    """
+    record = max(stride(step), interval)
+    return (step // record) % EVERY_RECORDS == 0 and step % record < interval
 
 
 def positive_integer(name: str, value: object) -> int:
