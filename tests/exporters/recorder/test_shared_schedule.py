@@ -66,7 +66,7 @@ def test_every_is_exact_in_all_of_them():
 def test_one_record_in_eight_has_bins_and_has_them_once(every):
     steps = range(0, 20_000, every)
     with_bins = [step for step in steps if bins_due(step, every)]
-    records = {step // max(stride(step), every) for step in steps}
+    records = {(stride(step), step // max(stride(step), every)) for step in steps}
     share = len(with_bins) / len(records)
     assert 0.5 / EVERY_RECORDS <= share <= 2 / EVERY_RECORDS
     assert len({(stride(step), step // max(stride(step), every)) for step in with_bins}) == len(with_bins)
