@@ -10,7 +10,8 @@ class StepCounter:
 
     It moves on with the first training-mode forward pass after an optimizer's step, so that whatever is logged before
     or after `optimizer.step()` gets the number under which that step is recorded. Without a forward pass it moves on
-    when an optimizer steps again; several optimizers in turn share a step.
+    when an optimizer steps again; several optimizers in turn share a step. A step that a loss scaler leaves out takes a
+    number, too, although that is only known when the optimizer steps again.
 
     Attributes:
         forwarded: Set by the forward hook, which does nothing else: torch.compile traces it into the graph, where an
@@ -24,6 +25,7 @@ class StepCounter:
         self._user_step = user_step
         self._ordinal = 0
         self._stepped: set[int] = set()
+        self._last: dict[int, int] = {}  # By the id of an optimizer, the ordinal of its last step.
 
     @property
     def ordinal(self) -> int:
@@ -36,9 +38,17 @@ class StepCounter:
         """Number of the step in progress: the ordinal, or the user's own."""
         return self.ordinal if self._user_step is None else int(self._user_step())
 
-    def begin(self, optimizer: object) -> int:
-        """Return the step to which the step of `optimizer` that begins now belongs."""
+    def begin(self, optimizer: object, left_out: int = 0) -> int:
+        """Return the step to which the step of `optimizer` that begins now belongs.
+
+        Args:
+            optimizer: The optimizer.
+            left_out: How many of its steps were left out just before this one.
+        """
         self._move_on(self.forwarded or id(optimizer) in self._stepped)
+        if left_out:
+            self._ordinal = max(self._ordinal, self._last.get(id(optimizer), -1) + left_out + 1)
+        self._last[id(optimizer)] = self._ordinal
         return self.index
 
     def done(self, optimizer: object) -> None:

@@ -1,0 +1,248 @@
+"""What happens to gradients between the backward pass and the optimizer's step: clipping, by norm or by value.
+
+Who does not clip pays for a look at every gradient of an observed step and not for measuring it: what works in place
+leaves its mark in the version of a tensor.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from tb_netviz.pytorch.backward import GradientMark
+from tb_netviz.pytorch.hooks import Guard
+from tb_netviz.pytorch.measurement import Part
+from tb_netviz.pytorch.transfers import Transfer
+from tb_netviz.statistics.partials import SUMS
+
+ALWAYS_MEASURED = 8
+"""Observed steps at the beginning whose gradients are compared by value, since writing through `.data` leaves no mark.
+
+Later those are whose count is a power of two, and all of them once something was seen to change gradients.
+"""
+TOLERANCE = 1e-3
+"""Share by which the norm of all gradients falls at least: sums of many million elements agree to a tenth of that."""
+ROUNDINGS = 2
+"""Units in the last place by which a largest element falls at least: a loss scale is removed within two."""
+
+_SQUARES = SUMS.index("squares")
+
+_Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Clipped:
+    """What became of the gradients of one step.
+
+    Attributes:
+        norm_before: Norm of all gradients together after the last backward pass, without the loss scale.
+        clipped: Whether they were made smaller before the optimizer got them.
+    """
+
+    norm_before: float
+    clipped: bool
+
+
+@dataclass
+class Comparison:
+    """The gradients of one step, beside what was noted of them before.
+
+    Attributes:
+        notes: By row; None where nothing was noted.
+        touched: Whether something has written to a gradient, or replaced it.
+    """
+
+    notes: dict[int, _Note | None] = field(default_factory=dict)
+    touched: bool = False
+
+
+class Clipping:
+    """Compares what a backward pass left with what the optimizer gets.
+
+    Args:
+        guard: Runs what hangs on the parameters.
+
+    Attributes:
+        passes: Backward passes that were heard.
+    """
+
+    def __init__(self, guard: Guard) -> None:
+        self.passes = 0
+        self._mark = GradientMark(guard, self._note)
+        self._handles: list[tuple[weakref.ref[nn.Parameter], RemovableHandle]] = []
+        self._notes: dict[int, _Note] = {}
+        self._compared = 0
+        self._in_use = False
+
+    def listen(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Listen to the coming backward passes, which belong to a step that will be observed."""
+        self._mark.reset()
+        wanted = [parameter for parameter in parameters if _takes_hooks(parameter)]
+        if [id(parameter) for parameter in wanted] == [id(reference()) for reference, _ in self._handles]:
+            return
+        self.mute()
+        self._handles = [
+            (weakref.ref(parameter), parameter.register_post_accumulate_grad_hook(self._mark)) for parameter in wanted
+        ]
+
+    def mute(self) -> None:
+        """Listen no longer. The parameters are left as they were, and nothing of ours is called."""
+        for reference, handle in self._handles:
+            handle.remove()
+            parameter = reference()
+            if parameter is not None and not parameter._post_accumulate_grad_hooks:
+                parameter._post_accumulate_grad_hooks = None  # type: ignore[assignment]  # As it was.
+        self._handles = []
+
+    def free(self) -> None:
+        """Listen no longer, and forget what was heard."""
+        self.mute()
+        self._notes = {}
+
+    def take(
+        self,
+        comparison: Comparison,
+        rows: Sequence[int],
+        parameters: Sequence[nn.Parameter],
+        scale: float | Transfer,
+    ) -> None:
+        """Look at the gradients of some parameters as their optimizer gets them.
+
+        Args:
+            comparison: That of the step in progress.
+            rows: Rows of the parameters.
+            parameters: The parameters.
+            scale: Loss scale that was on their gradients after the backward pass.
+        """
+        for row, parameter in zip(rows, parameters, strict=True):
+            if parameter.grad is None:
+                continue
+            note = comparison.notes[row] = self._notes.pop(id(parameter), None)
+            if note is not None:
+                note.scale = scale
+                comparison.touched |= note.mark != _mark_of(parameter.grad)
+
+    def end(self, comparison: Comparison, norms: _Array, peaks: _Array) -> Clipped | None:
+        """Say what became of the gradients of a step.
+
+        Args:
+            comparison: That of the step.
+            norms: Of the gradients that the optimizer got, by row.
+            peaks: Their largest magnitudes, by row.
+
+        Returns:
+            None where that is not known, and while nothing was seen to change gradients.
+        """
+        notes = [note for note in comparison.notes.values() if note is not None]
+        if not notes or len(notes) < len(comparison.notes):
+            return None
+        self._compared += 1
+        self._in_use |= comparison.touched
+        rows = list(comparison.notes)
+        before, after = [note.size() for note in notes], np.stack([norms[rows], peaks[rows]])
+        if None in before or not np.isfinite(after).all():
+            return None
+        outcome, changed = _compare(np.array(before).T, after, np.array([note.precision for note in notes]))
+        self._in_use |= changed
+        return outcome if self._in_use else None
+
+    def _note(self) -> None:
+        """Note every gradient as a backward pass leaves it."""
+        self.passes += 1
+        held = [
+            (parameter, gradient)
+            for reference, _ in self._handles
+            if (parameter := reference()) is not None and (gradient := _whole(parameter.grad)) is not None
+        ]
+        self._notes = {id(parameter): _Note(gradient) for parameter, gradient in held}
+        if self._in_use or self._compared < ALWAYS_MEASURED or self._compared.bit_count() == 1:
+            _measure(list(self._notes.values()), [gradient for _, gradient in held])
+
+
+def _compare(before: _Array, after: _Array, precisions: _Array) -> tuple[Clipped, bool]:
+    """Compare norms and largest magnitudes [2, gradients], and say whether they differ in either direction.
+
+    Every way of clipping makes the largest element of some gradient smaller, if only that one; the norm tells it where
+    elements have few digits.
+    """
+    (norms_before, peaks_before), (norms_after, peaks_after) = before, after
+    norm_before, norm_after = math.hypot(*norms_before), math.hypot(*norms_after)
+    fell = (peaks_after < peaks_before * (1 - ROUNDINGS * precisions)).any()
+    clipped = bool(fell) or norm_after < norm_before * (1 - TOLERANCE)
+    return Clipped(norm_before, clipped), clipped or norm_after > norm_before * (1 + TOLERANCE)
+
+
+class _Note:
+    """A gradient as a backward pass left it.
+
+    Attributes:
+        mark: Changes when the gradient is replaced or written to.
+        precision: Distance from one to the next number of its type.
+        sizes: Where it was measured, with others of its device.
+        place: Its place among them.
+        scale: Loss scale that was on it.
+    """
+
+    __slots__ = ("mark", "place", "precision", "scale", "sizes")
+
+    def __init__(self, gradient: Tensor) -> None:
+        self.mark = _mark_of(gradient)
+        self.precision = torch.finfo(gradient.dtype).eps
+        self.sizes: _Sizes | None = None
+        self.place = 0
+        self.scale: float | Transfer = 1.0
+
+    def size(self) -> tuple[float, float] | None:
+        """Return norm and largest magnitude without the loss scale, or None where they were not measured."""
+        if self.sizes is None:
+            return None
+        scale = self.scale if isinstance(self.scale, float) else self.scale.number()
+        norm, peak = self.sizes.array[:, self.place] / scale
+        return norm, peak
+
+
+class _Sizes:
+    """Norms and largest magnitudes of gradients on one device; from an accelerator they are on their way at once."""
+
+    def __init__(self, device: torch.device, gradients: Sequence[Tensor]) -> None:
+        self._part = Part(device, len(gradients))
+        self._part.take_gradients(range(len(gradients)), gradients, [None] * len(gradients))
+        self._part.send()
+
+    @cached_property
+    def array(self) -> _Array:
+        """Norms and largest magnitudes, [2, gradients]."""
+        sums, largest = self._part.arrays()
+        return np.stack([np.sqrt(sums[:, _SQUARES]), largest])
+
+
+def _measure(notes: Sequence[_Note], gradients: Sequence[Tensor]) -> None:
+    """Measure the gradients of `notes`."""
+    for device in {gradient.device for gradient in gradients}:
+        places = [place for place, gradient in enumerate(gradients) if gradient.device == device]
+        sizes = _Sizes(device, [gradients[place] for place in places])
+        for index, place in enumerate(places):
+            notes[place].sizes, notes[place].place = sizes, index
+
+
+def _mark_of(gradient: Tensor) -> tuple[int, int]:
+    whole = gradient.layout is torch.strided
+    return gradient.data_ptr() if whole else id(gradient), gradient._version
+
+
+def _whole(gradient: Tensor | None) -> Tensor | None:
+    """Return a gradient, unless it is a shard of one: what belongs together is not here then."""
+    return None if hasattr(gradient, "to_local") else gradient
+
+
+def _takes_hooks(parameter: nn.Parameter) -> bool:
+    return parameter.requires_grad and parameter.is_leaf and not nn.parameter.is_lazy(parameter)
