@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tb_netviz_plugin.analysis.grid import step_column
+from tb_netviz_plugin.analysis.grid import step_column, survivors
 from tb_netviz_plugin.analysis.records import Floats, Records
 
 
@@ -50,6 +50,40 @@ def _cost_of_model(records: Records) -> Cost | None:
     latest = np.argmax(records.walls)
     interval, dropped = step_column(records, "interval")[latest], step_column(records, "dropped")[latest]
     return Cost(float(fraction), int(np.nan_to_num(interval)), int(np.nan_to_num(dropped)))
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What one model's records say of their cost, in increasing step; a record that was superseded is left out.
+
+    Attributes:
+        steps: Last steps, float64 [T].
+        spans: Steps from the end of the record before to that step: those that the durations are the mean of, [T].
+        fraction: Share of the training time, [T]; NaN where a record does not say.
+        interval: Every how many steps one was observed, [T].
+        dropped: Records lost until then, [T].
+    """
+
+    steps: Floats
+    spans: Floats
+    fraction: Floats
+    interval: Floats
+    dropped: Floats
+
+
+def spending(records: Records) -> Spending:
+    """Return what `records`, of the family `steps`, say of their cost."""
+    kept = survivors(records, [records])
+    training, observing = step_column(records, "step_seconds")[kept], step_column(records, "observe_seconds")[kept]
+    with np.errstate(all="ignore"):
+        fraction = np.where(training > 0, observing / training, np.nan)
+    return Spending(
+        records.steps[kept].astype(np.float64),
+        _steps_since_the_last(records)[kept].astype(np.float64),
+        fraction,
+        step_column(records, "interval")[kept],
+        step_column(records, "dropped")[kept],
+    )
 
 
 def _steps_since_the_last(records: Records) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tb_netviz_plugin.reader import Reader
-from tb_netviz_plugin.routes import bins, catalogue, facts, metrics, run, runs, series
+from tb_netviz_plugin.routes import bins, catalogue, cost, facts, metrics, run, runs, series
 from tb_netviz_plugin.routes.call import Call
 from tb_netviz_plugin.routes.reply import Reply
 
@@ -19,4 +19,5 @@ ROUTES: dict[str, Route] = {
     "bins": bins.answer,
     "metrics": metrics.answer,
     "facts": facts.answer,
+    "cost": cost.answer,
 }

@@ -1,4 +1,4 @@
-"""`metrics`: losses, learning rates and other scalars of a run."""
+"""`metrics`: losses, learning rates, what clipping did, and other scalars of a run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tb_netviz_plugin.routes.reply import Reply, frame_reply
 from tb_netviz_plugin.schema.columns import METRIC_COLUMNS
 
 _COLUMN = {column.id: index for index, column in enumerate(METRIC_COLUMNS)}
+_SENT = ("observations", "mean", "min", "max", "nonfinite")
 
 
 def answer(reader: Reader, call: Call) -> Reply:
@@ -41,5 +42,5 @@ def _arrays(records: Records) -> dict[str, npt.NDArray[np.generic]]:
     columns = records.plane(0)[:, kept]
     spans: npt.NDArray[np.float64] = np.fmax(columns[_COLUMN["span"]], 1).astype(np.float64)
     return {"steps": records.steps[kept], "spans": spans} | {
-        name: columns[_COLUMN[name]].astype(np.float32) for name in ("mean", "min", "max", "nonfinite")
+        name: columns[_COLUMN[name]].astype(np.float32) for name in _SENT
     }

@@ -15,13 +15,22 @@ from tb_netviz.recorder.windows import Float32, Span
 from tb_netviz_plugin.schema.codec import tensor_value
 from tb_netviz_plugin.schema.tags import Family, tag
 
+NORMS = ("gradient_norm_before",)
+"""Roles whose values are norms: they fold as their root mean square, like those of our records."""
+
 
 class MetricWindow:
-    """The values of one metric in a window of steps."""
+    """The values of one metric in a window of steps.
 
-    def __init__(self, step: int) -> None:
+    Args:
+        step: The first.
+        squares: Whether its mean is the root mean square.
+    """
+
+    def __init__(self, step: int, *, squares: bool = False) -> None:
         self.span = Span(step)
         self.wall_time = 0.0
+        self._squares = squares
         self._sum = 0.0
         self._low = math.inf
         self._high = -math.inf
@@ -32,7 +41,7 @@ class MetricWindow:
         self.span.add(step)
         self.wall_time = wall_time
         if math.isfinite(value):
-            self._sum += value
+            self._sum += value * value if self._squares else value
             self._low = min(self._low, value)
             self._high = max(self._high, value)
         else:
@@ -41,7 +50,10 @@ class MetricWindow:
     def record(self) -> Float32:
         """Return METRIC_COLUMNS; mean, min and max are NaN where no value was finite."""
         finite = self.span.observations - self._nonfinite
-        values = (self._sum / finite, self._low, self._high) if finite else (math.nan,) * 3
+        mean = self._sum / finite if finite else math.nan
+        if self._squares:
+            mean = math.sqrt(mean)
+        values = (mean, self._low, self._high) if finite else (math.nan,) * 3
         with np.errstate(over="ignore"):
             return np.array([self.span.steps, self.span.observations, *values, self._nonfinite]).astype(np.float32)
 
@@ -64,15 +76,18 @@ class MetricRecorder:
         self._tags: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
 
-    def log(self, name: str, role: str, step: int, value: float, wall_time: float | None = None) -> None:
+    def log(
+        self, name: str, role: str, step: int, value: float, wall_time: float | None = None, *, rare: bool = False
+    ) -> None:
         """Record a value. A step below the last one begins a new window.
 
         Args:
             name: What the user calls it, such as "loss/train".
-            role: "train_loss", "val_loss", "learning_rate" or "".
+            role: "train_loss", "val_loss", "learning_rate" or another of docs/wire-format.md, or "".
             step: Index of the optimizer step.
             value: The value; NaN and infinities are counted.
             wall_time: Seconds since the epoch, by default now.
+            rare: Whether it stands for an event that is to be seen at once.
         """
         step = int(step)
         with self._lock:
@@ -80,9 +95,9 @@ class MetricRecorder:
             pace = step - window.span.last if window else 1
             if window is None or not window.span.continues(step):
                 self._write(name, role, window)
-                window = self._windows[name, role] = MetricWindow(step)
+                window = self._windows[name, role] = MetricWindow(step, squares=role in NORMS)
             window.add(step, float(value), self._clock() if wall_time is None else float(wall_time))
-            if not window.span.continues(step + pace):
+            if rare or not window.span.continues(step + pace):
                 self._write(name, role, window)
 
     def flush(self) -> None:

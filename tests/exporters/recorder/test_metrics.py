@@ -115,3 +115,20 @@ def test_values_that_come_earlier_than_their_pace_are_kept(sink, recorder):
     recorder.close()
     latest = {step: columns["observations"] for _, _, step, columns in metrics(sink.events)}
     assert sum(latest.values()) == len(logged)
+
+
+def test_norms_fold_as_their_root_mean_square(sink, recorder):
+    values = [3.0, 4.0, math.nan, 1e30]
+    for step, value in enumerate(values):
+        recorder.log("before", "gradient_norm_before", 1024 + step, value)
+    recorder.close()
+    ((*_, columns),) = metrics(sink.events)
+    assert columns["mean"] == pytest.approx(1e30 / math.sqrt(3))
+    assert (columns["min"], columns["max"], columns["nonfinite"]) == (3, pytest.approx(1e30), 1)
+
+
+def test_a_rare_event_is_written_at_once_and_none_is_lost(sink, recorder):
+    for number, step in enumerate((3_000, 3_001, 3_001, 9_000), start=1):
+        recorder.log("skipped", "skipped", step, 1.0, rare=True)
+        latest = {step: columns["observations"] for _, _, step, columns in metrics(sink.events)}
+        assert sum(latest.values()) == number
