@@ -98,7 +98,8 @@ def watch(
     members = Membership(root)
     for known in optimizers:
         members.concerns(known)
-    order = ExecutionOrder(root, guard)
+    steps = StepCounter(step)
+    order = ExecutionOrder(root, guard, steps)
     loss = _listen(criterion, guard)
     roster = Roster(root, members, order, _patterns(include), _patterns(exclude), _version())
     columns = columns_of(gradients=gradients, updates=updates)
@@ -108,7 +109,7 @@ def watch(
         model,
         optimizers,
         guard=guard,
-        steps=StepCounter(step),
+        steps=steps,
         members=members,
         order=order,
         criterion=loss,

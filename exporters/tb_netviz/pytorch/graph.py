@@ -43,7 +43,7 @@ def trace(model: nn.Module, call: Call | None) -> Event:
     """
     model = unwrap(model)
     if call is None:
-        raise UntraceableError("no forward pass of the model was seen")
+        raise UntraceableError("no forward pass of the model was seen outside compiled code")
     if call.keywords:
         raise UntraceableError("the model is called with keyword arguments")
     tensors = [*model.parameters(), *(argument for argument in call.arguments if isinstance(argument, Tensor))]

@@ -12,8 +12,10 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
+from torch.optim import Optimizer
 
 from tb_netviz.events import warn
+from tb_netviz.pytorch.compiled import can_leave_the_graph
 from tb_netviz.pytorch.steps import StepCounter
 
 _Inert = tuple[Callable[..., Any], tuple[Any, str]]
@@ -73,7 +75,11 @@ class Guard:
 
 
 class Hook(_Hook):
-    """A guarded hook. Inside a graph that torch.compile traces it is absent."""
+    """A guarded hook. Inside a graph that torch.compile traces it is absent, unless it is an optimizer's.
+
+    A compiled `optimizer.step` is left for it: torch's own optimizers break the graph there anyway, and nothing else
+    would tell of the step.
+    """
 
     def __init__(self, guard: Guard, function: Callable[..., None]) -> None:
         self._guard = guard
@@ -81,6 +87,11 @@ class Hook(_Hook):
 
     def __call__(self, *args: Any) -> None:
         """Call the function with what torch hands over."""
-        if torch.compiler.is_compiling():
-            return
+        if not torch.compiler.is_compiling():
+            self._guard.run(self._function, *args)
+        elif isinstance(args[0], Optimizer) and can_leave_the_graph():
+            self._outside(*args)
+
+    @torch.compiler.disable
+    def _outside(self, *args: Any) -> None:
         self._guard.run(self._function, *args)

@@ -10,8 +10,19 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from tb_netviz.events import warn
+from tb_netviz.pytorch.compiled import has_compiled
 from tb_netviz.pytorch.hooks import Guard, Hook
-from tb_netviz.pytorch.structure import Shapes, named_modules, unwrap
+from tb_netviz.pytorch.steps import StepCounter
+from tb_netviz.pytorch.structure import Shapes, compiled_modules, named_modules, unwrap
+from tb_netviz_plugin.schema.description import Omission
+
+_UNSEEN = "runs where no hook is called, as in compiled code: the order and the shapes of what is inside are unknown"
+_LATE = (
+    "no forward pass of {} was seen, as where it is called by a function that torch.compile compiled before `watch`. "
+    "Gradients and weights are recorded; the order and the shapes of its modules are unknown, and writer.step moves on "
+    "with the optimizer's step rather than with the forward pass before it. Call `watch` before the first such call."
+)
 
 
 class Call(NamedTuple):
@@ -27,18 +38,27 @@ class ExecutionOrder:
     Those of modules that did not run stay until they do, or until `detach`: such a module may be compiled, where a hook
     costs nothing, but its removal another compilation.
 
+    Args:
+        model: The model, held weakly.
+        guard: Runs the hooks.
+        steps: Has heard of the model's forward passes, whether compiled or not.
+
     Attributes:
         shapes: By the modules' id.
         call: How the model was called, until `forget`.
+        omissions: What can't be known because it runs compiled, from `stop` on.
     """
 
-    def __init__(self, model: nn.Module, guard: Guard) -> None:
+    def __init__(self, model: nn.Module, guard: Guard, steps: StepCounter) -> None:
         self.shapes: dict[int, Shapes] = {}
         self.call: Call | None = None
+        self.omissions: tuple[Omission, ...] = ()
         self._root = weakref.ref(unwrap(model))
         self._order: list[int] = []
         self._handles: dict[int, tuple[RemovableHandle, ...]] = {}
         self._stopped = False
+        self._steps = steps
+        self._is_late = has_compiled()
         entered, left = Hook(guard, self._entered), Hook(guard, self._left)
         for _, module in named_modules(model):
             self._handles[id(module)] = (
@@ -53,9 +73,24 @@ class ExecutionOrder:
 
     def stop(self) -> None:
         """Listen no longer."""
+        if not self._stopped:
+            self._take_stock()
         self._stopped = True
         for key in self._order:
             self._release(key)
+
+    def _take_stock(self) -> None:
+        """Say what was not heard."""
+        root = self._root()
+        if root is None:
+            return
+        if self.heard:
+            names = [name for name, _ in compiled_modules(root)]
+        else:
+            names = [type(root).__name__]
+            if self._is_late and not (self._steps.forwarded or self._steps.evaluated):
+                warn(_LATE.format(names[0]), stacklevel=2)
+        self.omissions = tuple(Omission(name, _UNSEEN) for name in names)
 
     def detach(self) -> None:
         """Take all hooks off."""

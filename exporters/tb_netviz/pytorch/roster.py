@@ -65,6 +65,7 @@ class Roster:
         optimizers = self._members.optimizers
         signature = (
             self._order.heard,
+            self._order.omissions,
             [(name, *_traits(parameter)) for name, parameter in model.named_parameters()],
             [(id(optimizer), [len(group["params"]) for group in optimizer.param_groups]) for optimizer in optimizers],
         )
@@ -97,7 +98,7 @@ class Roster:
             modules=self._layout.modules,
             parameters=describe_parameters(self._layout, places),
             groups=groups,
-            omissions=self._layout.omissions + self._omissions,
+            omissions=self._layout.omissions + self._order.omissions + self._omissions,
         )
 
 

@@ -44,6 +44,14 @@ def _walk(module: nn.Module, prefix: str, name: str, seen: set[int]) -> Iterator
             yield from _walk(child, f"{prefix}{key}.", f"{prefix}{key}", seen)
 
 
+def compiled_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield (name, module) of those modules that torch.compile was called for."""
+    inside = {id(unwrap(module)) for module in model.modules() if "_orig_mod" in module._modules}
+    for name, module in named_modules(model):
+        if id(module) in inside or module._compiled_call_impl is not None:
+            yield name, module
+
+
 def _is_transparent(module: nn.Module, key: str) -> bool:
     return key in _WRAPPED or isinstance(module, _WRAPPERS)
 
