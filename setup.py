@@ -1,14 +1,25 @@
 """One distribution, two import packages: tb_netviz_plugin (the tab) and tb_netviz (the writers)."""
 
+import sys
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = "0.1.0"
 
 TORCH = ["torch>=2.4"]
 DEMO = [*TORCH, "scikit-learn>=1.4", "tqdm>=4.60"]
+
+# Without a compiler the package installs without it, and reduces with torch's own operations.
+NATIVE = Extension(
+    "tb_netviz.statistics._native",
+    sources=["exporters/tb_netviz/statistics/_native.c"],
+    depends=["exporters/tb_netviz/statistics/_kernels.h"],
+    extra_compile_args=[] if sys.platform == "win32" else ["-O3", "-fopenmp-simd"],
+    py_limited_api=True,
+    optional=True,
+)
 
 setup(
     name="tb-netviz-plugin",
@@ -26,8 +37,10 @@ setup(
     package_dir={"tb_netviz_plugin": "tb_netviz_plugin", "tb_netviz": "exporters/tb_netviz"},
     package_data={
         "tb_netviz_plugin": ["py.typed", "static/*", "schema/netviz.proto", "schema/*.pyi"],
-        "tb_netviz": ["py.typed"],
+        "tb_netviz": ["py.typed", "statistics/*.pyi"],
     },
+    ext_modules=[NATIVE],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
     install_requires=[
         "numpy>=1.26",  # All statistics on the host, and the arrays that readers get.
         "protobuf>=6.31.1,<8",  # Descriptions and events; the range of TensorBoard 2.21.

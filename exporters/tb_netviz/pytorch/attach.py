@@ -94,16 +94,16 @@ def watch(
     if train_loss is not None or val_loss is not None:
         run.roles = Roles(train_loss, val_loss)
 
-    guard = Guard(f"the model {model_name or kind}")
+    guard = Guard(f"The model {model_name or kind}")
     members = Membership(root)
     for known in optimizers:
         members.concerns(known)
     steps = StepCounter(step)
     order = ExecutionOrder(root, guard, steps)
-    loss = _listen(criterion, guard)
+    loss = _listen(criterion, guard.part("The loss"))
     roster = Roster(root, members, order, _patterns(include), _patterns(exclude), _version())
     columns = columns_of(gradients=gradients, updates=updates)
-    observer = Observer(roster, members, recorder, columns, dashboards, loss)
+    observer = Observer(guard, roster, members, recorder, columns, dashboards, loss)
     watched = Watch(
         run,
         model,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
+import numpy.typing as npt
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
 from tb_netviz.pytorch._summary_writer import histogram_raw
-from tb_netviz.pytorch.reductions import dense_elements
+from tb_netviz.pytorch.reductions.tensors import sample
+from tb_netviz.pytorch.transfers import Transfer
 
 SAMPLES = 4096
 """Elements of a tensor that are counted at most, at a fixed stride."""
@@ -43,29 +44,38 @@ class HistogramSchedule:
         return True
 
 
-def histogram_value(tag: str, tensor: Tensor) -> Summary.Value | None:
-    """Return a histogram of the finite elements of a sample; None where there are none."""
-    if not tensor.numel():
-        return None
-    stride = math.ceil(tensor.numel() / SAMPLES)
-    sample = dense_elements(tensor)[::stride].to("cpu", torch.float64).numpy()
-    sample = sample[np.isfinite(sample)]
-    if not sample.size:
-        return None
-    low, high = float(sample.min()), float(sample.max())
+class HistogramSample:
+    """A sample of a tensor as it is now, on its way to the host."""
+
+    def __init__(self, tag: str, tensor: Tensor) -> None:
+        self._tag = tag
+        self._sent = Transfer(sample(tensor, SAMPLES))
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has arrived."""
+        return self._sent.ready
+
+    def summary(self) -> Summary:
+        """Return a histogram of its finite elements, after waiting for them if need be; empty where there are none."""
+        values = self._sent.array().astype(np.float64)
+        values = values[np.isfinite(values)]
+        return _histogram(self._tag, values) if values.size else Summary()
+
+
+def _histogram(tag: str, values: npt.NDArray[np.float64]) -> Summary:
+    low, high = float(values.min()), float(values.max())
     edges = np.linspace(low, high, BUCKETS + 1)
     if not np.all(np.diff(edges) > 0):  # One value, or too narrow a range for doubles.
         edges = np.array([low, max(high, np.nextafter(low, np.inf))])
-    counts, _ = np.histogram(sample, edges)
-    summary = histogram_raw(
+    counts, _ = np.histogram(values, edges)
+    return histogram_raw(
         tag,
         min=low,
         max=high,
-        num=sample.size,
-        sum=float(sample.sum()),
-        sum_squares=float(np.square(sample).sum()),
+        num=values.size,
+        sum=float(values.sum()),
+        sum_squares=float(np.square(values).sum()),
         bucket_limits=edges[1:].tolist(),
         bucket_counts=counts.tolist(),
     )
-    value: Summary.Value = summary.value[0]
-    return value

@@ -43,35 +43,67 @@ class ForwardMark(_Hook):
 class Guard:
     """Lets our code run inside the user's training without ever stopping it.
 
-    The first exception is reported, and from then on nothing runs.
+    The first exception is reported, and from then on nothing that it guards runs; the other parts of what it belongs to
+    go on.
+
+    Args:
+        subject: What is lost with it, for the report.
+        whole: The guard that this one is a part of; with it off nothing runs here, either.
 
     Attributes:
-        on: Whether hooks run.
-        seconds: Time spent in them since it was last taken.
+        on: Whether it still runs something.
+        seconds: Time spent in it and its parts since it was last taken.
+        losses: What went off, and why, since the list was last cleared; its parts included.
     """
 
-    def __init__(self, subject: str) -> None:
+    def __init__(self, subject: str, whole: Guard | None = None) -> None:
         self.on = True
         self.seconds = 0.0
+        self.losses: list[tuple[str, str]] = []
         self._subject = subject
+        self._whole = whole
+        self._running = False
 
-    def run(self, function: Callable[..., None], *args: Any) -> None:
-        """Call `function`, unless something has failed before."""
-        if not self.on:
-            return
+    def part(self, subject: str) -> Guard:
+        """Return a guard for a part of what this one guards."""
+        return Guard(subject, self)
+
+    def run(self, function: Callable[..., object], *args: Any) -> bool:
+        """Call `function`, unless something has failed before; return whether it went well."""
+        whole = self._whole or self
+        if not (self.on and whole.on):
+            return False
+        if whole._running:
+            return self._try(function, args)
         began = time.perf_counter()
+        whole._running = True
+        with torch.no_grad():
+            went_well = self._try(function, args)
+        whole._running = False
+        whole.seconds += time.perf_counter() - began
+        return went_well
+
+    def _try(self, function: Callable[..., object], args: tuple[Any, ...]) -> bool:
         try:
-            with torch.no_grad():
-                function(*args)
+            function(*args)
         except Exception as error:
             self.on = False
-            warn(f"{self._subject} is no longer recorded, because of {type(error).__name__}: {error}", stacklevel=4)
-        self.seconds += time.perf_counter() - began
+            reason = f"{type(error).__name__}: {error}"
+            whole = self._whole or self
+            whole.losses.append((self._subject, reason))
+            of = f" of {_lower(whole._subject)}" if self._whole else ""
+            warn(f"{self._subject}{of}: no longer recorded, because of {reason}", stacklevel=5)
+            return False
+        return True
 
     def take_seconds(self) -> float:
         """Return the time spent since the last call."""
         seconds, self.seconds = self.seconds, 0.0
         return seconds
+
+
+def _lower(words: str) -> str:
+    return words[:1].lower() + words[1:]
 
 
 class Hook(_Hook):

@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from tb_netviz.pytorch.histograms import HistogramSample
+from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.losses import CriterionLoss
 from tb_netviz.pytorch.measurement import Measurement
 from tb_netviz.pytorch.membership import Membership, learning_rates
 from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.snapshots import LastGradients, copies
 from tb_netviz.pytorch.standard import Dashboards
+from tb_netviz.pytorch.transfers import Transfer
 from tb_netviz.recorder import Recorder
+from tb_netviz_plugin.schema.description import Omission
+
+UNDERWAY = 4
+"""Steps whose values may be on their way from a device at once; the oldest beyond them is lost and counted."""
 
 
 @dataclass
 class _Step:
-    """A training step in progress; several optimizers may have their turn in it.
+    """A training step; several optimizers may have their turn in it.
 
     Attributes:
         index: Its number.
         ordinal: How many steps were begun before it, whatever their numbers.
         measurement: Where the step is observed.
         keeps: Whether its gradients are kept for the step after it.
-        skipped: Whether a loss scaler made it a step that changes nothing.
-        loss: Mean of the criterion, on its device.
+        has_histograms: Whether samples are taken for histograms.
+        samples: Those samples.
+        skips: Not zero where a loss scaler made it a step that changes nothing.
+        loss: Mean of the criterion.
         rates: Learning rates of the groups that stepped, as they were then.
     """
 
@@ -37,9 +48,24 @@ class _Step:
     ordinal: int
     measurement: Measurement | None
     keeps: bool
-    skipped: bool = False
-    loss: Tensor | None = None
+    has_histograms: bool = False
+    samples: list[HistogramSample] = field(default_factory=list)
+    skips: list[Transfer] = field(default_factory=list)
+    loss: Transfer | None = None
     rates: weakref.WeakKeyDictionary[Optimizer, list[float]] = field(default_factory=weakref.WeakKeyDictionary)
+
+    @property
+    def ready(self) -> bool:
+        """Whether all its values have arrived."""
+        loss = [] if self.loss is None else [self.loss]
+        return all(sent.ready for sent in (*self.skips, *self.samples, *loss)) and (
+            self.measurement is None or self.measurement.ready
+        )
+
+    @property
+    def skipped(self) -> bool:
+        """Whether it changed nothing; known once it is ready."""
+        return any(skip.number() != 0 for skip in self.skips)
 
 
 @dataclass
@@ -50,22 +76,43 @@ class _Turn:
         rows: Its rows, and with the first turn of a step those of no optimizer.
         parameters: The parameters of the rows.
         late: Whether gradients are right only after the step.
-        before: Copies of the parameters, where the update is measured.
+        before: Copies of the parameters by row, where the update is measured.
     """
 
     rows: list[int]
     parameters: list[nn.Parameter]
     late: bool
-    before: list[Tensor] | None = None
+    before: dict[int, Tensor] | None = None
+
+    @property
+    def gradients(self) -> list[Tensor | None]:
+        """Gradients of the parameters."""
+        return [parameter.grad for parameter in self.parameters]
+
+
+class _Guards:
+    """What may fail without the rest."""
+
+    def __init__(self, whole: Guard) -> None:
+        self.gradients = whole.part("The gradients")
+        self.angles = whole.part("The angles between gradients")
+        self.bins = whole.part("The distributions of gradients")
+        self.updates = whole.part("The updates")
+        self.weights = whole.part("The norms of weights and updates")
+        self.histograms = whole.part("The histograms in TensorBoard's own dashboard")
+        self.records = whole.part("The statistics")
+        self.scalars = whole.part("The scalars in TensorBoard's own dashboard")
 
 
 class Observer:
     """Between the hooks of a watched model and its recorder.
 
     Gradients are read just before the optimizer steps: afterwards some optimizers have overwritten them. With a
-    closure, or a loss scale that the optimizer itself removes, they are read just after it.
+    closure, or a loss scale that the optimizer itself removes, they are read just after it. What was measured on an
+    accelerator arrives some steps later; training does not wait for it.
 
     Args:
+        guard: Runs the observer; its parts run what may fail by itself.
         roster: The rows.
         members: Tells which optimizers hold parameters of the model.
         recorder: Takes the values.
@@ -76,6 +123,7 @@ class Observer:
 
     def __init__(
         self,
+        guard: Guard,
         roster: Roster,
         members: Membership,
         recorder: Recorder,
@@ -83,6 +131,8 @@ class Observer:
         dashboards: Dashboards,
         criterion: CriterionLoss | None,
     ) -> None:
+        self._guard = guard
+        self._guards = _Guards(guard)
         self._roster = roster
         self._members = members
         self._recorder = recorder
@@ -92,6 +142,7 @@ class Observer:
         self._last = LastGradients()
         self._step: _Step | None = None
         self._turns: weakref.WeakKeyDictionary[Optimizer, _Turn] = weakref.WeakKeyDictionary()
+        self._underway: deque[_Step] = deque()
 
     @property
     def ordinal(self) -> int | None:
@@ -125,26 +176,27 @@ class Observer:
         if not turn.late:
             self._take_gradients(step, turn)
         if step.measurement is not None and "update_norm" in self._columns:
-            turn.before = copies(turn.parameters)
+            self._guards.updates.run(self._copy_weights, turn)
 
     def after_step(self, optimizer: Optimizer) -> None:
         """Measure what has to be measured after `optimizer` has stepped."""
         turn, step = self._turns.pop(optimizer, None), self._step
         if step is not None and step.loss is None and self._criterion is not None:
-            step.loss = self._criterion.take()
+            loss = self._criterion.take()
+            step.loss = None if loss is None else Transfer(loss)
         if turn is None or step is None:
             return
-        if _changed_nothing(optimizer):
-            step.skipped = True
-            self._last.free()
-            return
+        found_inf = getattr(optimizer, "found_inf", None)  # Where a loss scaler told the optimizer to leave steps out.
+        if found_inf is not None:
+            step.skips.append(Transfer(found_inf))
+            if found_inf.is_cpu and step.skipped:
+                self._last.free()
+                return
         if turn.late:
             self._take_gradients(step, turn)
         if step.measurement is not None:
-            step.measurement.take_weights(turn.rows, turn.parameters)
-            if turn.before is not None:
-                step.measurement.take_updates(turn.rows, turn.parameters, turn.before)
-            self._dashboards.take("weights", self._names(turn), turn.parameters)
+            self._guards.weights.run(step.measurement.take_weights, turn.rows, turn.parameters, turn.before)
+            self._guards.histograms.run(self._sample, step, "weights", turn, turn.parameters)
 
     def end_step(self, seconds: float, observing: float, *, loss_is_logged: bool) -> None:
         """End the step in progress, if there is one.
@@ -157,17 +209,47 @@ class Observer:
         step, self._step = self._step, None
         if step is None:
             return
-        if step.measurement is not None and not step.skipped:
-            self._recorder.observe(step.index, step.measurement.values, step.measurement.bins)
-            loss = None if step.loss is None or loss_is_logged else float(step.loss)
-            rates = [
-                rate
-                for optimizer in self._members.optimizers
-                for rate in step.rates.get(optimizer, learning_rates(optimizer))
-            ]
-            self._dashboards.end(step.index, step.measurement.column("grad_norm"), rates, loss)
         self._last.end(step.ordinal)
-        self._recorder.finish_step(step.index, seconds, observing)
+        self._recorder.finish_step(step.index, seconds, observing, observed=step.measurement is not None)
+        if step.measurement is None:
+            return
+        if loss_is_logged:
+            step.loss = None
+        step.measurement.send()
+        self._underway.append(step)
+        self._land_those_ready()
+
+    def _land_those_ready(self) -> None:
+        while self._underway and self._underway[0].ready:
+            self._land(self._underway.popleft())
+        while len(self._underway) > UNDERWAY:
+            self._underway.popleft()
+            self._recorder.lose()
+
+    def land(self) -> None:
+        """Wait for what is on its way, and hand it over."""
+        while self._underway:
+            self._land(self._underway.popleft())
+
+    def _land(self, step: _Step) -> None:
+        if step.measurement is None or step.skipped:
+            return
+        self._guards.records.run(self._record, step, step.measurement)
+        self._guards.scalars.run(self._show, step, step.measurement)
+
+    def _record(self, step: _Step, measurement: Measurement) -> None:
+        with np.errstate(over="ignore"):
+            values = measurement.values().astype(np.float32)
+        self._recorder.observe(step.index, values, measurement.bins())
+
+    def _show(self, step: _Step, measurement: Measurement) -> None:
+        rates = [
+            rate
+            for optimizer in self._members.optimizers
+            for rate in step.rates.get(optimizer, learning_rates(optimizer))
+        ]
+        loss = None if step.loss is None else step.loss.number()
+        self._dashboards.end(step.index, measurement.column("grad_norm"), rates, loss, step.samples)
 
     def free(self) -> None:
         """Let go of all copies."""
@@ -178,37 +260,50 @@ class Observer:
         observed = self._recorder.observes(index)
         keeps = "grad_dot_last" in self._columns and self._recorder.snapshot_due(index)
         if observed or keeps:
-            names = self._roster.names
-            description = self._roster.refresh()
-            if description is not None:
-                self._recorder.describe(description, self._columns)
-            if self._roster.names != names:
-                self._last.free()
-        measurement = None
-        if observed:
-            with_bins = "grad_norm" in self._columns and self._recorder.bins_due(index)
-            measurement = Measurement(len(self._roster.names), self._columns, with_bins=with_bins)
-            self._dashboards.begin(index)
-        return _Step(index, ordinal, measurement, keeps)
+            self._describe()
+        if not observed:
+            return _Step(index, ordinal, None, keeps)
+        with_bins = "grad_norm" in self._columns and self._recorder.bins_due(index)
+        measurement = Measurement(len(self._roster.names), self._columns, with_bins=with_bins)
+        return _Step(index, ordinal, measurement, keeps, has_histograms=self._dashboards.histograms_due(index))
+
+    def _describe(self) -> None:
+        for subject, reason in self._guard.losses:
+            self._roster.omit(Omission(subject, reason))
+        self._guard.losses.clear()
+        names = self._roster.names
+        description = self._roster.refresh()
+        if description is None:
+            return
+        if self._roster.names != names:
+            self.land()  # What is on its way belongs to the old rows.
+            self._last = LastGradients()
+        self._recorder.describe(description, self._columns)
 
     def _take_gradients(self, step: _Step, turn: _Turn) -> None:
         if step.measurement is not None and "grad_norm" in self._columns:
-            step.measurement.take_gradients(turn.rows, turn.parameters, self._last.before(step.ordinal))
-            self._dashboards.take("gradients", self._names(turn), [parameter.grad for parameter in turn.parameters])
+            last: dict[int, Tensor] = {}
+            self._guards.angles.run(self._recall, step, turn, last)
+            self._guards.gradients.run(step.measurement.take_gradients, turn.rows, turn.parameters, last)
+            self._guards.bins.run(step.measurement.take_bins, turn.rows, turn.parameters)
+            self._guards.histograms.run(self._sample, step, "gradients", turn, turn.gradients)
         if step.keeps:
-            self._last.keep(step.ordinal, turn.rows, [parameter.grad for parameter in turn.parameters])
+            self._guards.angles.run(self._last.keep, step.ordinal, turn.rows, turn.gradients)
 
-    def _names(self, turn: _Turn) -> list[str]:
-        return [self._roster.names[row] for row in turn.rows]
+    def _recall(self, step: _Step, turn: _Turn, last: dict[int, Tensor]) -> None:
+        if "grad_dot_last" in self._columns:
+            last |= self._last.before(step.ordinal, dict(zip(turn.rows, turn.gradients, strict=True)))
+
+    def _copy_weights(self, turn: _Turn) -> None:
+        turn.before = copies(turn.rows, turn.parameters)
+
+    def _sample(self, step: _Step, kind: str, turn: _Turn, tensors: Sequence[Tensor | None]) -> None:
+        if step.has_histograms:
+            names = [self._roster.names[row] for row in turn.rows]
+            step.samples += self._dashboards.samples(kind, names, tensors)
 
 
 def _gradients_come_late(optimizer: Optimizer, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> bool:
     closure = keywords.get("closure", arguments[1] if len(arguments) > 1 else None)
     # GradScaler hands its scale to optimizers that divide by it themselves.
     return closure is not None or getattr(optimizer, "grad_scale", None) is not None
-
-
-def _changed_nothing(optimizer: Optimizer) -> bool:
-    """Whether a loss scaler told the optimizer to leave this step out."""
-    found_inf = getattr(optimizer, "found_inf", None)
-    return found_inf is not None and float(found_inf) != 0.0

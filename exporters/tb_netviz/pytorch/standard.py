@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tb_netviz.events import Sink
 from tb_netviz.pytorch._summary_writer import scalar
-from tb_netviz.pytorch.histograms import HistogramSchedule, histogram_value
+from tb_netviz.pytorch.histograms import HistogramSample, HistogramSchedule
 from tb_netviz.pytorch.losses import LEARNING_RATE, TRAIN_LOSS
 from tb_netviz.recorder import MetricRecorder
 
@@ -36,23 +36,26 @@ class Dashboards:
         self._metrics = metrics
         self._prefix = f"{model}/" if model else ""
         self._schedule = HistogramSchedule(histograms)
-        self._histograms: Summary | None = None
 
-    def begin(self, step: int) -> None:
-        """Begin an observed step."""
-        self._histograms = Summary() if self._schedule.due(step) else None
+    def histograms_due(self, step: int) -> bool:
+        """Whether the observed `step` is to have histograms; if so, the next ones are later."""
+        return self._schedule.due(step)
 
-    def take(self, kind: str, names: Iterable[str], tensors: Sequence[Tensor | None]) -> None:
-        """Take a histogram of each tensor, if this step has them; `kind` is "gradients" or "weights"."""
-        if self._histograms is None:
-            return
-        for name, tensor in zip(names, tensors, strict=True):
-            value = None if tensor is None else histogram_value(f"{kind}/{self._prefix}{name}", tensor)
-            if value is not None:
-                self._histograms.value.append(value)
+    def samples(self, kind: str, names: Iterable[str], tensors: Sequence[Tensor | None]) -> list[HistogramSample]:
+        """Take a sample of each tensor, for `end`; `kind` is "gradients" or "weights"."""
+        return [
+            HistogramSample(f"{kind}/{self._prefix}{name}", tensor)
+            for name, tensor in zip(names, tensors, strict=True)
+            if tensor is not None and tensor.numel()
+        ]
 
     def end(
-        self, step: int, gradient_norms: npt.NDArray[np.float64], rates: Sequence[float], loss: float | None
+        self,
+        step: int,
+        gradient_norms: npt.NDArray[np.float64],
+        rates: Sequence[float],
+        loss: float | None,
+        samples: Iterable[HistogramSample],
     ) -> None:
         """Write what belongs to an observed step.
 
@@ -61,6 +64,7 @@ class Dashboards:
             gradient_norms: Of the parameters, NaN where there is none.
             rates: Learning rates of all groups.
             loss: The training loss, if we are the ones to write it.
+            samples: What there are histograms of.
         """
         summary = Summary()
         if np.isfinite(gradient_norms).any():
@@ -72,9 +76,8 @@ class Dashboards:
         if loss is not None:
             summary.MergeFrom(scalar(self._tag("train_loss"), loss))
             self._metrics.log(self._tag("train_loss"), TRAIN_LOSS, step, loss)
-        if self._histograms is not None:
-            summary.MergeFrom(self._histograms)
-            self._histograms = None
+        for sample in samples:
+            summary.MergeFrom(sample.summary())
         if summary.value:
             self._sink.offer(Event(wall_time=time.time(), step=step, summary=summary))
 

@@ -75,7 +75,8 @@ class Watch:
         self._roster = roster
         self._recorder = recorder
         self._observer = observer
-        self._counting = Guard("the number of the training step")
+        self._counting = Guard("The number of the training step")
+        self._introducing = guard.part("The graph")
         self._records: bool | None = None  # Decided at the first step, when a distributed run knows its rank.
         self._introduced = False  # Until a forward pass was heard, which a closure has within the first step.
         self._paused = False
@@ -105,6 +106,7 @@ class Watch:
     def pause(self) -> None:
         """Record nothing until `resume`; steps are counted."""
         self._guard.run(self._end_step)
+        self._guard.run(self._observer.land)
         self._observer.free()
         self._paused = True
 
@@ -116,6 +118,7 @@ class Watch:
     def flush(self) -> None:
         """Write the records that are held."""
         if self.attached:
+            self._guard.run(self._observer.land)
             self._guard.run(self._recorder.flush)
 
     def detach(self) -> None:
@@ -123,6 +126,7 @@ class Watch:
         if not self.attached:
             return
         self._guard.run(self._end_step)
+        self._guard.run(self._observer.land)
         self._guard.run(self._recorder.close)
         self._guard.run(self._run.metrics.flush)
         for handle in self._handles:
@@ -158,7 +162,7 @@ class Watch:
             self._records = not isinstance(self._run.sink, NullSink) and _leads()
         if not self._introduced and (self._order.heard or self._steps.ordinal):
             self._introduced = True
-            self._guard.run(self._introduce)
+            self._introducing.run(self._introduce)
         if self._records and not self._paused:
             self._guard.run(self._observe, index, optimizer, arguments, keywords)
 

@@ -69,6 +69,8 @@ class Recorder:
         self._bins: Counts | None = None
         self._records = 0
         self._step = 0
+        self._finished: int | None = None
+        self._lost = 0
         self._since_record = _Times()
         self._in_all = _Times()
 
@@ -134,6 +136,8 @@ class Recorder:
     def observe(self, step: int, values: Float32, bins: Counts | None = None) -> None:
         """Take the values of a step. A step below the last one begins a new record.
 
+        They may come later than `finish_step`, from a device that is behind.
+
         Args:
             step: Index of the optimizer step.
             values: Float32 [rows, columns], as described; copied. NaN where a column was not measured.
@@ -154,23 +158,37 @@ class Recorder:
         if bins is not None:
             _check_shape("bins", bins, (self._rows, COUNT))
             self._bins = np.array(bins, dtype=np.uint16)
+        if self._finished is not None and step <= self._finished:
+            self._write_if_complete(step)
 
-    def finish_step(self, step: int, step_seconds: float, observe_seconds: float) -> None:
+    def lose(self) -> None:
+        """Count an observation whose values never came."""
+        self._lost += 1
+
+    def finish_step(
+        self, step: int, step_seconds: float, observe_seconds: float, *, observed: bool | None = None
+    ) -> None:
         """End an optimizer step, observed or not; a record that is complete is written.
 
         Args:
             step: Index of the optimizer step.
             step_seconds: How long the step took, us included; NaN where that is not known.
             observe_seconds: How long of that was spent in us.
+            observed: Whether it was observed; by default whether its values are there.
         """
-        self._step = step
-        observed = self._window is not None and self._window.span.last == step
+        self._step = self._finished = step
+        arrived = self._window is not None and self._window.span.last == step
+        observed = arrived if observed is None else observed
         training = step_seconds - observe_seconds
         if math.isfinite(training):
             self._since_record.add(training, observe_seconds)
             self._in_all.add(training, observe_seconds)
             self._schedule.finish(step, observed=observed, training=training, cost=observe_seconds)
-        if observed and self._window is not None and not self._window.span.continues(self._next_observed(step)):
+        if arrived:
+            self._write_if_complete(step)
+
+    def _write_if_complete(self, step: int) -> None:
+        if self._window is not None and not self._window.span.continues(self._next_observed(step)):
             self._write_window()
 
     def _next_observed(self, step: int) -> int:
@@ -215,7 +233,7 @@ class Recorder:
                 (times.training + times.observing) / steps,
                 times.observing / steps,
                 self._schedule.interval_at(window.span.last),
-                self._sink.dropped,
+                self._sink.dropped + self._lost,
             ],
             dtype=np.float32,
         )

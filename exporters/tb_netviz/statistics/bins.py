@@ -20,9 +20,13 @@ def count_bins(array: npt.ArrayLike) -> npt.NDArray[np.uint16]:
     Raises:
         TypeError: If the elements are no numbers.
     """
-    magnitudes = np.abs(widened(sampled(flat(array))))
-    _, exponents = np.frexp(magnitudes)  # Mantissas in [0.5, 1): the power of two below is one less.
-    index = np.clip(exponents - 1 - bins.LOWEST_EXPONENT + bins.FIRST, bins.BELOW, bins.ABOVE)
-    index[magnitudes == 0] = bins.ZERO
-    index[~np.isfinite(magnitudes)] = bins.NONFINITE
-    return np.bincount(index, minlength=bins.COUNT).astype(np.uint16)
+    return magnitude_counts(np.abs(widened(sampled(flat(array))))).astype(np.uint16)
+
+
+def magnitude_counts(values: npt.NDArray[np.float32] | npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Count `values` [N] by the power of two of their magnitude, int64 [bins.COUNT]."""
+    mantissas, exponents = np.frexp(values)  # Mantissas in [0.5, 1): the power of two below is one less.
+    places = np.clip(exponents.astype(np.int64) - 1 - bins.LOWEST_EXPONENT + bins.FIRST, bins.BELOW, bins.ABOVE)
+    places[mantissas == 0] = bins.ZERO
+    places[~np.isfinite(values)] = bins.NONFINITE
+    return np.bincount(places, minlength=bins.COUNT)

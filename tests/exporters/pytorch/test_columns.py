@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tb_netviz.pytorch import NetVizWriter
-from tb_netviz.pytorch.reductions import GRADIENT_COLUMNS
+from tb_netviz.statistics.gradient import COLUMNS as GRADIENT_COLUMNS
 from tests.support.watching import ByHand, assert_equal, read
 
 STEPS = 6
@@ -271,7 +271,7 @@ def test_columns_that_are_switched_off_are_not_written(tmp_path):
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     without, _ = train(tmp_path / "a", model, optimizer, regression, updates=False)
-    assert list(without.tables[1]["0.weight"]) == [*GRADIENT_COLUMNS, "weight_norm"]
+    assert list(without.tables[1]["0.weight"]) == ["present", *GRADIENT_COLUMNS, "weight_norm"]
     weights, _ = train(tmp_path / "b", model, optimizer, regression, gradients=False)
     assert set(weights.tables[1]["0.weight"]) == {"weight_norm", "update_norm"}
     assert not weights.bins

@@ -1,0 +1,48 @@
+"""The reductions of _native.c, where it was compiled when the package was installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tb_netviz.statistics.partials import Array
+from tb_netviz_plugin.schema.bins import COUNT
+
+try:
+    from tb_netviz.statistics import _native
+except ImportError:  # No compiler was there.
+    _native = None
+
+Job = tuple[int, int, int]
+"""Address of a contiguous float32 vector, another number, and the number of elements."""
+
+GRADIENT_RESULTS = ("squares", "magnitudes", "total", "zeros", "nonfinite", "largest", "product", "last_squares")
+WEIGHT_RESULTS = ("weight_squares", "update_squares")
+
+
+def available() -> bool:
+    """Whether the functions of this module can be called."""
+    return _native is not None
+
+
+def gradients(jobs: Sequence[Job]) -> Array:
+    """Return GRADIENT_RESULTS, float64 [jobs, 8]; the other number is the address of the last gradient, or 0."""
+    return _reduce("gradients", jobs, np.empty((len(jobs), len(GRADIENT_RESULTS))))
+
+
+def weights(jobs: Sequence[Job]) -> Array:
+    """Return WEIGHT_RESULTS, float64 [jobs, 2]; the other number is the address of the weights before, or 0."""
+    return _reduce("weights", jobs, np.empty((len(jobs), len(WEIGHT_RESULTS))))
+
+
+def bins(jobs: Sequence[Job]) -> npt.NDArray[np.uint16]:
+    """Count magnitudes by power of two, uint16 [jobs, bins.COUNT]; the other number is the stride, at least 1."""
+    return _reduce("bins", jobs, np.empty((len(jobs), COUNT), dtype=np.uint16))
+
+
+def _reduce(name: str, jobs: Sequence[Job], results: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    getattr(_native, name)(np.array(jobs, dtype=np.int64), results)
+    return results
