@@ -19,8 +19,8 @@ PAIR_SUMS: Final = ("paired", "product", "last_squares")
 WEIGHT_SUMS: Final = ("weighed", "weight_squares")
 UPDATE_SUMS: Final = ("moved", "update_squares")
 SUMS: Final = (*GRADIENT_SUMS, *PAIR_SUMS, *WEIGHT_SUMS, *UPDATE_SUMS)
-"""Added over blocks, shards and ranks. `asked`, `present`, `paired`, `weighed` and `moved` count what was measured: where
-one is 0, nothing is known of those that follow it. `product` is that of the gradient with the one of the step before."""
+"""Added over blocks, shards and ranks. `asked`, `present`, `paired`, `weighed` and `moved` count what was measured:
+where one is 0, nothing is known of those that follow it. `product` is that of the gradient with the last one."""
 
 _PLACE = {name: place for place, name in enumerate(SUMS)}
 _TINIEST = float(np.finfo(np.float32).tiny)
