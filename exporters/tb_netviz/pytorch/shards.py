@@ -1,0 +1,94 @@
+"""Parameters that are spread over processes, as DTensors: which part is here, and which processes have the others."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+FLATTENED = (
+    "is flattened by FullyShardedDataParallel; shard the model with fully_shard instead, whose parameters are read"
+)
+PARTIAL = "is held as parts of a sum"
+SHARDED = "is sharded over processes"
+
+
+def leads() -> bool:
+    """Whether this process is the only one of its run, or the first."""
+    return rank() == 0
+
+
+def rank() -> int:
+    """Return the number of this process in its run; 0 where it is the only one."""
+    distributed = torch.distributed
+    return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
+
+
+def local(tensor: Tensor) -> Tensor:
+    """Return the part of a DTensor that is here; any other tensor as it is."""
+    if type(tensor) in _PLAIN:
+        return tensor
+    return tensor.to_local() if _is_spread(tensor) else tensor
+
+
+_PLAIN = (Tensor, nn.Parameter)  # Nearly all are such.
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether other processes hold elements of `tensor` that this one does not."""
+    return bool(_sharded_dimensions(tensor))
+
+
+def like(tensor: Tensor, other: Tensor) -> bool:
+    """Whether the same elements of both are here."""
+    if not (_is_spread(tensor) or _is_spread(other)):
+        return True
+    return bool(getattr(tensor, "placements", None) == getattr(other, "placements", None))
+
+
+def holders(tensor: Tensor) -> frozenset[int]:
+    """Return the ranks that hold one copy of `tensor` between them, this one among them; empty if it holds nothing.
+
+    Copies of other ranks, as in hybrid sharding, are none of them.
+    """
+    mesh: Any = tensor.device_mesh
+    place = mesh.get_coordinate()
+    if place is None:
+        return frozenset()
+    sharded = _sharded_dimensions(tensor)
+    along = tuple(slice(None) if dimension in sharded else at for dimension, at in enumerate(place))
+    return frozenset(mesh.mesh[along].flatten().tolist())
+
+
+def reason_to_omit(parameter: Tensor) -> str:
+    """Return why nothing can be measured of `parameter`, whoever takes part; empty if something can."""
+    if getattr(parameter, "_fsdp_flattened", False):  # What FullyShardedDataParallel marks its own with.
+        return FLATTENED
+    if any(placement.is_partial() for placement in getattr(parameter, "placements", ())):
+        return PARTIAL
+    return ""
+
+
+def is_spread_over_processes(model: nn.Module) -> bool:
+    """Whether the model can't be run by one process alone."""
+    return any(_is_spread(parameter) or reason_to_omit(parameter) for parameter in model.parameters())
+
+
+def _is_spread(tensor: Tensor) -> bool:
+    module = sys.modules.get("torch.distributed.tensor")  # Where it was not imported, there is none.
+    return module is not None and isinstance(tensor, module.DTensor)
+
+
+def _sharded_dimensions(tensor: Tensor) -> tuple[int, ...]:
+    """Return the dimensions of its mesh over which the elements of `tensor` are distributed."""
+    if not _is_spread(tensor):
+        return ()
+    mesh: Any = tensor.device_mesh
+    placements: Any = tensor.placements
+    return tuple(
+        dimension
+        for dimension, placement in enumerate(placements)
+        if not (placement.is_replicate() or placement.is_partial()) and mesh.size(dimension) > 1
+    )

@@ -1,0 +1,194 @@
+"""The processes that hold the shards of a watched model between them.
+
+Of a shard alone nothing is worth recording, so these processes measure at the same steps, and merge what they have
+measured. Whether they do so is settled once, at the first step: if one of them does not watch the model, or watches it
+with other settings, sharded parameters are not recorded at all. A process that fails or leaves closes its connections,
+which ends it for the others, too. Training is not stopped by any of that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from tb_netviz.pytorch.exchange import Array, Exchange
+from tb_netviz.pytorch.shards import holders, is_sharded, rank, reason_to_omit
+from tb_netviz.recorder import Plan
+
+APART = "is sharded over processes, and not all of them watch the model with the same settings"
+LATE = "was sharded after watch was called; shard the model first"
+
+_watched: Counter[str] = Counter()
+
+
+class TeamError(Exception):
+    """The processes no longer record together."""
+
+
+class Merged(NamedTuple):
+    """What all processes have handed over, merged.
+
+    Attributes:
+        sums: As handed over, added up.
+        largest: As handed over, the largest.
+        plan: That of the first process.
+        complete: Whether all have measured.
+    """
+
+    sums: Array
+    largest: Array
+    plan: Plan
+    complete: bool
+
+
+class Team:
+    """This process's part in it.
+
+    It signs up where it is made: before the forward pass, in which sharded training makes the processes wait for each
+    other. So at the first step it is known who has signed up.
+
+    Args:
+        model: The model, as it is sharded now.
+        terms: What must be the same for all: the settings of the watch.
+
+    Attributes:
+        together: Whether sharded parameters are recorded, and this process takes part.
+        refusal: Why sharded parameters are not recorded, as far as that is known.
+    """
+
+    def __init__(self, model: nn.Module, terms: object) -> None:
+        self.together = False
+        self.refusal = LATE
+        self._rank = rank()
+        self._members = _members(model)
+        self._exchange: Exchange | None = None
+        self._rows: int | None = None
+        self._first_ordinal = 0
+        self._first_index = 0
+        if self._members:
+            self.refusal = APART
+            self._sign_up(model, terms)
+
+    def _sign_up(self, model: nn.Module, terms: object) -> None:
+        key = _fingerprint(model, terms)
+        _watched[key] += 1
+        distributed: Any = torch.distributed
+        root = distributed.distributed_c10d._get_default_store()  # The only way to it.
+        self._store = distributed.PrefixStore(f"netviz/{key}/{_watched[key]}", root)
+        self._store.set(str(self._rank), json.dumps(sorted(self._members)))
+
+    def settle(self, model: nn.Module, ordinal: int, index: int) -> None:
+        """Settle, at the first step, whether the processes record together.
+
+        Args:
+            model: The model.
+            ordinal: How many steps this process has seen before.
+            index: Its number of the step.
+
+        Raises:
+            RuntimeError: If the processes can't be connected.
+        """
+        if not self._members:
+            return
+        _wait_for_device(model)
+        # The first to come decides for all, so that none is left to wait for another.
+        wish = str(index) if self._all_have_signed_up() else "no"
+        decision = self._store.compare_set("decision", "", wish).decode()
+        if decision == "no":
+            return
+        self._first_ordinal, self._first_index = ordinal, int(decision)
+        self._exchange = Exchange(self._store, sorted(self._members), self._rank)
+        self.together = True
+
+    def _all_have_signed_up(self) -> bool:
+        if not self._store.check(["0"]):
+            return False
+        self._members = frozenset(json.loads(self._store.get("0")))
+        return self._rank in self._members and bool(self._store.check([str(member) for member in self._members]))
+
+    def position(self, ordinal: int) -> int:
+        """Return the number of a step that is the same in all processes, whatever the user's own."""
+        return self._first_index + ordinal - self._first_ordinal
+
+    def measures(self, parameter: nn.Parameter) -> bool:
+        """Whether this process holds a shard of `parameter` that counts."""
+        return is_sharded(parameter) and 0 in holders(parameter)
+
+    def merge(self, sums: Array, largest: Array, plan: Plan, *, measured: bool) -> Merged:
+        """Merge what the processes have measured at a step. All of them must do so at the same steps.
+
+        Args:
+            sums: Of the sharded parameters in the order of their names, float64 [rows, sums].
+            largest: Magnitudes of the same, float64 [rows].
+            plan: What should hold next; only that of the first process counts.
+            measured: Whether this process could measure; otherwise the arrays hold zeros.
+
+        Raises:
+            TeamError: If another process has left, or the rows are others than before.
+        """
+        if self._exchange is None:
+            raise TeamError("this process takes no part")
+        if self._rows not in (None, len(sums)):
+            raise TeamError("sharded parameters were added or removed")
+        self._rows = len(sums)
+        head = [not measured, *(plan if self._rank == 0 else (0, 0))]
+        try:
+            total = self._exchange.add(sums)
+            absent, interval, start, *rest = self._exchange.largest(np.concatenate([head, largest]))
+        except RuntimeError as error:
+            raise TeamError(self._reason()) from error
+        return Merged(total, np.array(rest), Plan(int(interval), int(start)), complete=not absent)
+
+    def leave(self, reason: str = "") -> None:
+        """Take no further part; the others notice when they merge.
+
+        Args:
+            reason: What went wrong, for the first process to tell.
+        """
+        if self._exchange is None:
+            return
+        try:
+            if reason:
+                self._store.set(f"{self._rank}/reason", reason)
+        finally:
+            self._exchange.close()
+            self._exchange = None
+            self.together = False
+
+    def _reason(self) -> str:
+        for member in sorted(self._members):
+            key = f"{member}/reason"
+            if self._store.check([key]):
+                return f"process {member} has stopped: {self._store.get(key).decode()}"
+        return "another process has stopped recording, or steps at other times"
+
+
+def _members(model: nn.Module) -> frozenset[int]:
+    """Return the ranks that hold the shards of the first process's copy, if this process is one of them."""
+    found: frozenset[int] = frozenset()
+    for parameter in model.parameters():
+        if is_sharded(parameter) and not reason_to_omit(parameter):
+            ranks = holders(parameter)
+            found |= ranks if 0 in ranks else frozenset()
+    return found
+
+
+def _fingerprint(model: nn.Module, terms: object) -> str:
+    parameters = [
+        (name, tuple(parameter.shape), str(getattr(parameter, "placements", "")))
+        for name, parameter in model.named_parameters()
+    ]
+    return hashlib.sha256(repr((terms, parameters)).encode()).hexdigest()[:16]
+
+
+def _wait_for_device(model: nn.Module) -> None:
+    """Wait until this step's backward pass is over, and so the other processes have begun it. Once in a run."""
+    for device in {parameter.device for parameter in model.parameters()}:
+        if device.type not in {"cpu", "meta"}:
+            torch.get_device_module(device).synchronize()
