@@ -70,7 +70,17 @@ setup(
             "types-protobuf",
             "wheel",
         ],
-        "bench": [*DEMO, "playwright", "wandb"],
+        "bench": [
+            *DEMO,
+            "cockpit-for-pytorch",
+            "delve",
+            "lightning",
+            "matplotlib",
+            "playwright",
+            "setuptools>=77,<81",  # Cockpit imports pkg_resources.
+            "torchexplorer",  # Needs graphviz's `dot` on the PATH too.
+            "wandb",
+        ],
     },
     entry_points={
         "tensorboard_plugins": ["netviz = tb_netviz_plugin.loader:NetVizLoader"],

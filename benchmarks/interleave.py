@@ -61,6 +61,12 @@ def compare(variants: Sequence[Variant], *, steps: int, rounds: int, warmup: int
     Returns:
         One ratio per variant, the baseline included.
     """
+    seconds = measure(variants, steps=steps, rounds=rounds, warmup=warmup)
+    return [ratio(variant.name, seconds[:, 0], seconds[:, i]) for i, variant in enumerate(variants)]
+
+
+def measure(variants: Sequence[Variant], *, steps: int, rounds: int, warmup: int = 2) -> np.ndarray:
+    """Time `variants` in turn, as `compare` does; return the CPU seconds a step, [rounds, variants]."""
     seconds = np.empty((rounds, len(variants)))
     gc.collect()
     gc.disable()
@@ -74,7 +80,15 @@ def compare(variants: Sequence[Variant], *, steps: int, rounds: int, warmup: int
             gc.collect()
     finally:
         gc.enable()
-    return [_ratio(variant.name, seconds[:, 0], seconds[:, i], steps) for i, variant in enumerate(variants)]
+    return seconds / steps
+
+
+def ratio(name: str, baseline: np.ndarray, spent: np.ndarray) -> Ratio:
+    """Compare what was `spent` with the `baseline` of the same round; both are seconds a step, [rounds]."""
+    ratios = spent / baseline
+    draws = np.random.default_rng(0).integers(len(ratios), size=(BOOTSTRAPS, len(ratios)))
+    low, high = np.quantile(np.median(ratios[draws], axis=1), [0.025, 0.975])
+    return Ratio(name, float(np.median(ratios)), float(low), float(high), float(np.median(spent)) * 1e3)
 
 
 def _turn(variant: Variant, steps: int) -> float:
@@ -83,10 +97,3 @@ def _turn(variant: Variant, steps: int) -> float:
         variant.step()
     variant.flush()
     return time.process_time() - start
-
-
-def _ratio(name: str, baseline: np.ndarray, spent: np.ndarray, steps: int) -> Ratio:
-    ratios = spent / baseline
-    draws = np.random.default_rng(0).integers(len(ratios), size=(BOOTSTRAPS, len(ratios)))
-    low, high = np.quantile(np.median(ratios[draws], axis=1), [0.025, 0.975])
-    return Ratio(name, float(np.median(ratios)), float(low), float(high), float(np.median(spent)) / steps * 1e3)

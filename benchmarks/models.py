@@ -7,7 +7,7 @@ random: only the time matters here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -21,13 +21,22 @@ class Task:
         name: Short name for tables.
         model: The network.
         optimizer: Holds all its parameters.
-        loss: Runs a forward pass on the batch and returns the loss.
+        inputs: The batch.
+        targets: What `criterion` compares the outputs with.
+        criterion: The loss, averaged over the batch.
     """
 
     name: str
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    loss: Callable[[], torch.Tensor]
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    criterion: nn.Module = field(default_factory=nn.CrossEntropyLoss)
+
+    def loss(self) -> torch.Tensor:
+        """Run a forward pass on the batch and return the loss."""
+        value: torch.Tensor = self.criterion(self.model(self.inputs), self.targets)
+        return value
 
     def step(self) -> torch.Tensor:
         """Train for one step and return the loss."""
@@ -46,7 +55,7 @@ def mlp() -> Task:
         layers += [nn.Linear(512, 512), nn.ReLU()]
     model = nn.Sequential(*layers, nn.Linear(512, 10))
     inputs, targets = torch.randn(64, 512), torch.randint(10, (64,))
-    return _task("MLP 50×512", model, torch.optim.Adam(model.parameters(), 1e-4), inputs, targets)
+    return Task("MLP 50×512", model, torch.optim.Adam(model.parameters(), 1e-4), inputs, targets)
 
 
 class _Block(nn.Module):
@@ -79,7 +88,7 @@ def cnn() -> Task:
     model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, 10))
     images, targets = torch.randn(32, 3, 32, 32), torch.randint(10, (32,))
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
-    return _task("CNN ResNet-18/32", model, optimizer, images, targets)
+    return Task("CNN ResNet-18/32", model, optimizer, images, targets)
 
 
 class _LanguageModel(nn.Module):
@@ -105,19 +114,7 @@ def lm() -> Task:
     model = _LanguageModel()
     tokens = torch.randint(2000, (8, 65))
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
-    return _task("LM 6 layers", model, optimizer, tokens[:, :-1], tokens[:, 1:])
+    return Task("LM 6 layers", model, optimizer, tokens[:, :-1], tokens[:, 1:])
 
 
-def _task(
-    name: str, model: nn.Module, optimizer: torch.optim.Optimizer, inputs: torch.Tensor, targets: torch.Tensor
-) -> Task:
-    criterion = nn.CrossEntropyLoss()
-
-    def loss() -> torch.Tensor:
-        value: torch.Tensor = criterion(model(inputs), targets)
-        return value
-
-    return Task(name, model, optimizer, loss)
-
-
-TASKS: tuple[Callable[[], Task], ...] = (mlp, cnn, lm)
+TASKS: dict[str, Callable[[], Task]] = {"mlp": mlp, "cnn": cnn, "lm": lm}

@@ -1,4 +1,4 @@
-"""What `watch` costs in training time, beside bare training and two common ways of looking inside.
+"""What `watch` costs in training time, beside bare training. For other tools see `peers.py`.
 
     python -m benchmarks.watch_cost [--rounds N] [--task mlp|cnn|lm]
 
@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
 from benchmarks.interleave import HEADING, Ratio, Variant, compare
-from benchmarks.models import Task, cnn, lm, mlp
+from benchmarks.models import TASKS, Task
 from tb_netviz.pytorch import NetVizWriter
-
-TASKS: dict[str, Callable[[], Task]] = {"mlp": mlp, "cnn": cnn, "lm": lm}
 
 # Steps in which the default budget uses up its head start and finds its rate, before anything is counted.
 SETTLING_STEPS = 192
@@ -70,8 +65,6 @@ def every_step(task: Callable[[], Task], rounds: int) -> list[Ratio]:
                 watched("gradient statistics, weight norms", task, every=1, updates=False, histograms=False)
             ),
             stack.enter_context(watched("everything", task, every=1)),
-            stack.enter_context(add_histogram(task)),
-            stack.enter_context(wandb_watch(task)),
         ]
         return compare(variants, steps=4, rounds=rounds, warmup=1)
 
@@ -94,40 +87,6 @@ def settled(task: Callable[[], Task]) -> Iterator[tuple[Variant, int]]:
         for _ in range(SETTLING_STEPS):
             trained.step()
         yield Variant("defaults", trained.step, writer.flush), watch.interval
-
-
-@contextmanager
-def add_histogram(task: Callable[[], Task]) -> Iterator[Variant]:
-    """Train with torch's own `add_histogram` of every parameter and gradient."""
-    with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as writer:
-        trained = task()
-        count = 0
-
-        def step() -> None:
-            nonlocal count
-            trained.loss().backward()  # type: ignore[no-untyped-call]  # Untyped in torch.
-            trained.optimizer.step()
-            for name, parameter in trained.model.named_parameters():
-                writer.add_histogram(name, parameter, count)
-                writer.add_histogram(f"{name}.grad", parameter.grad, count)
-            trained.optimizer.zero_grad()
-            count += 1
-
-        yield Variant("add_histogram of everything", step, writer.flush)
-
-
-@contextmanager
-def wandb_watch(task: Callable[[], Task]) -> Iterator[Variant]:
-    """Train with `wandb.watch(log="all", log_freq=1)`, offline; its own processes are not counted."""
-    import wandb
-
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        trained = task()
-        settings = wandb.Settings(silent=True, console="off")
-        with wandb.init(mode="offline", dir=Path(folder), settings=settings) as run:
-            run.watch(trained.model, log="all", log_freq=1)
-            yield Variant('wandb.watch(log="all", log_freq=1)', lambda: run.log({"loss": trained.step().item()}))
 
 
 if __name__ == "__main__":
