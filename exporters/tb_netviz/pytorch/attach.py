@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from multiprocessing.util import Finalize
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -19,7 +22,7 @@ from tb_netviz.pytorch.membership import Membership, innermost, parameters_of
 from tb_netviz.pytorch.observer import Observer
 from tb_netviz.pytorch.order import ExecutionOrder
 from tb_netviz.pytorch.roster import Roster
-from tb_netviz.pytorch.run import run_of
+from tb_netviz.pytorch.run import Run, run_of
 from tb_netviz.pytorch.standard import Dashboards
 from tb_netviz.pytorch.steps import StepCounter
 from tb_netviz.pytorch.structure import unwrap
@@ -29,6 +32,9 @@ from tb_netviz.recorder import Recorder
 _DISTRIBUTION = "tb-netviz-plugin"
 
 _watched: weakref.WeakKeyDictionary[nn.Module, Watch] = weakref.WeakKeyDictionary()
+
+# By folder and name of the model.
+_recorded: weakref.WeakValueDictionary[tuple[str, str], Watch] = weakref.WeakValueDictionary()
 
 
 def watch(
@@ -91,6 +97,7 @@ def watch(
     recorder = Recorder(run.sink, model=model_name, budget=budget, every=every)
     dashboards = Dashboards(run.sink, run.metrics, model_name, histograms)
     _replace(root)
+    _succeed(run, model_name)
     if train_loss is not None or val_loss is not None:
         run.roles = Roles(train_loss, val_loss)
 
@@ -119,6 +126,9 @@ def watch(
     )
     run.watches.append(watched)
     _watched[root] = watched
+    _recorded[_place(run, model_name)] = watched
+    # What is held is written once the model is gone, or at the end of the process, before the writer is closed.
+    Finalize(root, _let_go, args=(watched,), exitpriority=25)
     if next(root.parameters(), None) is None:
         warn(f"{kind} has no parameters, so there is nothing to record.", stacklevel=4)
         watched.detach()
@@ -153,6 +163,28 @@ def _replace(model: nn.Module) -> None:
     if earlier is not None and earlier.attached:
         warn(f"{type(model).__name__} was watched already; the new watch replaces the earlier one.", stacklevel=5)
         earlier.detach()
+
+
+def _succeed(run: Run, name: str) -> None:
+    """Detach the watch of another writer that records a model of that name into the same folder."""
+    earlier = _recorded.get(_place(run, name))
+    if earlier is not None and earlier.attached:
+        warn(
+            f"a model was being recorded into {run.sink.log_dir} already, by another writer; the new watch replaces "
+            "that one. Give models names of their own to record several into one folder.",
+            stacklevel=5,
+        )
+        earlier.detach()
+
+
+def _place(run: Run, name: str) -> tuple[str, str]:
+    return os.path.realpath(run.sink.log_dir), name
+
+
+def _let_go(watched: Watch) -> None:
+    # Garbage is collected in each process in its own time, while what they record is a common act.
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        watched.detach()
 
 
 def _listen(criterion: object, guard: Guard) -> CriterionLoss | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from multiprocessing.util import Finalize
 from typing import Any
@@ -19,6 +18,53 @@ from tb_netviz.pytorch._summary_writer import SummaryWriter, hparams
 from tb_netviz.pytorch.attach import watch
 from tb_netviz.pytorch.run import Run, RunOwner
 from tb_netviz.pytorch.watch import Watch
+
+
+class Belongings:
+    """What a writer has open. It outlives a writer that nobody holds any longer: the model may still be trained.
+
+    Attributes:
+        run: The run, once something is watched.
+        files: The event files.
+    """
+
+    def __init__(self) -> None:
+        self.run: Run | None = None
+        self.files: list[SinkFile] = []
+        # Before the files themselves are closed at the end of the process, hence the priority.
+        self._finalizer = Finalize(None, self.close, exitpriority=20)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a model is being watched."""
+        return self.run is not None and any(watch.attached for watch in self.run.watches)
+
+    def step(self) -> int | None:
+        """Index of the training step in progress, where one is known."""
+        return None if self.run is None else self.run.step
+
+    def end_run(self) -> None:
+        """Detach all watches and write what is held."""
+        if self.run is not None and not self.run.ended:
+            self.run.end()
+
+    def close(self) -> None:
+        """End the run and close the files."""
+        self._finalizer.cancel()
+        self.end_run()
+        for file in self.files:
+            file.close()
+
+
+# Of writers that were collected. Nothing is closed in the middle of a garbage collection, where locks may be held.
+_orphans: list[Belongings] = []
+
+
+def _close_orphans() -> None:
+    """Close what belonged to writers that nobody holds any longer, unless a model is still watched."""
+    for orphan in [orphan for orphan in _orphans if not orphan.in_use]:
+        _orphans.remove(orphan)
+        orphan.close()
 
 
 class NetVizWriter(SummaryWriter, RunOwner):  # type: ignore[misc]  # torch.utils.tensorboard is untyped.
@@ -52,11 +98,15 @@ class NetVizWriter(SummaryWriter, RunOwner):  # type: ignore[misc]  # torch.util
         flush_secs: int = 120,
         filename_suffix: str = "",
     ) -> None:
-        self._run: Run | None = None
+        _close_orphans()
+        self._belongings = Belongings()
+        Finalize(self, _orphans.append, args=(self._belongings,))
         self._has_graph = False
         super().__init__(log_dir, comment, purge_step, max_queue, flush_secs, filename_suffix)
-        # Before the files themselves are closed at the end of the process, hence the priority.
-        self._finalizer = Finalize(self, _close, args=(weakref.ref(self),), exitpriority=20)
+
+    @property
+    def _run(self) -> Run | None:
+        return self._belongings.run
 
     @property
     def step(self) -> int:
@@ -108,7 +158,9 @@ class NetVizWriter(SummaryWriter, RunOwner):  # type: ignore[misc]  # torch.util
         """Return the run of this writer, open for records."""
         if self._run is None or self._run.ended:
             folder = self._get_file_writer().get_logdir()
-            self._run = Run(open_sink(folder, filename_suffix=self.filename_suffix), has_graph=self._has_graph)
+            sink = open_sink(folder, filename_suffix=self.filename_suffix)
+            self._belongings.run = Run(sink, has_graph=self._has_graph)
+        assert self._run is not None
         return self._run
 
     def add_scalar(
@@ -172,7 +224,7 @@ class NetVizWriter(SummaryWriter, RunOwner):  # type: ignore[misc]  # torch.util
         metadata_header: Any = None,
     ) -> None:
         """Add points for the projector, as SummaryWriter does."""
-        step = self._default_step() if global_step is None else global_step
+        step = self._belongings.step() if global_step is None else global_step
         super().add_embedding(mat, metadata, label_img, step, tag, metadata_header)
 
     def add_graph(
@@ -192,9 +244,10 @@ class NetVizWriter(SummaryWriter, RunOwner):  # type: ignore[misc]  # torch.util
 
     def close(self) -> None:
         """Detach all watches, write everything and close the files. A further `add_*` opens a new file."""
-        if self._run is not None and not self._run.ended:
-            self._run.end()
+        self._belongings.end_run()
         super().close()
+        self._belongings.files.clear()
+        _close_orphans()
 
     def _get_file_writer(self) -> SinkFile:
         if self.all_writers is None or self.file_writer is None:
@@ -207,18 +260,11 @@ class NetVizWriter(SummaryWriter, RunOwner):  # type: ignore[misc]  # torch.util
         return self.file_writer
 
     def _open(self, path: str) -> SinkFile:
-        return SinkFile(path, self.filename_suffix, self._default_step)
-
-    def _default_step(self) -> int | None:
-        return None if self._run is None else self._run.step
+        file = SinkFile(path, self.filename_suffix, self._belongings.step)
+        self._belongings.files.append(file)
+        return file
 
     def _hear(self, tag: str, value: Any, step: int | None, walltime: float | None) -> None:
         if self._run is None or self._run.ended or isinstance(value, str):
             return
         self._run.hear(tag, float(value), step, walltime)
-
-
-def _close(reference: weakref.ref[NetVizWriter]) -> None:
-    writer = reference()
-    if writer is not None:
-        writer.close()
