@@ -10,6 +10,9 @@ VERSION = "0.1.0"
 
 TORCH = ["torch>=2.4"]
 DEMO = [*TORCH, "scikit-learn>=1.4", "tqdm>=4.60"]
+LIGHTNING = [*TORCH, "lightning>=2.2"]
+TRANSFORMERS = [*TORCH, "transformers[torch]>=5.0"]
+ACCELERATE = [*TORCH, "accelerate>=1.0"]
 
 # Without a compiler the package installs without it, and reduces with torch's own operations.
 NATIVE = Extension(
@@ -49,12 +52,18 @@ setup(
     ],
     extras_require={
         "torch": TORCH,
+        "lightning": LIGHTNING,
+        "transformers": TRANSFORMERS,
+        "accelerate": ACCELERATE,
         "keras": ["keras>=3.5"],
         "jax": ["jax>=0.4.30", "optax>=0.2"],
         "embedding": ["openTSNE>=1.0"],
         "demo": DEMO,
         "dev": [
             *DEMO,
+            *LIGHTNING,
+            *TRANSFORMERS,
+            *ACCELERATE,
             "build",
             "grpcio-tools==1.76.0",
             "hypothesis",
