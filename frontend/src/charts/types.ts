@@ -69,6 +69,16 @@ export interface StepMark {
   readonly severity: Severity;
 }
 
+/** Steps of which there is no record, because they were left out on purpose: a cross on the axis. */
+export interface Skip {
+  /** Among the steps from here … */
+  readonly first: number;
+  /** … to here … */
+  readonly last: number;
+  /** … so many were left out. */
+  readonly count: number;
+}
+
 /** A row that has a remark at its right edge, and the colour of its severity on its name and, when selected, its box. */
 export interface RowFlag {
   /** Row of the matrix. */

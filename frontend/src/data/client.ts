@@ -1,8 +1,8 @@
 /** The routes as functions. Paths are relative to the page's base, so that a path prefix is kept. */
-import { decodeBins, decodeMetrics, decodeSeries } from './decode';
+import { decodeBins, decodeCost, decodeMetrics, decodeSeries } from './decode';
 import { DataError, type ErrorKind } from './errors';
 import { decodeFrame, type Frame } from './frame';
-import type { BinSeries, Catalogue, Fact, Metric, RowKind, Run, RunSummary, Series } from './types';
+import type { BinSeries, Catalogue, Fact, Metric, RowKind, Run, RunSummary, Series, Spending } from './types';
 
 const KINDS: readonly ErrorKind[] = ['bad_argument', 'not_found', 'unreadable', 'internal'];
 
@@ -48,6 +48,9 @@ export const getSeries = async (query: SeriesQuery, signal: AbortSignal): Promis
 
 export const getMetrics = async (run: string, signal: AbortSignal): Promise<Metric[]> =>
   decodeMetrics(await frame(address('metrics', { run }), signal));
+
+export const getCost = async (run: string, signal: AbortSignal): Promise<Spending[]> =>
+  decodeCost(await frame(address('cost', { run }), signal));
 
 export const getBins = async (
   run: string,

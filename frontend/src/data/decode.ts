@@ -1,7 +1,7 @@
 /** From frames to the arrays of each route, with every length checked. */
 import { DataError } from './errors';
 import { arrayOf, type Frame } from './frame';
-import type { BinSeries, Metric, RowKind, Series } from './types';
+import type { BinSeries, Metric, RowKind, Series, Spending } from './types';
 
 export function decodeSeries(frame: Frame): Series {
   const { statistic, rows, row } = frame.header;
@@ -42,10 +42,29 @@ export function decodeMetrics(frame: Frame): Metric[] {
       role: entry.role,
       steps,
       spans: arrayOf(frame, `${i}.spans`, 'float64', [steps.length]),
+      observations: column('observations'),
       mean: column('mean'),
       min: column('min'),
       max: column('max'),
       nonfinite: column('nonfinite'),
+    };
+  });
+}
+
+export function decodeCost(frame: Frame): Spending[] {
+  const { models } = frame.header;
+  if (!Array.isArray(models))
+    throw new DataError('malformed', 'The server sent costs without the names of models.');
+  return models.map((model: string, i) => {
+    const steps = arrayOf(frame, `${i}.steps`, 'float64', [null]);
+    const column = (name: string) => arrayOf(frame, `${i}.${name}`, 'float32', [steps.length]);
+    return {
+      model,
+      steps,
+      spans: arrayOf(frame, `${i}.spans`, 'float64', [steps.length]),
+      fraction: column('fraction'),
+      interval: column('interval'),
+      dropped: column('dropped'),
     };
   });
 }

@@ -111,7 +111,10 @@ describe('decodeMetrics', () => {
       [`${i}.steps`]: [new Float64Array(n), [n]] as const,
       [`${i}.spans`]: [new Float64Array(n), [n]] as const,
       ...Object.fromEntries(
-        ['mean', 'min', 'max', 'nonfinite'].map((c) => [`${i}.${c}`, [new Float32Array(n), [n]] as const]),
+        ['observations', 'mean', 'min', 'max', 'nonfinite'].map((c) => [
+          `${i}.${c}`,
+          [new Float32Array(n), [n]] as const,
+        ]),
       ),
     });
     const names = [

@@ -66,7 +66,13 @@ export interface Parameter {
 export interface Run {
   readonly run: string;
   readonly revision: string;
-  readonly models: readonly { readonly name: string; readonly framework: string; readonly writer: string }[];
+  readonly models: readonly {
+    readonly name: string;
+    readonly framework: string;
+    readonly writer: string;
+    /** `budget` is 0 where every `every`-th step is observed whatever it costs. */
+    readonly schedule: { readonly budget: number; readonly every: number };
+  }[];
   readonly layers: readonly Layer[];
   readonly parameters: readonly Parameter[];
   readonly omissions: readonly { readonly subject: string; readonly reason: string }[];
@@ -126,8 +132,24 @@ export interface Metric {
   readonly role: string;
   readonly steps: Float64Array;
   readonly spans: Float64Array;
+  /** Values that each record holds. */
+  readonly observations: Float32Array;
   readonly mean: Float32Array;
   readonly min: Float32Array;
   readonly max: Float32Array;
   readonly nonfinite: Float32Array;
+}
+
+/** What recording one model cost, record by record. */
+export interface Spending {
+  readonly model: string;
+  readonly steps: Float64Array;
+  /** Steps since the record before. */
+  readonly spans: Float64Array;
+  /** Share of the training time in those steps. */
+  readonly fraction: Float32Array;
+  /** Every how many steps one was observed. */
+  readonly interval: Float32Array;
+  /** Records lost until then. */
+  readonly dropped: Float32Array;
 }

@@ -4,6 +4,7 @@ import { stepExtent } from '../charts/columns';
 import type { Domain } from '../charts/types';
 import type { Fact, Layer, Metric } from '../data/types';
 import { makeFilter, rowLabels } from './layers';
+import { skips, widened } from './scaling';
 import * as selection from './selection';
 import { recordAt } from './steps';
 import { facts, metrics, network, run } from './store';
@@ -28,8 +29,11 @@ const axis = computed<Axis>(() => {
 /** Last steps of all records. */
 export const steps = computed(() => axis.value.steps);
 
-/** The steps that records cover. */
-export const extent = computed<Domain>(() => stepExtent(axis.value.steps, axis.value.spans));
+/** The steps that records cover, and those that were left out before the first or after the last. */
+export const extent = computed<Domain>(() => {
+  const { steps, spans } = axis.value;
+  return steps.length === 0 ? stepExtent(steps, spans) : widened(stepExtent(steps, spans), skips.value);
+});
 
 /** The selected step, with the newest one in the place of null; null without records. */
 export const step = computed<number | null>(() => selection.step.value ?? steps.value.at(-1) ?? null);

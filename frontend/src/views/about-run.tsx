@@ -3,7 +3,8 @@ import { formatCount } from '../charts/numbers';
 import type { Run } from '../data/types';
 import { run } from '../state/store';
 import { Popover } from './popover';
-import { plural } from './words';
+import { Spent } from './spent';
+import { formatCost, plural } from './words';
 
 export function AboutRun() {
   const value = run.value.value;
@@ -21,17 +22,15 @@ export function AboutRun() {
   );
 }
 
-function Summary({ run }: { run: Run }) {
-  if (run.sampling.evicted) return <span class="warning">TensorBoard kept a sample of the records</span>;
-  if (run.cost === null) return <span>About this run</span>;
-  return <span>Recording costs {formatCost(run.cost.fraction)} of training time</span>;
-}
-
-/** "0.8 %", "12 %", "less than 0.1 %". */
-export function formatCost(fraction: number): string {
-  const percent = 100 * fraction;
-  if (percent < 0.1) return 'less than 0.1 %';
-  return `${percent.toFixed(percent < 10 ? 1 : 0)} %`;
+function Summary({ run: { cost, sampling } }: { run: Run }) {
+  if (sampling.evicted) return <span class="warning">TensorBoard kept a sample of the records</span>;
+  if (cost === null) return <span>About this run</span>;
+  return (
+    <span>
+      Recording took {formatCost(cost.fraction)} of training time
+      {cost.dropped > 0 && <span class="warning"> · {plural(cost.dropped, 'record')} lost</span>}
+    </span>
+  );
 }
 
 function Details({ run }: { run: Run }) {
@@ -49,13 +48,24 @@ function Details({ run }: { run: Run }) {
         />
         <Row term="Records" text={records(sampling)} />
         {cost !== null && (
-          <Row term="Every" text={cost.interval <= 1 ? 'step' : plural(cost.interval, 'step')} />
-        )}
-        {cost !== null && <Row term="Cost" text={`${formatCost(cost.fraction)} of training time`} />}
-        {cost !== null && cost.dropped > 0 && (
-          <Row term="Lost" text={`${plural(cost.dropped, 'record')}: the disk was slower than training`} />
+          <>
+            <Row term="Cost" text={`${formatCost(cost.fraction)} of training time${allowed(models)}`} />
+            <Row
+              term="Observed now"
+              text={cost.interval <= 1 ? 'every step' : `every ${plural(cost.interval, 'step')}`}
+            />
+            <Row
+              term="Lost"
+              text={
+                cost.dropped > 0
+                  ? `${plural(cost.dropped, 'record')}: they could not be written as fast as training went`
+                  : 'no record'
+              }
+            />
+          </>
         )}
       </dl>
+      {cost !== null && <Spent models={models} />}
       {sampling.evicted && (
         <p class="warning">
           TensorBoard kept only a random sample of the records. Start it with{' '}
@@ -85,6 +95,12 @@ function Row({ term, text }: { term: string; text: string }) {
       <dd>{text}</dd>
     </>
   );
+}
+
+/** ", of a budget of 2 %", where the models have one. */
+function allowed(models: Run['models']): string {
+  const budget = models.reduce((sum, { schedule }) => sum + schedule.budget, 0);
+  return budget > 0 ? `, of a budget of ${formatCost(budget)}` : '';
 }
 
 function records({ records, first_step, last_step }: Run['sampling']): string {

@@ -78,7 +78,8 @@ export function Help() {
               <h3>Marks</h3>
               <p>
                 A dot on paper is exactly zero. Vermilion with a stroke is NaN or infinite. Hatched was not
-                recorded. A record of several steps shows their mean; its band is the lowest and the highest.
+                recorded. A cross at the axis is a step that the loss scaler skipped. A record of several
+                steps shows their mean; its band is the lowest and the highest.
               </p>
             </section>
             <section aria-label="Statistics">

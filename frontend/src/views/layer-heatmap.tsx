@@ -6,6 +6,7 @@ import type { ValueScale } from '../charts/scale';
 import { autoFold } from '../charts/scopes';
 import type { Insets, LayerLabel, RowFlag, RowFrame, Selection, StepMark } from '../charts/types';
 import type { Series } from '../data/types';
+import { skips } from '../state/scaling';
 import type { ExportRef } from './figure';
 import { hover, labelOf, steps, toMatrix } from './page';
 import { say } from './readout';
@@ -58,6 +59,7 @@ export function LayerHeatmap(props: LayerHeatmapProps) {
         onFold={onFold}
         flags={props.flags}
         marks={props.marks}
+        skips={skips.value}
         labels={props.tree ? 'tree' : 'compact'}
         fits={!props.tree}
         insets={props.insets}

@@ -6,6 +6,7 @@ import { pageTheme } from '../charts/theme';
 import type { Series as Curve, Insets, Level } from '../charts/types';
 import type { Resource } from '../data/resource';
 import type { RowKind, Series } from '../data/types';
+import { skips } from '../state/scaling';
 import { aboutSeries, run } from '../state/store';
 import { rowCurve } from './curves';
 import { DataNotice } from './data-notice';
@@ -54,6 +55,7 @@ export function RowLines(props: RowLinesProps) {
             selection={stepSelection.value}
             onSelect={onSelect}
             onReadout={say}
+            skips={skips.value}
             insets={curves.length > 1 ? NAMED : INSETS}
             exportRef={exportRef}
             empty={loading ? '' : 'Nothing recorded'}

@@ -1,9 +1,11 @@
 /** What the run did: losses, the whole network's gradient norm, learning rates, on the axis of the picture above. */
 import { useMemo } from 'preact/hooks';
 import { StepLines } from '../charts/lines/StepLines';
+import { formatCount, formatShare } from '../charts/numbers';
 import { pageTheme } from '../charts/theme';
 import type { Series as Curve, Insets, ScaleKind } from '../charts/types';
 import type { Metric, Series } from '../data/types';
+import { type Clipped, clipped, skips } from '../state/scaling';
 import { metrics, network } from '../state/store';
 import { metricCurve, rowCurve } from './curves';
 import { Figure } from './figure';
@@ -17,16 +19,22 @@ export interface Strip {
   readonly scale: ScaleKind;
   readonly curves: readonly Curve[];
   readonly height: number;
+  /** A few words below the label. */
+  readonly note?: string;
 }
 
 /** The strips that the run has data for. */
 export function useStrips(): Strip[] {
   const all = metrics.value.value;
   const whole = network.value.value;
+  const share = clipped.value;
   const theme = pageTheme().value;
   return useMemo(
-    () => [lossStrip(all ?? []), normStrip(whole), rateStrip(all ?? [])].filter((strip) => strip !== null),
-    [all, whole, theme],
+    () =>
+      [lossStrip(all ?? []), normStrip(whole, all ?? [], share), rateStrip(all ?? [])].filter(
+        (strip) => strip !== null,
+      ),
+    [all, whole, share, theme],
   );
 }
 
@@ -44,10 +52,28 @@ function lossStrip(all: readonly Metric[]): Strip | null {
   return curves.length === 0 ? null : { id: 'loss', label: 'Loss', scale: 'linear', curves, height: 68 };
 }
 
-function normStrip(whole: Series | null): Strip | null {
+/** The whole network's gradient, and where something clips it the one before that, which lies behind it. */
+function normStrip(whole: Series | null, all: readonly Metric[], share: Clipped | null): Strip | null {
   if (whole === null) return null;
   const { label, scale } = labelOf(whole.statistic);
-  return { id: 'norm', label, scale, curves: [rowCurve(whole, 0, '')], height: 56 };
+  const before = whole.statistic === 'gradient_norm' ? withRole(all, 'gradient_norm_before') : [];
+  const curves = [
+    ...before.map((metric) =>
+      metricCurve(metric, {
+        label: named(before, metric, 'before clipping'),
+        color: colour(BEFORE),
+        dashed: true,
+      }),
+    ),
+    rowCurve(whole, 0, before.length > 0 ? 'applied' : ''),
+  ];
+  if (share === null) return { id: 'norm', label, scale, curves, height: 56 };
+  return { id: 'norm', label, scale, curves, height: 72, note: clippedWords(share) };
+}
+
+/** "Clipped in 37 % of 128 observed steps" */
+export function clippedWords({ share, steps }: Clipped): string {
+  return `Clipped in ${formatShare(share)} of ${formatCount(steps)} observed steps`;
 }
 
 function rateStrip(all: readonly Metric[]): Strip | null {
@@ -69,6 +95,9 @@ function named(same: readonly Metric[], metric: Metric, short: string): string {
   return same.length > 1 ? metric.name : short;
 }
 
+/** Colour of what was before clipping. */
+const BEFORE = 'run-3';
+
 /** Between strips, and below the lowest one for the steps. */
 const SPACE = 6;
 const AXIS = 30;
@@ -76,12 +105,12 @@ const AXIS = 30;
 export function Strips({ strips, insets }: { strips: readonly Strip[]; insets: Insets }) {
   return (
     <div class="strips">
-      {strips.map(({ id, label, scale, curves, height }, index) => {
+      {strips.map(({ id, label, scale, curves, height, note }, index) => {
         const lowest = index === strips.length - 1;
         const bottom = lowest ? AXIS : SPACE;
         return (
           <div key={id} style={{ height: `${height - SPACE + bottom}px`, '--foot': `${bottom}px` }}>
-            <Figure title={label} class="strip">
+            <Figure title={label} class="strip" caption={note}>
               {(exportRef) => (
                 <StepLines
                   title={label}
@@ -92,6 +121,7 @@ export function Strips({ strips, insets }: { strips: readonly Strip[]; insets: I
                   selection={stepSelection.value}
                   onSelect={onSelect}
                   onReadout={say}
+                  skips={skips.value}
                   axis={lowest}
                   insets={{ ...insets, top: SPACE, bottom }}
                   exportRef={exportRef}

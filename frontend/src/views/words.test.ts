@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { formatAge } from '../state/live';
 import { newestRun } from '../state/opening';
-import { formatCost } from './about-run';
 import { searchRuns } from './run-picker';
-import { nameOr, plural, sentence } from './words';
+import { formatCost, nameOr, plural, sentence } from './words';
 
 const run = (name: string, wall_time: number | null, error: string | null = null) => ({
   run: name,

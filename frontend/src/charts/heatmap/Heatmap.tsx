@@ -11,6 +11,7 @@ import { markPainted } from '../painted';
 import { plotArea, type Size } from '../plot';
 import { type Point, useStepPointer } from '../pointer';
 import type { ValueScale } from '../scale';
+import { CROSS, drawSkips, NO_SKIPS, withSkips } from '../skips';
 import { pageTheme } from '../theme';
 import type {
   ChartProps,
@@ -23,6 +24,7 @@ import type {
   RowFlag,
   RowFrame,
   Selection,
+  Skip,
   StatisticLabel,
   StepDomain,
   StepMark,
@@ -55,6 +57,8 @@ export interface HeatmapProps extends ChartProps {
   readonly onFold: (scope: string) => void;
   readonly flags?: readonly RowFlag[];
   readonly marks?: readonly StepMark[];
+  /** Steps that were left out. */
+  readonly skips?: readonly Skip[];
   /** Whether all rows must be in view, so that nothing scrolls. */
   readonly fits?: boolean;
   /** A tree with fold arrows, or one narrow column of names. */
@@ -79,6 +83,7 @@ function drawScene(painter: Painter, scene: Scene, bottomSpace: number, image: C
   drawRemarks(painter, scene);
   drawThumb(painter, scene);
   drawAxis(painter, scene, bottomSpace);
+  drawSkips(painter, scene.theme, scene.plot, scene.domain, scene.skips, scene.plot.top - CROSS - 2);
 }
 
 export function Heatmap(props: HeatmapProps) {
@@ -123,6 +128,7 @@ export function Heatmap(props: HeatmapProps) {
     selection,
     flags: props.flags ?? NO_FLAGS,
     marks: props.marks ?? NO_MARKS,
+    skips: props.skips ?? NO_SKIPS,
     labels: props.labels ?? 'tree',
     empty: props.empty ?? 'Nothing recorded yet',
   });
@@ -188,7 +194,8 @@ export function Heatmap(props: HeatmapProps) {
         drawScene(painter, scene, insets.bottom, paintImage);
         drawOverlay(painter, scene, null, null);
       },
-      table: () => heatmapTable(layers, matrix, columns, props.rows),
+      table: () =>
+        withSkips(heatmapTable(layers, matrix, columns, props.rows), columns.last, props.skips ?? NO_SKIPS),
     };
   });
 
@@ -215,6 +222,7 @@ export function Heatmap(props: HeatmapProps) {
           selection.row,
           props.flags,
           marksKey(props.marks),
+          props.skips,
           props.empty,
           insets,
         ]}

@@ -30,6 +30,7 @@ const scene: Scene = {
   selection: { row: null, step: null },
   flags: [],
   marks: [],
+  skips: [],
   labels: 'tree',
   empty: '',
 };

@@ -14,6 +14,7 @@ import type {
   RowFlag,
   RowLayout,
   Selection,
+  Skip,
   StatisticLabel,
   StepMark,
 } from '../types';
@@ -40,6 +41,7 @@ export interface Scene extends RowScene {
   readonly codes: Uint16Array;
   readonly columns: Columns;
   readonly marks: readonly StepMark[];
+  readonly skips: readonly Skip[];
   /** What to say where there is nothing to draw. */
   readonly empty: string;
 }

@@ -3,6 +3,7 @@
 import { shownRecord } from '../cadence';
 import { recordAt } from '../columns';
 import { formatShare, formatSteps, formatValue } from '../numbers';
+import { isLeftOut, skipAt, skipWords } from '../skips';
 import type { LayoutRow } from '../types';
 import { type Matrix, type ScaleKind, STATE } from '../types';
 import { memberAt, type Scene } from './scene';
@@ -13,11 +14,14 @@ export function cellWords(scene: Scene, row: LayoutRow, step: number): string {
   const record = recordAt(scene.columns, step);
   const parts = [scene.layers[member]?.name ?? ''];
   if (row.folded) parts.unshift(`worst of ${row.members.length}`);
+  const skip = skipAt(scene.skips, step, scene.plot, scene.domain);
+  if (skip && isLeftOut(skip, step)) return [...parts, skipWords(skip)].join(' · ');
   if (record < 0) return [...parts, `step ${formatSteps(Math.round(step))}`, 'not recorded'].join(' · ');
   const { first, last } = scene.columns;
   const shown = shownRecord(scene.matrix, member, record);
   parts.push(`step ${formatSteps(first[shown]!, last[shown]!)}`);
   parts.push(valueWords(scene.matrix, member, shown, scene.statistic.scale));
+  if (skip) parts.push(skipWords(skip));
   return parts.join(' · ');
 }
 

@@ -6,6 +6,7 @@ import { CanvasLayer, useSize } from '../canvas';
 import { onStepKey } from '../keys';
 import { plotArea, type Size } from '../plot';
 import { useStepPointer } from '../pointer';
+import { drawSkips, NO_SKIPS } from '../skips';
 import { pageTheme } from '../theme';
 import type {
   ChartProps,
@@ -18,6 +19,7 @@ import type {
   ScaleKind,
   Selection,
   Series,
+  Skip,
   StepDomain,
   StepMark,
 } from '../types';
@@ -37,6 +39,8 @@ export interface StepLinesProps extends ChartProps {
   readonly onSelect: OnSelect;
   readonly levels?: readonly Level[];
   readonly marks?: readonly StepMark[];
+  /** Steps that were left out. */
+  readonly skips?: readonly Skip[];
   /** Whether steps are written below; the lowest strip has them. */
   readonly axis?: boolean;
   readonly insets?: Insets;
@@ -53,6 +57,7 @@ function drawScene(painter: Painter, scene: LineScene): void {
   drawMarks(painter, scene);
   drawLevels(painter, scene);
   drawNames(painter, scene);
+  drawSkips(painter, scene.theme, scene.plot, scene.domain, scene.skips, scene.plot.bottom);
 }
 
 export function StepLines(props: StepLinesProps) {
@@ -87,6 +92,7 @@ export function StepLines(props: StepLinesProps) {
       })),
       levels,
       marks: props.marks ?? NO_MARKS,
+      skips: props.skips ?? NO_SKIPS,
       selection,
       axis: props.axis ?? true,
       empty: props.empty ?? 'Nothing recorded yet',
@@ -100,8 +106,7 @@ export function StepLines(props: StepLinesProps) {
     onHover(point) {
       over.current = point?.inside ?? false;
       hover.value = point?.inside ? { step: Math.round(point.step), row: null } : null;
-      if (point?.inside)
-        props.onReadout?.(`${props.title}: ${readout(sceneIn(size.peek()).lines, point.step)}`);
+      if (point?.inside) props.onReadout?.(`${props.title}: ${readout(sceneIn(size.peek()), point.step)}`);
     },
     onClick(point) {
       if (point.inside) props.onSelect({ step: Math.round(point.step) });
@@ -124,7 +129,7 @@ export function StepLines(props: StepLinesProps) {
 
   useEffect(() => {
     if (selection.step !== null && root.current === document.activeElement)
-      props.onReadout?.(`${props.title}: ${readout(sceneIn(size.peek()).lines, selection.step)}`);
+      props.onReadout?.(`${props.title}: ${readout(sceneIn(size.peek()), selection.step)}`);
   }, [selection.step]);
   useEffect(() => {
     if (!props.exportRef) return;
@@ -136,7 +141,7 @@ export function StepLines(props: StepLinesProps) {
         drawScene(painter, scene);
         drawOverlay(painter, scene, null, null);
       },
-      table: () => linesTable(series),
+      table: () => linesTable(series, props.skips),
     };
   });
 
@@ -160,6 +165,7 @@ export function StepLines(props: StepLinesProps) {
           axis,
           series,
           props.marks,
+          props.skips,
           props.axis,
           props.empty,
           insets.left,

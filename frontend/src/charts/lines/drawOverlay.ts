@@ -3,6 +3,7 @@
 import { formatSteps, formatValue } from '../numbers';
 import { chip, cursorLine, textWidth, write } from '../paint';
 import { xOf } from '../plot';
+import { skipAt, skipWords } from '../skips';
 import type { Domain, Hover, Painter } from '../types';
 import { lastNumber, namesOutside } from './drawFrame';
 import { type Box, freePlace } from './freePlace';
@@ -43,11 +44,11 @@ export function drawOverlay(
 /** A chip at the top with what the curves are at `step`, for the chart under the pointer. */
 export function drawChip(painter: Painter, scene: LineScene, step: number): void {
   const x = xOf(scene.plot, scene.domain, step);
-  chip(painter, scene.theme, readout(scene.lines, step), x, 0, scene.plot.left, scene.plot.right);
+  chip(painter, scene.theme, readout(scene, step), x, 0, scene.plot.left, scene.plot.right);
 }
 
 /** "step 1,240 · train 0.31 · val 0.42" */
-export function readout(lines: readonly Line[], step: number): string {
+export function readout({ lines, skips, plot, domain }: LineScene, step: number): string {
   const parts = [`step ${formatSteps(Math.round(step))}`];
   for (const line of lines.slice(0, NAMED)) {
     const record = recordNear(line, step);
@@ -55,6 +56,8 @@ export function readout(lines: readonly Line[], step: number): string {
     parts.push(lines.length > 1 ? `${line.series.label} ${value}` : value);
   }
   if (lines.length > NAMED) parts.push(`${lines.length - NAMED} more`);
+  const skip = skipAt(skips, Math.round(step), plot, domain);
+  if (skip) parts.push(skipWords(skip));
   return parts.join(' · ');
 }
 

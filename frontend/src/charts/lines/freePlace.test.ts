@@ -21,6 +21,7 @@ function scene(values: (step: number) => number): LineScene {
     lines: [{ series, columns: placeLines([series])[0]!, color: '#000' }],
     levels: [],
     marks: [],
+    skips: [],
     selection: { row: null, step: null },
     axis: false,
     empty: '',

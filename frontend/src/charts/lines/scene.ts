@@ -5,7 +5,15 @@ import { type Plot, xOf } from '../plot';
 import type { ValueScale } from '../scale';
 import type { Theme } from '../theme';
 import type { ScaleKind } from '../types';
-import { type Domain, type Level, type Selection, type Series, STATE, type StepMark } from '../types';
+import {
+  type Domain,
+  type Level,
+  type Selection,
+  type Series,
+  type Skip,
+  STATE,
+  type StepMark,
+} from '../types';
 import { robustRange, valueAxis } from './range';
 
 export interface Line {
@@ -25,6 +33,7 @@ export interface LineScene {
   readonly lines: readonly Line[];
   readonly levels: readonly Level[];
   readonly marks: readonly StepMark[];
+  readonly skips: readonly Skip[];
   readonly selection: Selection;
   readonly axis: boolean;
   readonly empty: string;

@@ -1,9 +1,10 @@
 /** The numbers behind lines. */
 
-import type { Entry, Series, Table } from '../types';
+import { NO_SKIPS } from '../skips';
+import type { Entry, Series, Skip, Table } from '../types';
 
-/** One line a record and series: series may have records at different steps. */
-export function linesTable(series: readonly Series[]): Table {
+/** One line a record and series: series may have records at different steps. Steps left out are another one at the end. */
+export function linesTable(series: readonly Series[], skips: readonly Skip[] = NO_SKIPS): Table {
   const banded = series.some(({ low, high }) => low && high);
   const starts: number[] = [];
   let rowCount = 0;
@@ -15,8 +16,10 @@ export function linesTable(series: readonly Series[]): Table {
     values === undefined ? null : Number.isFinite(values[record]!) ? values[record]! : 'not a number';
   return {
     columns: ['series', 'first step', 'last step', 'value', ...(banded ? ['lowest', 'highest'] : [])],
-    rowCount,
+    rowCount: rowCount + skips.length,
     row(index) {
+      const skip = skips[index - rowCount];
+      if (skip) return ['skipped', skip.first, skip.last, skip.count, ...(banded ? [null, null] : [])];
       const which = starts.findLastIndex((start) => start <= index);
       const one = series[which]!;
       const record = index - starts[which]!;

@@ -13,6 +13,7 @@ import { LayerHeatmap } from '../layer-heatmap';
 import { Legend } from '../legend';
 import { stepMarks } from '../marks';
 import { flags, labelOf, toMatrix } from '../page';
+import { SkipNote } from '../skip-note';
 import { Strips, useStrips } from '../strips';
 import { plural } from '../words';
 import { ZoomButton } from '../zoom-button';
@@ -53,6 +54,7 @@ export function FlowStage(props: FlowStageProps) {
         <StatisticChoice />
         <RowsChoice />
         <ZoomButton />
+        <SkipNote />
       </div>
       <Figure
         title={label}

@@ -12,11 +12,12 @@ import { LayerHeatmap } from '../layer-heatmap';
 import { Legend } from '../legend';
 import { stepMarks } from '../marks';
 import { flags, labelOf, layerSelection, onSelect, toMatrix } from '../page';
+import { SkipNote } from '../skip-note';
 import { Strips, useStrips } from '../strips';
 import { plural } from '../words';
 import { ZoomButton } from '../zoom-button';
 
-export const INSETS: Insets = { left: 132, right: 116, top: 28, bottom: 13 };
+export const INSETS: Insets = { left: 132, right: 132, top: 28, bottom: 13 };
 
 export function Picture({ heat }: { heat: Resource<Series> }) {
   const { value, error } = heat;
@@ -42,6 +43,7 @@ function HeatFigure({ series }: { series: Series }) {
           <h2>{label}</h2>
           <Explain id={series.statistic} />
           <span class="caption clip">{plural(labels.length, 'layer')}</span>
+          <SkipNote />
           <ZoomButton />
         </>
       }

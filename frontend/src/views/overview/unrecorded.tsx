@@ -6,7 +6,7 @@ import { Code, Notice } from '../states';
 import { Strips, useStrips } from '../strips';
 import { plural } from '../words';
 
-const INSETS: Insets = { left: 132, right: 116, top: 0, bottom: 0 };
+const INSETS: Insets = { left: 132, right: 132, top: 0, bottom: 0 };
 
 export function Unrecorded() {
   const strips = useStrips().filter(({ curves }) => curves.some(({ steps }) => steps.length > 0));
