@@ -26,7 +26,7 @@ class Transfer:
             self._arrived = torch.cuda.Event()
             self._arrived.record(torch.cuda.current_stream(tensor.device))
         else:
-            self._host = tensor.to("cpu", copy=True)
+            self._host = tensor.to("cpu", copy=True).resolve_neg()
 
     @property
     def ready(self) -> bool:

@@ -34,6 +34,8 @@ def gradient_sums(gradients: Sequence[Tensor], lasts: Sequence[Tensor | None]) -
     sums[:, 2] = _squares(dense, wide)
     sums[:, 3] = torch.stack(torch._foreach_norm(dense, 1, dtype=wide))
     sums[:, 4] = torch.stack([vector.sum(dtype=wide) for vector in dense])
+    for place in (place for place, gradient in enumerate(gradients) if gradient.is_complex()):
+        sums[place, 4] = torch.nan  # Their magnitudes tell nothing of their sum.
     nonzero = torch.stack([torch.count_nonzero(vector) for vector in dense])
     sums[:, 5] = sent([gradient.numel() for gradient in gradients], sums) - nonzero
     # Zero times an element is NaN where that is not finite, and NaN is not zero.
@@ -41,7 +43,9 @@ def gradient_sums(gradients: Sequence[Tensor], lasts: Sequence[Tensor | None]) -
     largest = torch.stack(torch._foreach_norm(dense, float("inf"), dtype=wide))
     pairs = [(place, real_elements(last)) for place, last in enumerate(lasts) if last is not None]
     if pairs:
-        products = [(real_elements(gradients[place]) * last).sum(dtype=wide) for place, last in pairs]
+        products = [
+            (_precise(real_elements(gradients[place])) * _precise(last)).sum(dtype=wide) for place, last in pairs
+        ]
         columns = [
             torch.ones_like(sums[: len(pairs), 0]),
             torch.stack(products),
@@ -74,9 +78,12 @@ def _squares(vectors: Sequence[Tensor], wide: torch.dtype) -> Tensor:
 
 
 def _distance(tensor: Tensor, before: Tensor) -> Tensor:
-    new, old = real_elements(tensor), real_elements(before)
-    # A difference of short floats may need more digits than they have.
-    return new - old if new.element_size() >= 4 else new.float() - old.float()
+    return _precise(real_elements(tensor)) - _precise(real_elements(before))
+
+
+def _precise(vector: Tensor) -> Tensor:
+    """Return `vector`, as float32 if it is short: a product or a difference may need more digits than it has."""
+    return vector if vector.element_size() >= 4 else vector.float()
 
 
 def sent(numbers: Sequence[int], like: Tensor, kind: torch.dtype | None = None) -> Tensor:

@@ -109,7 +109,7 @@ def sample_bins(elements: int, values: npt.NDArray[np.float32] | npt.NDArray[np.
 def on_host(tensor: Tensor) -> npt.NDArray[np.float32] | npt.NDArray[np.float64]:
     """Return `tensor` as an array of float32 or, where it is wider, of float64."""
     kind = torch.float64 if tensor.dtype == torch.float64 else torch.float32
-    array: npt.NDArray[np.float32] | npt.NDArray[np.float64] = tensor.to("cpu", kind).numpy()
+    array: npt.NDArray[np.float32] | npt.NDArray[np.float64] = tensor.to("cpu", kind).resolve_neg().numpy()
     return array
 
 
