@@ -17,7 +17,7 @@ def can_leave_the_graph() -> bool:
 
     try:
         tracer: Any = InstructionTranslator.current_tx()  # No public way tells of fullgraph=True.
-        whole = tracer.one_graph or tracer.error_on_graph_break
+        whole = tracer.one_graph or getattr(tracer, "error_on_graph_break", False)
     except AttributeError:
         whole = True
     if whole:

@@ -71,6 +71,8 @@ class CriterionLoss:
     def _heard(self, _module: nn.Module, _arguments: object, output: object) -> None:
         if not isinstance(output, Tensor) or not output.requires_grad:
             return  # Evaluation, or nothing that could be a loss.
+        if torch._C._functorch.is_functorch_wrapped_tensor(output):
+            return  # Inside vmap or torch.func.grad, outside of which it has no value.
         loss = output.detach().mean(dtype=torch.promote_types(output.dtype, torch.float32))
         self._total = loss if self._total is None else self._total + loss
         self._count += 1
