@@ -59,6 +59,7 @@ def _received(receiver: Connection, seconds: float) -> Any:
 
 def _answer(sender: Connection, folder: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     tempfile.tempdir = folder
+    os.dup2(2, 1)  # Standard output is the caller's: what the call prints goes to standard error.
     _limit_memory()
     try:
         sender.send((True, function(*arguments)))
