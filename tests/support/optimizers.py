@@ -26,7 +26,8 @@ class Reader(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         """Return scores [batch, CLASSES] of the words [batch]."""
         hidden = torch.tanh(self.hidden(self.words(words)))
-        return self.head(self.drop(self.norm(hidden)))
+        scores: Tensor = self.head(self.drop(self.norm(hidden)))
+        return scores
 
 
 Maker = Callable[[Reader], Sequence[Optimizer]]

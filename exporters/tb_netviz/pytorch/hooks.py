@@ -124,6 +124,6 @@ class Hook(_Hook):
         elif isinstance(args[0], Optimizer) and can_leave_the_graph():
             self._outside(*args)
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch leaves it untyped.
     def _outside(self, *args: Any) -> None:
         self._guard.run(self._function, *args)

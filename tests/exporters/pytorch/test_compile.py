@@ -159,6 +159,40 @@ def test_a_model_with_graph_breaks_of_its_own(tmp_path):
     assert_columns_explain(tmp_path)
 
 
+@pytest.mark.parametrize("way", [wrapped, in_a_function, a_part_in_place])
+def test_evaluation_between_compiled_steps(tmp_path, way):
+    def count(folder=None):
+        torch.compiler.reset()
+        counters.clear()
+        torch.manual_seed(3)
+        model = Network()
+        forward = way(model, backend="aot_eager", fullgraph=True)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        writer = NetVizWriter(folder) if folder is not None else None
+        if writer is not None:
+            writer.watch(model, optimizer, every=1)
+        for number in range(STEPS):
+            with torch._dynamo.config.patch(error_on_recompile=number > 0):
+                model.train()
+                forward(torch.randn(8, 6)).square().mean().backward()
+                assert writer is None or writer.step == number
+                optimizer.step()
+                optimizer.zero_grad()
+                model.eval()
+                with torch.no_grad():
+                    forward(torch.randn(8, 6))
+                assert writer is None or writer.step == number
+        if writer is not None:
+            writer.close()
+        return [*model.state_dict().values()], Counter(counters["stats"])
+
+    bare, stats = count()
+    watched, more_stats = count(tmp_path)
+    assert stats == more_stats
+    assert all(torch.equal(one, two) for one, two in zip(bare, watched, strict=True))
+    assert_columns_explain(tmp_path)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_what_runs_compiled_is_said_to_be_unknown(tmp_path, way):
     train(way, tmp_path, backend="aot_eager")
@@ -225,7 +259,7 @@ class Plain(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": 0.1})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
             for parameter in group["params"]:
                 parameter.sub_(parameter.grad, alpha=group["lr"])

@@ -10,6 +10,7 @@ import sys
 import threading
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -210,7 +211,8 @@ def open_files(folder):
 def test_a_cell_that_is_run_again(tmp_path, given, keeps):
     gc.collect()
     hooks, threads = len(BEFORE_ANY_STEP), threading.active_count()
-    kept, said = [], []
+    kept: list[Any] = []
+    said = []
     for number in range(4):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

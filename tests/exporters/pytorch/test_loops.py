@@ -350,7 +350,8 @@ def test_data_parallel_without_devices(tmp_path, watch_the_wrapper):
 def test_an_optimizer_per_parameter_in_the_backward_pass(tmp_path):
     torch.manual_seed(15)
     model = network()
-    gradients, updates = {}, {}
+    gradients: dict[str, list[float]] = {}
+    updates: dict[str, list[float]] = {}
     for name, parameter in model.named_parameters():
         optimizer = torch.optim.SGD([parameter], lr=RATE)
 
