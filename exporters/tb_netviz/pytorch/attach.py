@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from tb_netviz.events import warn
+from tb_netviz.events import NullSink, warn
 from tb_netviz.pytorch._summary_writer import SummaryWriter
 from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.losses import CriterionLoss, Roles
@@ -23,9 +23,12 @@ from tb_netviz.pytorch.observer import Observer
 from tb_netviz.pytorch.order import ExecutionOrder
 from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.run import Run, run_of
+from tb_netviz.pytorch.shards import leads
+from tb_netviz.pytorch.sharing import Sharing
 from tb_netviz.pytorch.standard import Dashboards
 from tb_netviz.pytorch.steps import StepCounter
 from tb_netviz.pytorch.structure import unwrap
+from tb_netviz.pytorch.team import Team
 from tb_netviz.pytorch.watch import Watch
 from tb_netviz.recorder import Recorder
 
@@ -94,23 +97,27 @@ def watch(
     kind = type(root).__name__
     optimizers = _usable(optimizer, root)
     model_name = run.name(model, name)
-    recorder = Recorder(run.sink, model=model_name, budget=budget, every=every)
-    dashboards = Dashboards(run.sink, run.metrics, model_name, histograms)
+    sink = run.sink if leads() else NullSink(run.sink.log_dir)
+    recorder = Recorder(sink, model=model_name, budget=budget, every=every)
+    dashboards = Dashboards(sink, run.metrics, model_name, histograms)
     _replace(root)
     _succeed(run, model_name)
     if train_loss is not None or val_loss is not None:
         run.roles = Roles(train_loss, val_loss)
 
-    guard = Guard(f"The model {model_name or kind}")
+    guard = Guard(f"The model {model_name or kind}", tells=leads())
     members = Membership(root)
     for known in optimizers:
         members.concerns(known)
     steps = StepCounter(step)
     order = ExecutionOrder(root, guard, steps)
     loss = _listen(criterion, guard.part("The loss"))
-    roster = Roster(root, members, order, _patterns(include), _patterns(exclude), _version())
     columns = columns_of(gradients=gradients, updates=updates)
-    observer = Observer(guard, roster, members, recorder, columns, dashboards, loss)
+    team = Team()
+    terms = (columns, budget, every, _patterns(include), _patterns(exclude))
+    guard.part("Sharded parameters").run(team.sign_up, root, terms)
+    roster = Roster(root, members, order, _patterns(include), _patterns(exclude), _version(), team)
+    observer = Observer(guard, roster, members, recorder, columns, dashboards, loss, Sharing(team, roster, recorder))
     watched = Watch(
         run,
         model,
@@ -123,6 +130,7 @@ def watch(
         roster=roster,
         recorder=recorder,
         observer=observer,
+        team=team,
     )
     run.watches.append(watched)
     _watched[root] = watched

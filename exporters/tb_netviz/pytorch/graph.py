@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from tb_netviz.pytorch._summary_writer import graph
 from tb_netviz.pytorch.order import Call
+from tb_netviz.pytorch.shards import is_spread_over_processes
 from tb_netviz.pytorch.structure import unwrap
 
 MAX_ELEMENTS = 20_000_000
@@ -42,6 +43,8 @@ def trace(model: nn.Module, call: Call | None) -> Event:
         UntraceableError: If it can't be traced, or is too large.
     """
     model = unwrap(model)
+    if is_spread_over_processes(model):
+        raise UntraceableError("the model is spread over processes, and this one can't run it alone")
     if call is None:
         raise UntraceableError("no forward pass of the model was seen outside compiled code")
     if call.keywords:

@@ -49,6 +49,7 @@ class Guard:
     Args:
         subject: What is lost with it, for the report.
         whole: The guard that this one is a part of; with it off nothing runs here, either.
+        tells: Whether failures are reported. Of the processes of a run the first one reports.
 
     Attributes:
         on: Whether it still runs something.
@@ -56,12 +57,13 @@ class Guard:
         losses: What went off, and why, since the list was last cleared; its parts included.
     """
 
-    def __init__(self, subject: str, whole: Guard | None = None) -> None:
+    def __init__(self, subject: str, whole: Guard | None = None, *, tells: bool = True) -> None:
         self.on = True
         self.seconds = 0.0
         self.losses: list[tuple[str, str]] = []
         self._subject = subject
         self._whole = whole
+        self._tells = tells
         self._running = False
 
     def part(self, subject: str) -> Guard:
@@ -92,7 +94,8 @@ class Guard:
             whole = self._whole or self
             whole.losses.append((self._subject, reason))
             of = f" of {_lower(whole._subject)}" if self._whole else ""
-            warn(f"{self._subject}{of}: no longer recorded, because of {reason}", stacklevel=5)
+            if whole._tells:
+                warn(f"{self._subject}{of}: no longer recorded, because of {reason}", stacklevel=5)
             return False
         return True
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tb_netviz.pytorch.reductions import device as on_device
 from tb_netviz.pytorch.reductions import host as on_host
-from tb_netviz.pytorch.reductions.tensors import sample
+from tb_netviz.pytorch.reductions.tensors import dense_elements, sample
 from tb_netviz.pytorch.transfers import Transfer
 from tb_netviz.statistics.partials import GRADIENT_SUMS, PAIR_SUMS, SUMS, columns_from
 from tb_netviz_plugin.schema import bins
@@ -19,6 +19,8 @@ from tb_netviz_plugin.schema import bins
 _PAIR_END = len(GRADIENT_SUMS) + len(PAIR_SUMS)
 _GRADIENT = slice(0, _PAIR_END)
 _WEIGHT = slice(_PAIR_END, len(SUMS))
+
+_Array = npt.NDArray[np.float64]
 
 _GRADIENT_COLUMNS = (
     "present",
@@ -111,41 +113,53 @@ class Measurement:
         self._samples: list[tuple[int, int, Transfer]] = []
         self._rows = rows
         self._asked = np.zeros(rows, dtype=bool)
+        self._merged: list[tuple[Sequence[int], _Array, _Array]] = []
         self._values: npt.NDArray[np.float64] | None = None
 
     def take_gradients(
-        self, rows: Sequence[int], parameters: Sequence[nn.Parameter], last: Mapping[int, Tensor]
+        self, rows: Sequence[int], gradients: Sequence[Tensor | None], last: Mapping[int, Tensor]
     ) -> None:
-        """Reduce the gradients of `parameters`; `last` are those of the step before, by row."""
-        held = {row: parameter.grad for row, parameter in zip(rows, parameters, strict=True)}
-        gradients = {row: gradient for row, gradient in held.items() if gradient is not None}
-        for part, places in self._by_device(gradients):
-            now = [gradients[row] for row in places]
-            then = [_alike(last.get(row), gradients[row]) for row in places]
+        """Reduce `gradients`; `last` are those of the step before, by row."""
+        held = {row: gradient for row, gradient in zip(rows, gradients, strict=True) if gradient is not None}
+        for part, places in self._by_device(held):
+            now = [held[row] for row in places]
+            then = [_alike(last.get(row), held[row]) for row in places]
             part.take_gradients(places, now, then)
         self._asked[rows] = True  # Of a failure nothing is said, not that there was no gradient.
 
-    def take_bins(self, rows: Sequence[int], parameters: Sequence[nn.Parameter]) -> None:
-        """Count the magnitudes of the gradients of `parameters`, where they are to be counted."""
+    def take_bins(self, rows: Sequence[int], gradients: Sequence[Tensor | None], elements: Sequence[int]) -> None:
+        """Count the magnitudes of `gradients`, shards of as many `elements`, where they are to be counted."""
         if self.counts is None:
             return
-        held = [(row, parameter.grad) for row, parameter in zip(rows, parameters, strict=True)]
-        on_cpu = [(row, gradient) for row, gradient in held if gradient is not None and gradient.is_cpu]
+        every = zip(rows, gradients, elements, strict=True)
+        held = [(row, _thinned(gradient, size)) for row, gradient, size in every if gradient is not None]
+        on_cpu = [(row, gradient) for row, gradient in held if gradient.is_cpu]
         if on_cpu:
             self.counts[[row for row, _ in on_cpu]] = on_host.gradient_bins([gradient for _, gradient in on_cpu])
         for row, gradient in held:
-            if gradient is not None and not gradient.is_cpu:
+            if not gradient.is_cpu:
                 self._samples.append((row, gradient.numel(), Transfer(sample(gradient, bins.SAMPLES))))
 
-    def take_weights(
-        self, rows: Sequence[int], parameters: Sequence[nn.Parameter], before: Mapping[int, Tensor] | None
-    ) -> None:
-        """Measure the norms of `parameters`, and how far they have moved from the copies in `before`, by row."""
-        tensors = {row: parameter.detach() for row, parameter in zip(rows, parameters, strict=True)}
+    def take_weights(self, rows: Sequence[int], weights: Sequence[Tensor], before: Mapping[int, Tensor] | None) -> None:
+        """Measure the norms of `weights`, and how far they have moved from the copies in `before`, by row."""
+        tensors = {row: weight.detach() for row, weight in zip(rows, weights, strict=True)}
         for part, places in self._by_device(tensors):
             part.take_weights(
                 places, [tensors[row] for row in places], None if before is None else [before[row] for row in places]
             )
+
+    def sums(self, rows: Sequence[int]) -> tuple[_Array, _Array]:
+        """Return SUMS of `rows` so far, float64 [len(rows), len(SUMS)], and the largest magnitudes, after waiting."""
+        sums, largest = np.zeros((self._rows, len(SUMS))), np.zeros(self._rows)
+        sums[:, 0] = self._asked
+        for part in self.parts.values():
+            sums[:, 1:] += part.sums.to("cpu", torch.float64).numpy()[:, 1:]
+            largest = np.maximum(largest, part.largest.to("cpu", torch.float64).numpy())
+        return sums[rows], largest[rows]
+
+    def replace(self, rows: Sequence[int], sums: _Array, largest: _Array) -> None:
+        """Let `rows` be what several processes have measured together, in the form of `sums`."""
+        self._merged.append((rows, sums, largest))
 
     def send(self) -> None:
         """Let what was measured set out for the host; it is complete."""
@@ -176,6 +190,8 @@ class Measurement:
             part_sums, part_largest = part.arrays()
             sums[:, 1:] += part_sums[:, 1:]
             largest = np.maximum(largest, part_largest)
+        for rows, merged_sums, merged_largest in self._merged:
+            sums[rows], largest[rows] = merged_sums, merged_largest
         return columns_from(sums, largest, self.columns)
 
     def bins(self) -> npt.NDArray[np.uint16] | None:
@@ -183,6 +199,7 @@ class Measurement:
         if self.counts is not None:
             for row, elements, sent in self._samples:
                 self.counts[row] = on_host.sample_bins(elements, sent.array())
+            self._samples.clear()
         return self.counts
 
     def _by_device(self, tensors: Mapping[int, Tensor]) -> Iterator[tuple[Part, list[int]]]:
@@ -194,6 +211,13 @@ class Measurement:
             if device not in self.parts:
                 self.parts[device] = Part(device, self._rows)
             yield self.parts[device], places
+
+
+def _thinned(gradient: Tensor, elements: int) -> Tensor:
+    """Return `gradient`, of a shard a sample: all shards of a tensor are sampled at one stride."""
+    if not 0 < gradient.numel() < elements:
+        return gradient
+    return dense_elements(gradient)[:: max(1, -(-elements // bins.SAMPLES))].contiguous()
 
 
 def _alike(last: Tensor | None, gradient: Tensor) -> Tensor | None:

@@ -18,6 +18,8 @@ from tb_netviz.pytorch.losses import CriterionLoss
 from tb_netviz.pytorch.measurement import Measurement
 from tb_netviz.pytorch.membership import Membership, learning_rates
 from tb_netviz.pytorch.roster import Roster
+from tb_netviz.pytorch.shards import is_sharded, local
+from tb_netviz.pytorch.sharing import Sharing
 from tb_netviz.pytorch.snapshots import LastGradients, copies
 from tb_netviz.pytorch.standard import Dashboards
 from tb_netviz.pytorch.transfers import Transfer
@@ -35,6 +37,7 @@ class _Step:
     Attributes:
         index: Its number.
         ordinal: How many steps were begun before it, whatever their numbers.
+        number: By which it is observed.
         measurement: Where the step is observed.
         keeps: Whether its gradients are kept for the step after it.
         has_histograms: Whether samples are taken for histograms.
@@ -42,10 +45,12 @@ class _Step:
         skips: Not zero where a loss scaler made it a step that changes nothing.
         loss: Mean of the criterion.
         rates: Learning rates of the groups that stepped, as they were then.
+        complete: Whether all processes that hold shards have measured.
     """
 
     index: int
     ordinal: int
+    number: int
     measurement: Measurement | None
     keeps: bool
     has_histograms: bool = False
@@ -53,6 +58,8 @@ class _Step:
     skips: list[Transfer] = field(default_factory=list)
     loss: Transfer | None = None
     rates: weakref.WeakKeyDictionary[Optimizer, list[float]] = field(default_factory=weakref.WeakKeyDictionary)
+
+    complete: bool = True
 
     @property
     def ready(self) -> bool:
@@ -73,21 +80,24 @@ class _Turn:
     """One optimizer's part in a step.
 
     Attributes:
-        rows: Its rows, and with the first turn of a step those of no optimizer.
-        parameters: The parameters of the rows.
+        parameters: By row: its own, and with the first turn of a step those of no optimizer.
         late: Whether gradients are right only after the step.
         before: Copies of the parameters by row, where the update is measured.
     """
 
-    rows: list[int]
-    parameters: list[nn.Parameter]
+    parameters: dict[int, nn.Parameter]
     late: bool
     before: dict[int, Tensor] | None = None
 
     @property
-    def gradients(self) -> list[Tensor | None]:
-        """Gradients of the parameters."""
-        return [parameter.grad for parameter in self.parameters]
+    def rows(self) -> list[int]:
+        """The rows."""
+        return list(self.parameters)
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """Of each row the elements that are in this process."""
+        return [local(parameter) for parameter in self.parameters.values()]
 
 
 class _Guards:
@@ -102,6 +112,11 @@ class _Guards:
         self.histograms = whole.part("The histograms in TensorBoard's own dashboard")
         self.records = whole.part("The statistics")
         self.scalars = whole.part("The scalars in TensorBoard's own dashboard")
+
+    @property
+    def measure(self) -> bool:
+        """Whether all of it is measured."""
+        return all(part.on for part in (self.gradients, self.angles, self.bins, self.updates, self.weights))
 
 
 class Observer:
@@ -119,6 +134,7 @@ class Observer:
         columns: Ids of what is measured.
         dashboards: Takes what TensorBoard's own dashboards show.
         criterion: Has the loss, where one is watched.
+        sharing: Measures together with other processes, where parameters are sharded over them.
     """
 
     def __init__(
@@ -130,6 +146,7 @@ class Observer:
         columns: tuple[str, ...],
         dashboards: Dashboards,
         criterion: CriterionLoss | None,
+        sharing: Sharing,
     ) -> None:
         self._guard = guard
         self._guards = _Guards(guard)
@@ -139,6 +156,7 @@ class Observer:
         self._columns = columns
         self._dashboards = dashboards
         self._criterion = criterion
+        self._sharing = sharing
         self._last = LastGradients()
         self._step: _Step | None = None
         self._turns: weakref.WeakKeyDictionary[Optimizer, _Turn] = weakref.WeakKeyDictionary()
@@ -171,7 +189,7 @@ class Observer:
         rows = self._roster.rows_of(optimizer)
         if first:
             rows |= self._roster.rows_of_none()
-        turn = _Turn(list(rows), list(rows.values()), late=_gradients_come_late(optimizer, arguments, keywords))
+        turn = _Turn(self._sharing.mine(rows), late=_gradients_come_late(optimizer, arguments, keywords))
         self._turns[optimizer] = turn
         if not turn.late:
             self._take_gradients(step, turn)
@@ -186,6 +204,20 @@ class Observer:
             step.loss = None if loss is None else Transfer(loss)
         if turn is None or step is None:
             return
+        self._finish_turn(step, turn, optimizer)
+        if step.measurement is not None:
+            if not self._guards.measure:
+                self._sharing.leave(" ".join(self._guard.losses[-1]))
+            step.complete &= self._sharing.merge(step.measurement, turn.rows, step.number)
+
+    def sit_out(self, ordinal: int) -> None:
+        """Take part in a step without measuring, so that no other process waits for this one."""
+        number = self._sharing.number(ordinal, ordinal)
+        if self._recorder.observes(number):
+            self._describe()
+            self._sharing.merge(None, (), number)
+
+    def _finish_turn(self, step: _Step, turn: _Turn, optimizer: Optimizer) -> None:
         found_inf = getattr(optimizer, "found_inf", None)  # Where a loss scaler told the optimizer to leave steps out.
         if found_inf is not None:
             step.skips.append(Transfer(found_inf))
@@ -195,8 +227,8 @@ class Observer:
         if turn.late:
             self._take_gradients(step, turn)
         if step.measurement is not None:
-            self._guards.weights.run(step.measurement.take_weights, turn.rows, turn.parameters, turn.before)
-            self._guards.histograms.run(self._sample, step, "weights", turn, turn.parameters)
+            self._guards.weights.run(step.measurement.take_weights, turn.rows, turn.weights, turn.before)
+            self._guards.histograms.run(self._sample, step, "weights", turn, dict(turn.parameters))
 
     def end_step(self, seconds: float, observing: float, *, loss_is_logged: bool) -> None:
         """End the step in progress, if there is one.
@@ -210,8 +242,10 @@ class Observer:
         if step is None:
             return
         self._last.end(step.ordinal)
-        self._recorder.finish_step(step.index, seconds, observing, observed=step.measurement is not None)
-        if step.measurement is None:
+        self._recorder.finish_step(
+            step.index, seconds, observing, observed=step.measurement is not None, number=step.number
+        )
+        if step.measurement is None or not self._sharing.records:
             return
         if loss_is_logged:
             step.loss = None
@@ -232,7 +266,7 @@ class Observer:
             self._land(self._underway.popleft())
 
     def _land(self, step: _Step) -> None:
-        if step.measurement is None or step.skipped:
+        if step.measurement is None or step.skipped or not step.complete:
             return
         self._guards.records.run(self._record, step, step.measurement)
         self._guards.scalars.run(self._show, step, step.measurement)
@@ -257,15 +291,17 @@ class Observer:
         self._turns.clear()
 
     def _begin(self, index: int, ordinal: int) -> _Step:
-        observed = self._recorder.observes(index)
-        keeps = "grad_dot_last" in self._columns and self._recorder.snapshot_due(index)
+        number = self._sharing.number(index, ordinal)
+        observed = self._recorder.observes(number)
+        keeps = "grad_dot_last" in self._columns and self._recorder.snapshot_due(number)
         if observed or keeps:
             self._describe()
         if not observed:
-            return _Step(index, ordinal, None, keeps)
-        with_bins = "grad_norm" in self._columns and self._recorder.bins_due(index)
+            return _Step(index, ordinal, number, None, keeps)
+        with_bins = "grad_norm" in self._columns and self._recorder.bins_due(number)
         measurement = Measurement(len(self._roster.names), self._columns, with_bins=with_bins)
-        return _Step(index, ordinal, measurement, keeps, has_histograms=self._dashboards.histograms_due(index))
+        has_histograms = self._sharing.records and self._dashboards.histograms_due(index)
+        return _Step(index, ordinal, number, measurement, keeps, has_histograms=has_histograms)
 
     def _describe(self) -> None:
         for subject, reason in self._guard.losses:
@@ -281,26 +317,30 @@ class Observer:
         self._recorder.describe(description, self._columns)
 
     def _take_gradients(self, step: _Step, turn: _Turn) -> None:
+        gradients = self._sharing.gradients(turn.parameters)
+        rows, parts = list(gradients), list(gradients.values())
         if step.measurement is not None and "grad_norm" in self._columns:
             last: dict[int, Tensor] = {}
-            self._guards.angles.run(self._recall, step, turn, last)
-            self._guards.gradients.run(step.measurement.take_gradients, turn.rows, turn.parameters, last)
-            self._guards.bins.run(step.measurement.take_bins, turn.rows, turn.parameters)
-            self._guards.histograms.run(self._sample, step, "gradients", turn, turn.gradients)
+            self._guards.angles.run(self._recall, step, gradients, last)
+            self._guards.gradients.run(step.measurement.take_gradients, rows, parts, last)
+            elements = [turn.parameters[row].numel() for row in rows]
+            self._guards.bins.run(step.measurement.take_bins, rows, parts, elements)
+            self._guards.histograms.run(self._sample, step, "gradients", turn, gradients)
         if step.keeps:
-            self._guards.angles.run(self._last.keep, step.ordinal, turn.rows, turn.gradients)
+            self._guards.angles.run(self._last.keep, step.ordinal, rows, parts)
 
-    def _recall(self, step: _Step, turn: _Turn, last: dict[int, Tensor]) -> None:
+    def _recall(self, step: _Step, gradients: Mapping[int, Tensor | None], last: dict[int, Tensor]) -> None:
         if "grad_dot_last" in self._columns:
-            last |= self._last.before(step.ordinal, dict(zip(turn.rows, turn.gradients, strict=True)))
+            last |= self._last.before(step.ordinal, gradients)
 
     def _copy_weights(self, turn: _Turn) -> None:
-        turn.before = copies(turn.rows, turn.parameters)
+        turn.before = copies(turn.rows, turn.weights)
 
-    def _sample(self, step: _Step, kind: str, turn: _Turn, tensors: Sequence[Tensor | None]) -> None:
+    def _sample(self, step: _Step, kind: str, turn: _Turn, tensors: Mapping[int, Tensor | None]) -> None:
         if step.has_histograms:
-            names = [self._roster.names[row] for row in turn.rows]
-            step.samples += self._dashboards.samples(kind, names, tensors)
+            rows = [row for row in tensors if not is_sharded(turn.parameters[row])]
+            whole = [None if (tensor := tensors[row]) is None else local(tensor) for row in rows]
+            step.samples += self._dashboards.samples(kind, [self._roster.names[row] for row in rows], whole)
 
 
 def _gradients_come_late(optimizer: Optimizer, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> bool:

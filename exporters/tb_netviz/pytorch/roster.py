@@ -11,7 +11,9 @@ from torch.optim import Optimizer
 
 from tb_netviz.pytorch.membership import Membership, describe_groups, parameters_of
 from tb_netviz.pytorch.order import ExecutionOrder
+from tb_netviz.pytorch.shards import is_sharded
 from tb_netviz.pytorch.structure import Layout, describe_parameters, lay_out
+from tb_netviz.pytorch.team import Team
 from tb_netviz_plugin.schema.description import Omission, RunDescription
 
 
@@ -25,6 +27,7 @@ class Roster:
         include: Patterns of parameter names; others are left out. Empty: all.
         exclude: Patterns of parameter names that are left out.
         writer: Name and version of this package.
+        team: Tells whether parameters that are sharded over processes have rows.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Roster:
         include: Sequence[str],
         exclude: Sequence[str],
         writer: str,
+        team: Team,
     ) -> None:
         self._model = weakref.ref(model)
         self._members = members
@@ -42,6 +46,7 @@ class Roster:
         self._include = include
         self._exclude = exclude
         self._writer = writer
+        self._team = team
         self._layout = Layout()
         self._rows: dict[int, int] = {}
         self._signature: object = None
@@ -66,15 +71,23 @@ class Roster:
         signature = (
             self._order.heard,
             self._order.omissions,
+            self._team.refusal,
             [(name, *_traits(parameter)) for name, parameter in model.named_parameters()],
             [(id(optimizer), [len(group["params"]) for group in optimizer.param_groups]) for optimizer in optimizers],
         )
         if signature == self._signature:
             return None
         self._signature = signature
-        self._layout = lay_out(self._order.sorted(model), self._order.shapes, self._include, self._exclude)
+        self._layout = lay_out(
+            self._order.sorted(model), self._order.shapes, self._include, self._exclude, self._team.refusal
+        )
         self._rows = {id(parameter): row for row, parameter in enumerate(self._layout.parameters())}
         return self._describe(optimizers)
+
+    def sharded_rows(self) -> list[int]:
+        """Return the rows that are sharded over processes, in the order of their names."""
+        rows = [row for row, parameter in enumerate(self._layout.parameters()) if is_sharded(parameter)]
+        return sorted(rows, key=self.names.__getitem__)
 
     def rows_of(self, optimizer: Optimizer) -> dict[int, nn.Parameter]:
         """Return the rows that `optimizer` steps."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from torch import nn
 
 from tb_netviz.pytorch.details import detail_of
+from tb_netviz.pytorch.shards import SHARDED, is_sharded, reason_to_omit
 from tb_netviz_plugin.schema.description import Module, Omission, Parameter
 
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
@@ -105,6 +106,7 @@ def lay_out(
     shapes: dict[int, Shapes],
     include: Sequence[str],
     exclude: Sequence[str],
+    sharded: str = SHARDED,
 ) -> Layout:
     """Give each parameter of `modules` a row.
 
@@ -113,6 +115,7 @@ def lay_out(
         shapes: By the modules' id, as far as known.
         include: Patterns of parameter names such as "blocks.*.weight"; others are left out. Empty: all.
         exclude: Patterns of parameter names that are left out.
+        sharded: Why those are left out that are sharded over processes; empty if they are not.
     """
     root = modules[0][0]
     described, names, owners, homes, omissions = [], [], [], [], []
@@ -127,7 +130,7 @@ def lay_out(
                 continue
             seen.add(id(parameter))
             full = key if name == root else f"{name}.{key}"
-            reason = _reason_to_omit(full, parameter, include, exclude)
+            reason = _reason_to_omit(full, parameter, include, exclude, sharded)
             if reason:
                 omissions.append(Omission(full, reason))
                 continue
@@ -157,11 +160,15 @@ def describe_parameters(layout: Layout, groups: dict[int, int]) -> tuple[Paramet
     )
 
 
-def _reason_to_omit(name: str, parameter: nn.Parameter, include: Sequence[str], exclude: Sequence[str]) -> str:
+def _reason_to_omit(
+    name: str, parameter: nn.Parameter, include: Sequence[str], exclude: Sequence[str], sharded: str
+) -> str:
     kind = str(parameter.dtype).removeprefix("torch.")
+    spread = reason_to_omit(parameter)
     reasons = (
         (isinstance(parameter, nn.parameter.UninitializedParameter), "has no values yet"),
-        (hasattr(parameter, "to_local"), "is sharded over processes"),
+        (bool(spread), spread),
+        (bool(sharded) and is_sharded(parameter), sharded),
         (parameter.device.type == "meta", "has no values, being on the meta device"),
         (not (parameter.dtype.is_floating_point or parameter.dtype.is_complex), f"holds {kind}"),
         (bool(include) and not _matches(name, include), "not named by include"),

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from tb_netviz.pytorch.exchange import Array, Exchange
-from tb_netviz.pytorch.shards import holders, is_sharded, rank, reason_to_omit
+from tb_netviz.pytorch.shards import SHARDED, holders, is_sharded, rank, reason_to_omit
 from tb_netviz.recorder import Plan
 
 APART = "is sharded over processes, and not all of them watch the model with the same settings"
@@ -50,38 +50,46 @@ class Merged(NamedTuple):
 class Team:
     """This process's part in it.
 
-    It signs up where it is made: before the forward pass, in which sharded training makes the processes wait for each
-    other. So at the first step it is known who has signed up.
-
-    Args:
-        model: The model, as it is sharded now.
-        terms: What must be the same for all: the settings of the watch.
-
     Attributes:
         together: Whether sharded parameters are recorded, and this process takes part.
-        refusal: Why sharded parameters are not recorded, as far as that is known.
+        refusal: Why sharded parameters are not recorded; empty if they are.
     """
 
-    def __init__(self, model: nn.Module, terms: object) -> None:
+    def __init__(self) -> None:
         self.together = False
         self.refusal = LATE
         self._rank = rank()
-        self._members = _members(model)
+        self._members: frozenset[int] = frozenset()
+        self._store: Any = None
         self._exchange: Exchange | None = None
         self._rows: int | None = None
         self._first_ordinal = 0
         self._first_index = 0
-        if self._members:
-            self.refusal = APART
-            self._sign_up(model, terms)
 
-    def _sign_up(self, model: nn.Module, terms: object) -> None:
+    def sign_up(self, model: nn.Module, terms: object) -> None:
+        """Say that this process watches, if it holds a shard that counts.
+
+        This has to be before the forward pass, in which sharded training makes the processes wait for each other: so at
+        the first step it is known who has signed up.
+
+        Args:
+            model: The model, as it is sharded now.
+            terms: What must be the same for all: the settings of the watch.
+
+        Raises:
+            RuntimeError: If the processes' common store can't be reached.
+        """
+        members = _members(model)
+        if not members:
+            return
+        self.refusal = APART
         key = _fingerprint(model, terms)
         _watched[key] += 1
         distributed: Any = torch.distributed
         root = distributed.distributed_c10d._get_default_store()  # The only way to it.
         self._store = distributed.PrefixStore(f"netviz/{key}/{_watched[key]}", root)
-        self._store.set(str(self._rank), json.dumps(sorted(self._members)))
+        self._store.set(str(self._rank), json.dumps(sorted(members)))
+        self._members = members
 
     def settle(self, model: nn.Module, ordinal: int, index: int) -> None:
         """Settle, at the first step, whether the processes record together.
@@ -104,7 +112,7 @@ class Team:
             return
         self._first_ordinal, self._first_index = ordinal, int(decision)
         self._exchange = Exchange(self._store, sorted(self._members), self._rank)
-        self.together = True
+        self.together, self.refusal = True, ""
 
     def _all_have_signed_up(self) -> bool:
         if not self._store.check(["0"]):
@@ -153,6 +161,7 @@ class Team:
         """
         if self._exchange is None:
             return
+        self.refusal = f"{SHARDED}; {reason}" if reason else SHARDED
         try:
             if reason:
                 self._store.set(f"{self._rank}/reason", reason)

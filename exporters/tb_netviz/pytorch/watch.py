@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
@@ -24,8 +23,11 @@ from tb_netviz.pytorch.observer import Observer
 from tb_netviz.pytorch.order import ExecutionOrder
 from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.run import Run
+from tb_netviz.pytorch.shards import leads
+from tb_netviz.pytorch.sharing import complain
 from tb_netviz.pytorch.steps import StepCounter
 from tb_netviz.pytorch.structure import unwrap
+from tb_netviz.pytorch.team import Team
 from tb_netviz.recorder import Recorder
 from tb_netviz_plugin.schema.description import Omission
 
@@ -48,6 +50,7 @@ class Watch:
         roster: The rows.
         recorder: Takes the values.
         observer: Measures the values.
+        team: The processes that hold shards of the model.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Watch:
         roster: Roster,
         recorder: Recorder,
         observer: Observer,
+        team: Team,
     ) -> None:
         self._run = run
         self._model = weakref.ref(model)
@@ -75,7 +79,9 @@ class Watch:
         self._roster = roster
         self._recorder = recorder
         self._observer = observer
-        self._counting = Guard("The number of the training step")
+        self._team = team
+        self._counting = Guard("The number of the training step", tells=leads())
+        self._joining = Guard("Sharded parameters", tells=leads())
         self._introducing = guard.part("The graph")
         self._records: bool | None = None  # Decided at the first step, when a distributed run knows its rank.
         self._introduced = False  # Until a forward pass was heard, which a closure has within the first step.
@@ -132,6 +138,7 @@ class Watch:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        self._team.leave()
         self._order.detach()
         self._observer.free()
         if self._criterion is not None:
@@ -159,11 +166,12 @@ class Watch:
             return
         index = self._steps.begin(optimizer)
         if self._records is None:
-            self._records = not isinstance(self._run.sink, NullSink) and _leads()
+            self._joining.run(self._join, index)
+            self._records = self._leads or self._team.together
         if not self._introduced and (self._order.heard or self._steps.ordinal):
             self._introduced = True
             self._introducing.run(self._introduce)
-        if self._records and not self._paused:
+        if self._active:
             self._guard.run(self._observe, index, optimizer, arguments, keywords)
 
     def _observe(self, index: int, optimizer: Optimizer, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
@@ -174,8 +182,10 @@ class Watch:
     def _after_step(self, optimizer: Optimizer, _arguments: object, _keywords: object) -> None:
         if not self._members.concerns(optimizer):
             return
-        if self._records and not self._paused:
-            self._guard.run(self._observer.after_step, optimizer)
+        if self._active and not self._guard.run(self._observer.after_step, optimizer):
+            self._team.leave(" ".join(self._guard.losses[-1]))
+        if self._paused and self._team.together:
+            self._guard.run(self._observer.sit_out, self._steps.ordinal)
         self._steps.done(optimizer)
 
     def _end_step(self) -> None:
@@ -185,20 +195,37 @@ class Watch:
         self._began, self._steps.evaluated = now, False
         self._observer.end_step(seconds, self._guard.take_seconds(), loss_is_logged=self._run.loss_is_logged)
 
+    @property
+    def _leads(self) -> bool:
+        return leads() and not isinstance(self._run.sink, NullSink)
+
+    @property
+    def _active(self) -> bool:
+        return bool(self._records) and not self._paused and (self._leads or self._team.together)
+
+    def _join(self, index: int) -> None:
+        """Settle whether sharded parameters are recorded."""
+        model = self._model()
+        if model is None:
+            return
+        root = unwrap(model)
+        self._team.settle(root, self._steps.ordinal, index)
+        if leads() and not self._leads:
+            self._team.leave("the first process can't write its log folder")
+        self._recorder.shared = self._team.together
+        if self._team.together:
+            self._roster.omit(Omission("histograms", "those of sharded parameters are not written"))
+        if self._leads:
+            complain(root, self._team.refusal)
+
     def _introduce(self) -> None:
         """Say goodbye to the first forward pass, and write the graph."""
         self._order.stop()
         model = self._model()
-        if self._records and model is not None and not self._run.has_graph:
+        if self._leads and model is not None and not self._run.has_graph:
             self._run.has_graph = True
             try:
                 self._run.sink.offer(trace(model, self._order.call))
             except UntraceableError as reason:
                 self._roster.omit(Omission("graph", str(reason)))
         self._order.forget()
-
-
-def _leads() -> bool:
-    """Whether this process is the only one of its run, or the first."""
-    distributed = torch.distributed
-    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0

@@ -13,7 +13,8 @@ from tensorboard.compat.proto.event_pb2 import Event
 
 from tb_netviz.events import Sink
 from tb_netviz.recorder.budget import BudgetSchedule
-from tb_netviz.recorder.schedule import RECORDS_PER_OCTAVE, FixedSchedule, Schedule
+from tb_netviz.recorder.schedule import RECORDS_PER_OCTAVE, FixedSchedule, Plan, Schedule
+from tb_netviz.recorder.schedule import bins_due as bins_due_everywhere
 from tb_netviz.recorder.windows import Float32, Folding, ParameterWindow
 from tb_netviz_plugin.schema import description as schema
 from tb_netviz_plugin.schema.bins import COUNT, EVERY_RECORDS
@@ -70,6 +71,7 @@ class Recorder:
         self._records = 0
         self._step = 0
         self._finished: int | None = None
+        self._ahead = 0  # Of the user's number of a step, the number by which the schedule knows it.
         self._lost = 0
         self._since_record = _Times()
         self._in_all = _Times()
@@ -77,7 +79,7 @@ class Recorder:
     @property
     def interval(self) -> int:
         """Every how many steps one is observed now."""
-        return self._schedule.interval_at(self._step)
+        return self._schedule.interval_at(self._step + self._ahead)
 
     @property
     def cost_fraction(self) -> float:
@@ -125,12 +127,35 @@ class Recorder:
         """Whether `step` is to be observed. Final once the step before has been finished."""
         return self._schedule.observes(step)
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes observe the same steps: then a plan holds once `adopt` is called.
+
+        Steps have two numbers then: the user's own, under which values are recorded, and one that all processes agree
+        on, by which they are observed.
+        """
+        return self._schedule.shared
+
+    @shared.setter
+    def shared(self, shared: bool) -> None:
+        self._schedule.shared = shared
+
+    def proposal(self, step: int) -> Plan:
+        """Return what this process would have all of them adopt at `step`."""
+        return self._schedule.proposal(step)
+
+    def adopt(self, plan: Plan) -> None:
+        """Follow what was proposed."""
+        self._schedule.adopt(plan)
+
     def snapshot_due(self, step: int) -> bool:
         """Whether the gradient of `step` is needed at the step after it, for `grad_dot_last`."""
         return self._schedule.observes(step + 1)
 
     def bins_due(self, step: int) -> bool:
         """Whether the observation of `step` is to have bins: the first one of every eighth record."""
+        if self.shared:
+            return bins_due_everywhere(step, self._schedule.interval_at(step))
         return self._records % EVERY_RECORDS == 0 and not (self._window and self._window.span.continues(step))
 
     def observe(self, step: int, values: Float32, bins: Counts | None = None) -> None:
@@ -166,7 +191,13 @@ class Recorder:
         self._lost += 1
 
     def finish_step(
-        self, step: int, step_seconds: float, observe_seconds: float, *, observed: bool | None = None
+        self,
+        step: int,
+        step_seconds: float,
+        observe_seconds: float,
+        *,
+        observed: bool | None = None,
+        number: int | None = None,
     ) -> None:
         """End an optimizer step, observed or not; a record that is complete is written.
 
@@ -175,7 +206,9 @@ class Recorder:
             step_seconds: How long the step took, us included; NaN where that is not known.
             observe_seconds: How long of that was spent in us.
             observed: Whether it was observed; by default whether its values are there.
+            number: What it was asked for under in `observes`, where that is another number.
         """
+        self._ahead = 0 if number is None else number - step
         self._step = self._finished = step
         arrived = self._window is not None and self._window.span.last == step
         observed = arrived if observed is None else observed
@@ -183,7 +216,7 @@ class Recorder:
         if math.isfinite(training):
             self._since_record.add(training, observe_seconds)
             self._in_all.add(training, observe_seconds)
-            self._schedule.finish(step, observed=observed, training=training, cost=observe_seconds)
+            self._schedule.finish(step + self._ahead, observed=observed, training=training, cost=observe_seconds)
         if arrived:
             self._write_if_complete(step)
 
@@ -192,8 +225,9 @@ class Recorder:
             self._write_window()
 
     def _next_observed(self, step: int) -> int:
-        interval = self._schedule.interval_at(step)  # Does not change within a window.
-        return step - step % interval + interval
+        number = step + self._ahead
+        interval = self._schedule.interval_at(number)  # Does not change within a window.
+        return step - number % interval + interval
 
     def flush(self) -> None:
         """Write the open window under its last step; the rest of the window becomes a record of its own."""
@@ -232,7 +266,7 @@ class Recorder:
                 window.span.observations,
                 (times.training + times.observing) / steps,
                 times.observing / steps,
-                self._schedule.interval_at(window.span.last),
+                self._schedule.interval_at(window.span.last + self._ahead),
                 self._sink.dropped + self._lost,
             ],
             dtype=np.float32,

@@ -27,9 +27,15 @@ def train(model):
     model(torch.ones(2, 5)).sum().backward()
 
 
+def signed_up(model, terms):
+    team = Team()
+    team.sign_up(model, terms)
+    return team
+
+
 def joined(model, terms=""):
     """Sign up, train, and settle, as a watch does."""
-    team = Team(model, terms)
+    team = signed_up(model, terms)
     train(model)
     team.settle(model, 0, 0)
     return team
@@ -51,13 +57,13 @@ def be_refused(rank):
     first_alone = None
     model = sharded()
     if rank == 0:
-        first_alone = Team(model, "first alone")
+        first_alone = signed_up(model, "first alone")
     train(model)
     if first_alone is not None:
         first_alone.settle(model, 0, 0)
     other_settings = joined(sharded(), terms=min(rank, 1))
     last_is_missing = sharded()
-    team = Team(last_is_missing, "all but one") if rank != 3 else None
+    team = signed_up(last_is_missing, "all but one") if rank != 3 else None
     train(last_is_missing)
     if team is not None:
         team.settle(last_is_missing, 0, 0)
@@ -68,7 +74,7 @@ def be_refused(rank):
 def count_from(rank):
     """Each process has a number of its own for the step at which they settle."""
     model = sharded()
-    team = Team(model, "")
+    team = signed_up(model, "")
     train(model)
     team.settle(model, 5, 1000 + rank)
     return [team.position(ordinal) for ordinal in (5, 6, 9)]
@@ -185,7 +191,7 @@ def test_of_a_hybrid_mesh_only_one_copy_is_measured(outcomes):
 
 def test_a_model_that_is_whole_needs_nobody():
     model = nn.Linear(2, 2)
-    team = Team(model, "")
+    team = signed_up(model, "")
     team.settle(model, 0, 0)
     assert not team.together
     assert team.refusal == LATE
