@@ -13,20 +13,31 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_SOURCES = shutil.ignore_patterns(
-    ".git", ".venv*", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info", "build", "dist", "node_modules", "output"
+    ".git",
+    ".venv*",
+    ".*_cache",
+    ".hypothesis",
+    "__pycache__",
+    "*.egg-info",
+    "build",
+    "dist",
+    "node_modules",
+    "output",
+    "*.so",
 )
 
 
-def run(command: Sequence[str | Path], *, cwd: Path, expect: int = 0) -> str:
+def run(command: Sequence[str | Path], *, cwd: Path, expect: int = 0, with_programs: bool = False) -> str:
     """Run `command` without this checkout on its path, and return what it printed.
 
-    No other program is found on its PATH: neither building nor installing may need a compiler or Node.
+    No other program is found on its PATH, unless `with_programs`: neither building nor installing may need a compiler
+    or Node.
 
     Raises:
         AssertionError: If its exit status is not `expect`.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    environment["PATH"] = ""
+    environment["PATH"] = os.environ["PATH"] if with_programs else ""
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,

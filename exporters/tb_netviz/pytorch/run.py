@@ -11,6 +11,7 @@ from torch import nn
 from tb_netviz.events import Sink
 from tb_netviz.pytorch._foreign import WriterSink
 from tb_netviz.pytorch._summary_writer import SummaryWriter
+from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.losses import TRAIN_LOSS, Roles
 from tb_netviz.pytorch.structure import unwrap
 from tb_netviz.recorder import MetricRecorder
@@ -40,6 +41,7 @@ class Run:
         self.has_graph = has_graph
         self.ended = False
         self.watches: list[Watch] = []
+        self._hearing = Guard("The scalars that are logged, in our own tab")
         self._names: dict[str, weakref.ref[nn.Module]] = {}
 
     @property
@@ -67,6 +69,9 @@ class Run:
 
     def hear(self, tag: str, value: float, step: int | None, wall_time: float | None) -> None:
         """Copy a scalar that the user logs."""
+        self._hearing.run(self._copy, tag, value, step, wall_time)
+
+    def _copy(self, tag: str, value: float, step: int | None, wall_time: float | None) -> None:
         role = self.roles.of(tag)
         self.loss_is_logged |= role == TRAIN_LOSS
         self.metrics.log(tag, role, self.step if step is None else step, value, wall_time)
@@ -75,14 +80,14 @@ class Run:
         """Write what is held."""
         for watch in self.watches:
             watch.flush()
-        self.metrics.flush()
+        self._hearing.run(self.metrics.flush)
 
     def end(self) -> None:
         """Detach all watches and write what is held; the step that was reached is still known."""
         self.ended = True
         for watch in self.watches:
             watch.detach()
-        self.metrics.close()
+        self._hearing.run(self.metrics.close)
         self.sink.close()
 
 
