@@ -10,6 +10,7 @@ import threading
 from tensorboard.compat.proto.event_pb2 import Event
 
 from tb_netviz.events import folder as folders
+from tb_netviz.events.deferred import DeferredSink
 from tb_netviz.events.event_file import CAPACITY
 from tb_netviz.events.framing import NATIVE_CHECKSUMS
 from tb_netviz.events.notices import warn
@@ -75,7 +76,9 @@ class FileSink:
                 folders.give_back(self._folder)
 
 
-def open_sink(log_dir: str | os.PathLike[str], *, filename_suffix: str = "", capacity: int = CAPACITY) -> Sink:
+def open_sink(
+    log_dir: str | os.PathLike[str], *, filename_suffix: str = "", capacity: int = CAPACITY, deferred: bool = False
+) -> Sink:
     """Open an event file in `log_dir`, which is created if it is missing.
 
     Within a process all sinks of a folder share one file (`filename_suffix` and `capacity` are those of the first); a
@@ -86,6 +89,7 @@ def open_sink(log_dir: str | os.PathLike[str], *, filename_suffix: str = "", cap
         log_dir: Folder of the run, on a local file system.
         filename_suffix: Text that ends the file's name.
         capacity: Bytes that may wait for the disk before `write` waits and `offer` refuses.
+        deferred: Whether folder and file are made with the first event only.
 
     Raises:
         RemoteLogDirError: If `log_dir` names another scheme, such as "gs://bucket/run".
@@ -95,6 +99,10 @@ def open_sink(log_dir: str | os.PathLike[str], *, filename_suffix: str = "", cap
         raise RemoteLogDirError(
             f"log_dir is {path!r}, but netviz writes to local folders only. Write to a local folder and sync it, for "
             "example with gsutil rsync, aws s3 sync or rclone; TensorBoard itself reads remote folders."
+        )
+    if deferred:
+        return DeferredSink(
+            path, functools.partial(open_sink, path, filename_suffix=filename_suffix, capacity=capacity)
         )
     _mention_slow_checksums()
     try:

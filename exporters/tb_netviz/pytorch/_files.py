@@ -9,6 +9,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from tb_netviz.events import Sink, open_sink
 from tb_netviz.pytorch._summary_writer import FileWriter
+from tb_netviz.pytorch.shards import may_follow
 
 
 class SinkFile(FileWriter):  # type: ignore[misc]  # torch.utils.tensorboard is untyped.
@@ -34,7 +35,7 @@ class SinkEventWriter:
     def __init__(self, log_dir: str, filename_suffix: str) -> None:
         self._log_dir = log_dir
         self._filename_suffix = filename_suffix
-        self.sink: Sink = open_sink(log_dir, filename_suffix=filename_suffix)
+        self.sink: Sink = open_sink(log_dir, filename_suffix=filename_suffix, deferred=may_follow())
 
     def get_logdir(self) -> str:
         """Folder that was asked for."""
@@ -55,4 +56,4 @@ class SinkEventWriter:
     def reopen(self) -> None:
         """Go on in a new file after `close`."""
         self.sink.close()
-        self.sink = open_sink(self._log_dir, filename_suffix=self._filename_suffix)
+        self.sink = open_sink(self._log_dir, filename_suffix=self._filename_suffix, deferred=may_follow())

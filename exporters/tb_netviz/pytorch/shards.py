@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -24,6 +25,11 @@ def rank() -> int:
     """Return the number of this process in its run; 0 where it is the only one."""
     distributed = torch.distributed
     return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
+
+
+def may_follow() -> bool:
+    """Whether this process is, or may be going to be, one of a run that another process leads."""
+    return not leads() or os.environ.get("RANK", "0") != "0"  # As torchrun and others set it.
 
 
 def local(tensor: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from tb_netviz.pytorch._files import SinkFile
 from tb_netviz.pytorch._summary_writer import SummaryWriter, hparams
 from tb_netviz.pytorch.attach import watch
 from tb_netviz.pytorch.run import Run, RunOwner
+from tb_netviz.pytorch.shards import may_follow
 from tb_netviz.pytorch.watch import Watch
 
 
@@ -158,7 +159,7 @@ class NetVizWriter(SummaryWriter, RunOwner):  # type: ignore[misc]  # torch.util
         """Return the run of this writer, open for records."""
         if self._run is None or self._run.ended:
             folder = self._get_file_writer().get_logdir()
-            sink = open_sink(folder, filename_suffix=self.filename_suffix)
+            sink = open_sink(folder, filename_suffix=self.filename_suffix, deferred=may_follow())
             self._belongings.run = Run(sink, has_graph=self._has_graph)
         assert self._run is not None
         return self._run

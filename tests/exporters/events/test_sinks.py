@@ -41,6 +41,31 @@ def test_the_public_names():
     assert all(hasattr(public, name) for name in public.__all__)
 
 
+def test_a_deferred_sink_makes_nothing_before_the_first_event(tmp_path):
+    sink = open_sink(tmp_path / "run", deferred=True)
+    sink.flush()
+    assert not (tmp_path / "run").exists()
+    assert (sink.log_dir, sink.path, sink.dropped) == (str(tmp_path / "run"), None, 0)
+    assert sink.offer(scalar(1))
+    sink.write(scalar(2))
+    sink.close()
+    assert [event.step for event in read(sink.path)[1:]] == [1, 2]
+
+
+def test_a_deferred_sink_makes_nothing_once_it_is_closed(tmp_path):
+    sink = open_sink(tmp_path / "run", deferred=True)
+    sink.close()
+    assert not sink.offer(scalar(1))
+    sink.write(scalar(2))
+    assert sink.dropped == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_deferred_sink_refuses_a_remote_folder_at_once():
+    with pytest.raises(RemoteLogDirError):
+        open_sink("gs://bucket/run", deferred=True)
+
+
 def test_events_stand_in_order_after_the_version(tmp_path):
     sink = open_sink(tmp_path / "new" / "run", filename_suffix=".gan")
     for step in range(1_000):
