@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -29,6 +30,8 @@ ALWAYS_MEASURED = 8
 
 Later those are whose count is a power of two, and all of them once something was seen to change gradients.
 """
+USUAL = 4
+"""Steps whose numbers of backward passes tell when the last one may have come: what comes before is not measured."""
 TOLERANCE = 1e-3
 """Share by which the norm of all gradients falls at least: sums of many million elements agree to a tenth of that."""
 ROUNDINGS = 2
@@ -58,11 +61,9 @@ class Comparison:
 
     Attributes:
         notes: By row; None where nothing was noted.
-        touched: Whether something has written to a gradient, or replaced it.
     """
 
     notes: dict[int, _Note | None] = field(default_factory=dict)
-    touched: bool = False
 
 
 class Clipping:
@@ -73,10 +74,14 @@ class Clipping:
 
     Attributes:
         passes: Backward passes that were heard.
+        silences: How often listening was interrupted.
     """
 
     def __init__(self, guard: Guard) -> None:
         self.passes = 0
+        self.silences = 0
+        self._since = 0  # Passes since gradients were last taken.
+        self._usual: deque[int] = deque(maxlen=USUAL)
         self._mark = GradientMark(guard, self._note)
         self._handles: list[tuple[weakref.ref[nn.Parameter], RemovableHandle]] = []
         self._notes: dict[int, _Note] = {}
@@ -101,35 +106,32 @@ class Clipping:
             parameter = reference()
             if parameter is not None and not parameter._post_accumulate_grad_hooks:
                 parameter._post_accumulate_grad_hooks = None  # type: ignore[assignment]  # As it was.
+        self.silences += bool(self._handles)
         self._handles = []
 
     def free(self) -> None:
         """Listen no longer, and forget what was heard."""
         self.mute()
-        self._notes = {}
+        self._notes, self._since = {}, 0
 
-    def take(
-        self,
-        comparison: Comparison,
-        rows: Sequence[int],
-        parameters: Sequence[nn.Parameter],
-        scale: float | Transfer,
-    ) -> None:
+    def take(self, comparison: Comparison, parameters: Mapping[int, nn.Parameter], scale: float | Transfer) -> None:
         """Look at the gradients of some parameters as their optimizer gets them.
 
         Args:
             comparison: That of the step in progress.
-            rows: Rows of the parameters.
-            parameters: The parameters.
+            parameters: The parameters by row.
             scale: Loss scale that was on their gradients after the backward pass.
         """
-        for row, parameter in zip(rows, parameters, strict=True):
+        if self._since:
+            self._usual.append(self._since)
+            self._since = 0
+        for row, parameter in parameters.items():
             if parameter.grad is None:
                 continue
             note = comparison.notes[row] = self._notes.pop(id(parameter), None)
             if note is not None:
                 note.scale = scale
-                comparison.touched |= note.mark != _mark_of(parameter.grad)
+                self._in_use |= note.mark != _mark_of(parameter.grad)
 
     def end(self, comparison: Comparison, norms: _Array, peaks: _Array) -> Clipped | None:
         """Say what became of the gradients of a step.
@@ -146,7 +148,6 @@ class Clipping:
         if not notes or len(notes) < len(comparison.notes):
             return None
         self._compared += 1
-        self._in_use |= comparison.touched
         rows = list(comparison.notes)
         before, after = [note.size() for note in notes], np.stack([norms[rows], peaks[rows]])
         if None in before or not np.isfinite(after).all():
@@ -158,13 +159,15 @@ class Clipping:
     def _note(self) -> None:
         """Note every gradient as a backward pass leaves it."""
         self.passes += 1
+        self._since += 1
         held = [
             (parameter, gradient)
             for reference, _ in self._handles
             if (parameter := reference()) is not None and (gradient := _whole(parameter.grad)) is not None
         ]
         self._notes = {id(parameter): _Note(gradient) for parameter, gradient in held}
-        if self._in_use or self._compared < ALWAYS_MEASURED or self._compared.bit_count() == 1:
+        due = self._in_use or self._compared < ALWAYS_MEASURED or self._compared.bit_count() == 1
+        if due and self._since >= min(self._usual, default=1):
             _measure(list(self._notes.values()), [gradient for _, gradient in held])
 
 
@@ -245,4 +248,9 @@ def _whole(gradient: Tensor | None) -> Tensor | None:
 
 
 def _takes_hooks(parameter: nn.Parameter) -> bool:
-    return parameter.requires_grad and parameter.is_leaf and not nn.parameter.is_lazy(parameter)
+    return (
+        not hasattr(parameter, "to_local")
+        and parameter.requires_grad
+        and parameter.is_leaf
+        and not nn.parameter.is_lazy(parameter)
+    )

@@ -12,8 +12,10 @@ import numpy as np
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from tb_netviz.pytorch.clipping import Comparison
 from tb_netviz.pytorch.histograms import HistogramSample
 from tb_netviz.pytorch.hooks import Guard
+from tb_netviz.pytorch.interventions import Interventions
 from tb_netviz.pytorch.losses import CriterionLoss
 from tb_netviz.pytorch.measurement import Measurement
 from tb_netviz.pytorch.membership import Membership, learning_rates
@@ -43,6 +45,8 @@ class _Step:
         has_histograms: Whether samples are taken for histograms.
         samples: Those samples.
         skips: Not zero where a loss scaler made it a step that changes nothing.
+        comparison: Its gradients beside those before clipping.
+        prepared: Whether it is settled if the backward passes of the next step are listened to.
         loss: Mean of the criterion.
         rates: Learning rates of the groups that stepped, as they were then.
         complete: Whether all processes that hold shards have measured.
@@ -56,6 +60,8 @@ class _Step:
     has_histograms: bool = False
     samples: list[HistogramSample] = field(default_factory=list)
     skips: list[Transfer] = field(default_factory=list)
+    comparison: Comparison = field(default_factory=Comparison)
+    prepared: bool = False
     loss: Transfer | None = None
     rates: weakref.WeakKeyDictionary[Optimizer, list[float]] = field(default_factory=weakref.WeakKeyDictionary)
 
@@ -135,6 +141,9 @@ class Observer:
         dashboards: Takes what TensorBoard's own dashboards show.
         criterion: Has the loss, where one is watched.
         sharing: Measures together with other processes, where parameters are sharded over them.
+
+    Attributes:
+        interventions: Tells what was done to gradients, and which steps were left out.
     """
 
     def __init__(
@@ -161,6 +170,9 @@ class Observer:
         self._step: _Step | None = None
         self._turns: weakref.WeakKeyDictionary[Optimizer, _Turn] = weakref.WeakKeyDictionary()
         self._underway: deque[_Step] = deque()
+        self.interventions = Interventions(guard, dashboards)
+        self._number = -1
+        self._paces = deque([1], maxlen=2)  # By how much the last numbers grew.
 
     @property
     def ordinal(self) -> int | None:
@@ -192,7 +204,7 @@ class Observer:
         turn = _Turn(self._sharing.mine(rows), late=_gradients_come_late(optimizer, arguments, keywords))
         self._turns[optimizer] = turn
         if not turn.late:
-            self._take_gradients(step, turn)
+            self._take_gradients(step, turn, optimizer)
         if step.measurement is not None and "update_norm" in self._columns:
             self._guards.updates.run(self._copy_weights, turn)
 
@@ -202,6 +214,11 @@ class Observer:
         if step is not None and step.loss is None and self._criterion is not None:
             loss = self._criterion.take()
             step.loss = None if loss is None else Transfer(loss)
+        if step is not None:
+            if not step.prepared:
+                self._prepare(step)
+            if self._sharing.records:
+                self.interventions.hear(step.index, optimizer)
         if turn is None or step is None:
             return
         self._finish_turn(step, turn, optimizer)
@@ -225,7 +242,7 @@ class Observer:
                 self._last.free()
                 return
         if turn.late:
-            self._take_gradients(step, turn)
+            self._take_gradients(step, turn, optimizer)
         if step.measurement is not None:
             self._guards.weights.run(step.measurement.take_weights, turn.rows, turn.weights, turn.before)
             self._guards.histograms.run(self._sample, step, "weights", turn, dict(turn.parameters))
@@ -264,12 +281,14 @@ class Observer:
         """Wait for what is on its way, and hand it over."""
         while self._underway:
             self._land(self._underway.popleft())
+        self.interventions.land()
 
     def _land(self, step: _Step) -> None:
         if step.measurement is None or step.skipped or not step.complete:
             return
         self._guards.records.run(self._record, step, step.measurement)
         self._guards.scalars.run(self._show, step, step.measurement)
+        self.interventions.show(step.index, step.comparison, step.measurement)
 
     def _record(self, step: _Step, measurement: Measurement) -> None:
         with np.errstate(over="ignore"):
@@ -286,12 +305,15 @@ class Observer:
         self._dashboards.end(step.index, measurement.column("grad_norm"), rates, loss, step.samples)
 
     def free(self) -> None:
-        """Let go of all copies."""
+        """Let go of all copies, and listen to no backward pass."""
+        self.interventions.free()
         self._last.free()
         self._turns.clear()
 
     def _begin(self, index: int, ordinal: int) -> _Step:
         number = self._sharing.number(index, ordinal)
+        self._paces.append(max(1, number - self._number))
+        self._number = number
         observed = self._recorder.observes(number)
         keeps = "grad_dot_last" in self._columns and self._recorder.snapshot_due(number)
         if observed or keeps:
@@ -316,12 +338,13 @@ class Observer:
             self._last = LastGradients()
         self._recorder.describe(description, self._columns)
 
-    def _take_gradients(self, step: _Step, turn: _Turn) -> None:
+    def _take_gradients(self, step: _Step, turn: _Turn, optimizer: Optimizer) -> None:
         gradients = self._sharing.gradients(turn.parameters)
         rows, parts = list(gradients), list(gradients.values())
         if step.measurement is not None and "grad_norm" in self._columns:
             last: dict[int, Tensor] = {}
             self._guards.angles.run(self._recall, step, gradients, last)
+            self.interventions.compare(step.comparison, turn.parameters, optimizer)
             self._guards.gradients.run(step.measurement.take_gradients, rows, parts, last)
             elements = [turn.parameters[row].numel() for row in rows]
             self._guards.bins.run(step.measurement.take_bins, rows, parts, elements)
@@ -332,6 +355,18 @@ class Observer:
     def _recall(self, step: _Step, gradients: Mapping[int, Tensor | None], last: dict[int, Tensor]) -> None:
         if "grad_dot_last" in self._columns:
             last |= self._last.before(step.ordinal, gradients)
+
+    def _prepare(self, step: _Step) -> None:
+        """Listen to the backward passes of the next step if it will be observed, else to none."""
+        step.prepared = True
+        optimizers = self._members.optimizers
+        if "grad_norm" in self._columns and self._recorder.observes(step.number + min(self._paces)):
+            rows = self._roster.rows_of_none()
+            for optimizer in optimizers:
+                rows |= self._roster.rows_of(optimizer)
+            self.interventions.listen(rows.values())
+        elif len(optimizers) == 1 or step.measurement is None:
+            self.interventions.mute()  # Else the backward pass of another optimizer may still belong to this step.
 
     def _copy_weights(self, turn: _Turn) -> None:
         turn.before = copies(turn.rows, turn.weights)

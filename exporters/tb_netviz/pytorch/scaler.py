@@ -39,7 +39,7 @@ class Scaling:
 
         Args:
             optimizer: The optimizer, within a call of its `step`.
-            most: How many it can be if this is its first step: a scaler may have been in use before.
+            most: How many it can be: a scaler may have been in use before, and its scale may be set by hand.
         """
         use = self._uses.get(optimizer)
         if use is None:
@@ -47,7 +47,8 @@ class Scaling:
         scaler = use.find()
         if scaler is None or hasattr(optimizer, "found_inf"):
             return 0
-        return use.left_out(scaler, 0 if optimizer.state else most)
+        count = use.left_out(scaler, fresh=not optimizer.state)
+        return count if count <= most else 0
 
     def scale(self, optimizer: Optimizer) -> float | Transfer:
         """Return the loss scale of the step in progress, 1 without one; from another device it is on its way."""
@@ -84,13 +85,13 @@ class _Use:
                 self._key = id(frame.f_locals["optimizer"])
         return self.scaler
 
-    def left_out(self, scaler: GradScaler, most: int) -> int:
-        """Return how many steps `scaler` has left out since the last one; `most` if there was none."""
+    def left_out(self, scaler: GradScaler, *, fresh: bool) -> int:
+        """Return how many steps `scaler` left out since the last one, for a `fresh` optimizer since its own first."""
         now = _State(scaler.get_scale(), scaler._get_growth_tracker(), scaler._per_optimizer_states)
         last, self._last = self._last, now
         if last is None:
             first = _State(scaler._init_scale, scaler._init_growth_tracker, {})
-            return min(most, first.backoffs_until(now, scaler))
+            return first.backoffs_until(now, scaler) if fresh else 0
         if last.optimizers is now.optimizers:
             return 0
         return last.updated(now, scaler).backoffs_until(now, scaler)

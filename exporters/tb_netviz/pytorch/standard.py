@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -13,8 +14,9 @@ from torch import Tensor
 
 from tb_netviz.events import Sink
 from tb_netviz.pytorch._summary_writer import scalar
+from tb_netviz.pytorch.clipping import Clipped
 from tb_netviz.pytorch.histograms import HistogramSample, HistogramSchedule
-from tb_netviz.pytorch.losses import LEARNING_RATE, TRAIN_LOSS
+from tb_netviz.pytorch.losses import CLIPPED, GRADIENT_NORM_BEFORE, LEARNING_RATE, SKIPPED, TRAIN_LOSS
 from tb_netviz.recorder import MetricRecorder
 
 LEARNING_RATES = 16
@@ -36,6 +38,8 @@ class Dashboards:
         self._metrics = metrics
         self._prefix = f"{model}/" if model else ""
         self._schedule = HistogramSchedule(histograms)
+        self._skipped = 0
+        self._skipped_lately: deque[int] = deque(maxlen=64)
 
     def histograms_due(self, step: int) -> bool:
         """Whether the observed `step` is to have histograms; if so, the next ones are later."""
@@ -78,6 +82,28 @@ class Dashboards:
             self._metrics.log(self._tag("train_loss"), TRAIN_LOSS, step, loss)
         for sample in samples:
             summary.MergeFrom(sample.summary())
+        self._offer(step, summary)
+
+    def clipped(self, step: int, outcome: Clipped) -> None:
+        """Write what became of the gradients of an observed step."""
+        summary = Summary()
+        before, was_clipped = self._tag("gradient_norm_before_clipping"), self._tag("clipped")
+        summary.MergeFrom(scalar(before, outcome.norm_before))
+        summary.MergeFrom(scalar(was_clipped, float(outcome.clipped)))
+        self._metrics.log(before, GRADIENT_NORM_BEFORE, step, outcome.norm_before)
+        self._metrics.log(was_clipped, CLIPPED, step, float(outcome.clipped))
+        self._offer(step, summary)
+
+    def skipped(self, step: int) -> None:
+        """Write that a loss scaler has left out `step`; the part of another optimizer in it is the same step."""
+        if step in self._skipped_lately:
+            return
+        self._skipped_lately.append(step)
+        self._skipped += 1
+        self._metrics.log(self._tag("skipped_step"), SKIPPED, step, 1.0, rare=True)
+        self._offer(step, scalar(self._tag("skipped_steps"), float(self._skipped)))
+
+    def _offer(self, step: int, summary: Summary) -> None:
         if summary.value:
             self._sink.offer(Event(wall_time=time.time(), step=step, summary=summary))
 

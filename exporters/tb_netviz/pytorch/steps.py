@@ -25,6 +25,7 @@ class StepCounter:
         self._user_step = user_step
         self._ordinal = 0
         self._stepped: set[int] = set()
+        self._left_out = range(0)
         self._last: dict[int, int] = {}  # By the id of an optimizer, the ordinal of its last step.
 
     @property
@@ -46,10 +47,21 @@ class StepCounter:
             left_out: How many of its steps were left out just before this one.
         """
         self._move_on(self.forwarded or id(optimizer) in self._stepped)
+        first = self._last.get(id(optimizer), -1) + 1
+        self._left_out = range(first, first + left_out)
         if left_out:
-            self._ordinal = max(self._ordinal, self._last.get(id(optimizer), -1) + left_out + 1)
+            self._ordinal = max(self._ordinal, first + left_out)
         self._last[id(optimizer)] = self._ordinal
         return self.index
+
+    @property
+    def begun(self) -> bool:
+        """Whether any step has begun."""
+        return bool(self._last)
+
+    def left_out(self, index: int) -> list[int]:
+        """Return the numbers of the steps that were left out just before the step `index`, which began last."""
+        return [max(0, index - self._ordinal + ordinal) for ordinal in self._left_out]
 
     def done(self, optimizer: object) -> None:
         """Note that `optimizer` has stepped."""

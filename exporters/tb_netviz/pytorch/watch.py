@@ -90,6 +90,7 @@ class Watch:
         mark = ForwardMark(steps)
         self._handles = [module.register_forward_pre_hook(mark) for module in {model, unwrap(model)}]
         self._handles += self._hook_steps(optimizers)
+        observer.interventions.listen(unwrap(model).parameters())
 
     @property
     def step(self) -> int:
@@ -164,7 +165,8 @@ class Watch:
     def _before_step(self, optimizer: Optimizer, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
         if not self._members.concerns(optimizer):
             return
-        index = self._steps.begin(optimizer)
+        left_out = self._observer.interventions.left_out(optimizer, first=not self._steps.begun)
+        index = self._steps.begin(optimizer, left_out)
         if self._records is None:
             self._joining.run(self._join, index)
             self._records = self._leads or self._team.together
@@ -173,10 +175,15 @@ class Watch:
             self._introducing.run(self._introduce)
         if self._active:
             self._guard.run(self._observe, index, optimizer, arguments, keywords)
+        else:
+            self._observer.interventions.free()
 
     def _observe(self, index: int, optimizer: Optimizer, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
         if self._observer.ordinal != self._steps.ordinal:
             self._end_step()
+        left_out = self._steps.left_out(index)
+        if left_out and self._leads:
+            self._observer.interventions.skip(left_out)
         self._observer.before_step(index, self._steps.ordinal, optimizer, arguments, keywords)
 
     def _after_step(self, optimizer: Optimizer, _arguments: object, _keywords: object) -> None:

@@ -1,0 +1,111 @@
+"""What stands between a backward pass and the optimizer's step: clipping, and a loss scaler that leaves steps out."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+from torch import nn
+from torch.optim import Optimizer
+
+from tb_netviz.pytorch.clipping import Clipping, Comparison
+from tb_netviz.pytorch.hooks import Guard
+from tb_netviz.pytorch.measurement import Measurement
+from tb_netviz.pytorch.scaler import Scaling
+from tb_netviz.pytorch.standard import Dashboards
+from tb_netviz.pytorch.transfers import Transfer
+
+
+class Interventions:
+    """Tells what was done to the gradients of a watched model, and which steps were left out. Its parts fail alone.
+
+    Args:
+        guard: Runs the observer of the model.
+        dashboards: Takes what is found.
+    """
+
+    def __init__(self, guard: Guard, dashboards: Dashboards) -> None:
+        self._of_clipping = guard.part("The gradients before clipping")
+        self._of_scaling = guard.part("The steps that a loss scaler leaves out")
+        self._dashboards = dashboards
+        self._clipping = Clipping(self._of_clipping)
+        self._scaling = Scaling()
+        self._heard: weakref.WeakKeyDictionary[Optimizer, tuple[int, int]] = weakref.WeakKeyDictionary()
+        self._told: deque[tuple[int, Transfer]] = deque()
+
+    def listen(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Listen to the backward passes of a step that will be observed."""
+        self._of_clipping.run(self._clipping.listen, parameters)
+
+    def mute(self) -> None:
+        """Listen to none."""
+        self._of_clipping.run(self._clipping.mute)
+
+    def free(self) -> None:
+        """Listen to none, and forget what was heard."""
+        self._clipping.free()
+
+    def left_out(self, optimizer: Optimizer, *, first: bool) -> int:
+        """Return how many steps of `optimizer` a loss scaler has left out just before the one that begins.
+
+        They are fewer than the backward passes in between, where those were heard.
+
+        Args:
+            optimizer: The optimizer.
+            first: Whether it is the first step of all. What a scaler did before is no concern of this run.
+        """
+        found: list[int] = []
+        most = self._at_most(optimizer, first=first)
+        self._of_scaling.run(lambda: found.append(self._scaling.begin(optimizer, most=most)))
+        return sum(found)
+
+    def _at_most(self, optimizer: Optimizer, *, first: bool) -> int:
+        now = self._clipping.passes, self._clipping.silences
+        passes, silences = self._heard.get(optimizer, (0, 0) if first else now)
+        known = optimizer in self._heard
+        self._heard[optimizer] = now
+        if known and (now[1] != silences or now[0] == passes):
+            return sys.maxsize  # Not all passes were heard.
+        return max(0, now[0] - passes - 1)
+
+    def skip(self, steps: Iterable[int]) -> None:
+        """Write that `steps` were left out."""
+        for step in steps:
+            self._of_scaling.run(self._dashboards.skipped, step)
+
+    def hear(self, step: int, optimizer: Optimizer) -> None:
+        """Hear after `step` whether a loss scaler told `optimizer` itself to leave it out."""
+        found_inf = getattr(optimizer, "found_inf", None)
+        if found_inf is not None:
+            self._told.append((step, Transfer(found_inf)))
+        while self._told and self._told[0][1].ready:
+            self._tell()
+
+    def land(self) -> None:
+        """Wait for what is not known yet."""
+        while self._told:
+            self._tell()
+
+    def compare(self, comparison: Comparison, parameters: Mapping[int, nn.Parameter], optimizer: Optimizer) -> None:
+        """Look at gradients as `optimizer` gets them, by row."""
+        self._of_clipping.run(self._compare, comparison, parameters, optimizer)
+
+    def show(self, step: int, comparison: Comparison, measurement: Measurement) -> None:
+        """Write what became of the gradients of an observed step."""
+        self._of_clipping.run(self._show, step, comparison, measurement)
+
+    def _tell(self) -> None:
+        step, found_inf = self._told.popleft()
+        if found_inf.number() != 0:
+            self.skip([step])
+
+    def _compare(self, comparison: Comparison, parameters: Mapping[int, nn.Parameter], optimizer: Optimizer) -> None:
+        self._clipping.take(comparison, parameters, self._scaling.scale(optimizer))
+
+    def _show(self, step: int, comparison: Comparison, measurement: Measurement) -> None:
+        norms, peaks = measurement.column("grad_norm"), measurement.column("grad_abs_max")
+        outcome = self._clipping.end(comparison, norms, peaks)
+        if outcome is not None:
+            self._dashboards.clipped(step, outcome)
