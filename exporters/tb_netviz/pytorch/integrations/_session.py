@@ -8,37 +8,16 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from tb_netviz.events import NullSink
 from tb_netviz.pytorch.attach import watch
-from tb_netviz.pytorch.run import Run, RunOwner, run_of
+from tb_netviz.pytorch.run import run_of
 from tb_netviz.pytorch.writer import NetVizWriter
-
-
-class SilentWriter(RunOwner):
-    """The writer of a process that watches, as all do in a distributed run, and leaves the files to the first one."""
-
-    def __init__(self) -> None:
-        self._run = Run(NullSink(""))
-
-    @property
-    def step(self) -> int:
-        """Index of the optimizer step in progress."""
-        return self._run.step
-
-    def netviz_run(self) -> Run:
-        """Return the run, which is written nowhere."""
-        return self._run
-
-    def close(self) -> None:
-        """Detach all watches."""
-        self._run.end()
 
 
 class Session:
     """A model that is watched through a writer, which is ours to fill and to close or belongs to someone else.
 
     Args:
-        writer: A NetVizWriter, any other torch SummaryWriter, or a SilentWriter.
+        writer: A NetVizWriter or any other torch SummaryWriter.
         owned: Whether scalars are to be added to the writer, and it is to be closed at the end. Otherwise they are
             in its file already, and only our tab has yet to hear of them.
         model: The model.
@@ -65,9 +44,7 @@ class Session:
         self._watch = watch(model, optimizers, writer=writer, step=step, **options)
 
     def log(self, name: str, value: float, step: int) -> None:
-        """Take a scalar that the library logs at `step`."""
-        if isinstance(self.writer, SilentWriter):
-            return
+        """Take a scalar that the library logs at `step`; in the first process of a distributed run only."""
         if self._owned:
             self.writer.add_scalar(name, value, step)
         elif not isinstance(self.writer, NetVizWriter):  # That one has heard it already.

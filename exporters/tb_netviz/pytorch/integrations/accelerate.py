@@ -31,7 +31,6 @@ except ModuleNotFoundError as error:
     ) from error
 
 from tb_netviz.pytorch.attach import watch
-from tb_netviz.pytorch.integrations._session import SilentWriter
 from tb_netviz.pytorch.watch import Watch
 from tb_netviz.pytorch.writer import NetVizWriter
 
@@ -39,7 +38,8 @@ from tb_netviz.pytorch.writer import NetVizWriter
 class NetVizTracker(GeneralTracker):  # type: ignore[misc]  # accelerate is untyped here.
     """All that Accelerate's TensorBoardTracker does, and `watch`.
 
-    It takes the place of `log_with="tensorboard"`. The main process writes; the others take part in watching.
+    It takes the place of `log_with="tensorboard"`. The main process writes; the others take part in watching, until
+    their own `finish`, of which Accelerate does not tell them.
 
     Args:
         run_name: Folder of the run, below `logging_dir`.
@@ -57,25 +57,24 @@ class NetVizTracker(GeneralTracker):  # type: ignore[misc]  # accelerate is unty
         super().__init__()
         self._folder = Path(logging_dir, run_name)
         self._options = options
-        self._writer: NetVizWriter | SilentWriter | None = None
+        self._writer: NetVizWriter | None = None
 
     @property
-    def writer(self) -> Any:
-        """The NetVizWriter, in the main process. It is opened when it is first asked for."""
+    def writer(self) -> NetVizWriter:
+        """The writer. It is opened when it is first asked for."""
         if self._writer is None:
-            main = PartialState().is_main_process
-            self._writer = NetVizWriter(self._folder, **self._options) if main else SilentWriter()
+            self._writer = NetVizWriter(self._folder, **self._options)
         return self._writer
 
     @property
-    def tracker(self) -> Any:
+    def tracker(self) -> NetVizWriter:
         """What `accelerator.get_tracker("netviz", unwrap=True)` returns: the writer."""
         return self.writer
 
     @property
     def step(self) -> int:
         """Index of the optimizer step in progress, from 0: accumulated batches share one."""
-        return int(self.writer.step)
+        return self.writer.step
 
     def watch(
         self,
@@ -96,12 +95,12 @@ class NetVizTracker(GeneralTracker):  # type: ignore[misc]  # accelerate is unty
 
     def store_init_configuration(self, values: Mapping[str, Any]) -> None:
         """Add hyperparameters, for TensorBoard's HPARAMS tab."""
-        if isinstance(self.writer, NetVizWriter):
+        if PartialState().is_main_process:
             self.writer.add_hparams(dict(values), {}, run_name=".")
 
     def log(self, values: Mapping[str, Any], step: int | None = None, **options: Any) -> None:
         """Add numbers, texts and groups of numbers; without a step, under that of the optimizer step in progress."""
-        if not isinstance(self.writer, NetVizWriter):
+        if not PartialState().is_main_process:
             return
         for name, value in listify(dict(values)).items():
             if isinstance(value, str):
@@ -113,7 +112,7 @@ class NetVizTracker(GeneralTracker):  # type: ignore[misc]  # accelerate is unty
 
     def log_images(self, values: Mapping[str, Any], step: int | None = None, **options: Any) -> None:
         """Add batches of images."""
-        if isinstance(self.writer, NetVizWriter):
+        if PartialState().is_main_process:
             for name, images in values.items():
                 self.writer.add_images(name, images, step, **options)
 

@@ -18,7 +18,7 @@ from typing import Any
 from torch import Tensor
 
 from tb_netviz.pytorch._summary_writer import SummaryWriter
-from tb_netviz.pytorch.integrations._session import Session, SilentWriter
+from tb_netviz.pytorch.integrations._session import Session
 from tb_netviz.pytorch.writer import NetVizWriter
 
 _PACKAGES = ("lightning.pytorch", "pytorch_lightning")
@@ -104,9 +104,7 @@ class NetVizCallback(_callback_class()):  # type: ignore[misc]  # Which class th
 
     def _open(self, trainer: Any) -> tuple[Any, bool]:
         """Return the writer, and whether it is ours."""
-        if not trainer.is_global_zero:
-            return SilentWriter(), True
-        if self._log_dir is None:
+        if self._log_dir is None and trainer.is_global_zero:
             for logger in trainer.loggers:
                 writer = getattr(logger, "experiment", None)
                 if isinstance(writer, SummaryWriter):
@@ -114,14 +112,18 @@ class NetVizCallback(_callback_class()):  # type: ignore[misc]  # Which class th
         return NetVizWriter(self._log_dir), True
 
     def _hear(self, trainer: Any, step: int) -> None:
-        """Take the metrics that are new: Lightning keeps the last value of each, and hands it out again and again."""
+        """Take the metrics that are new: Lightning keeps the last value of each, and hands it out again and again.
+
+        All processes do, since at the end of an epoch they compute the metrics together.
+        """
         if self._session is None:
             return
         for name, value in trainer.logged_metrics.items():
             heard = self._heard.get(name)
             if heard is None or heard.data_ptr() != value.data_ptr():
                 self._heard[name] = value
-                self._session.log(name, float(value), step)
+                if trainer.is_global_zero:
+                    self._session.log(name, float(value), step)
 
 
 def _step(trainer: Any) -> int:

@@ -22,7 +22,7 @@ except ModuleNotFoundError as error:
         "pip install 'tb-netviz-plugin[transformers]'"
     ) from error
 
-from tb_netviz.pytorch.integrations._session import Session, SilentWriter
+from tb_netviz.pytorch.integrations._session import Session
 from tb_netviz.pytorch.writer import NetVizWriter
 
 
@@ -53,12 +53,12 @@ class NetVizCallback(TrainerCallback):  # type: ignore[misc]  # transformers is 
         self._session = Session(
             writer, parts["model"], parts["optimizer"], lambda: state.global_step + 1, owned=owned, **self._options
         )
-        if isinstance(writer, NetVizWriter) and owned:
-            TensorBoardCallback(writer).on_train_begin(args, state, control, **parts)  # Adds the arguments as texts.
+        if owned:  # Add the arguments as texts, as the Trainer does; in the first process.
+            TensorBoardCallback(writer).on_train_begin(args, state, control, **parts)
 
     def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Take losses and metrics."""
-        if self._session is None:
+        if self._session is None or not state.is_world_process_zero:
             return
         for name, value in rewrite_logs(logs or {}).items():
             if isinstance(value, (int, float)):
@@ -80,9 +80,7 @@ class NetVizCallback(TrainerCallback):  # type: ignore[misc]  # transformers is 
 
     def _open(self, args: Any, state: Any) -> tuple[Any, bool]:
         """Return the writer, and whether it is ours."""
-        if not state.is_world_process_zero:
-            return SilentWriter(), True
-        if self._log_dir is None:
+        if self._log_dir is None and state.is_world_process_zero:
             theirs = _tensorboard_callback()
             if theirs is not None and theirs.tb_writer is not None:
                 return theirs.tb_writer, False

@@ -6,6 +6,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
+from tb_netviz.pytorch import watch
 from tb_netviz.pytorch.integrations.accelerate import NetVizTracker
 from tests.exporters.pytorch.integrations.training import (
     CLIP,
@@ -53,7 +54,8 @@ def train(model, tracker=None, *, accumulate=1, precision="no", prepared_first=T
         cpu=True, mixed_precision=precision, gradient_accumulation_steps=accumulate, log_with=tracker
     )
     accelerator.init_trackers("digits")
-    loader = torch.utils.data.DataLoader(batches(), batch_size=None)
+    rows = torch.utils.data.TensorDataset(*map(torch.cat, zip(*batches(), strict=True)))
+    loader = torch.utils.data.DataLoader(rows, batch_size=4)
     if tracker and not prepared_first:
         tracker.watch(model, witness, every=1, histograms=False)
     model, optimizer, loader = accelerator.prepare(model, witness, loader)
@@ -115,6 +117,30 @@ def test_it_logs_all_that_a_tensorboard_tracker_does(tmp_path):
     tags = {value.tag for event in events_in(tmp_path / "run") for value in event.summary.value}
     assert {"loss", "note/text_summary", "images", "_hparams_/session_start_info"} <= tags
     assert read(tmp_path / "run" / "both_a").scalars["both"] == [(7, 1.0)]
+    assert len(list((tmp_path / "run").glob("events.*"))) == 1
+
+
+def test_accelerates_own_tensorboard_tracker_and_the_criterion(tmp_path):
+    model, criterion = network(), nn.MSELoss()
+    witness = Witness(model.parameters())
+    accelerator = Accelerator(cpu=True, log_with="tensorboard", project_dir=tmp_path)
+    accelerator.init_trackers("run")
+    model, optimizer = accelerator.prepare(model, witness)
+    writer = accelerator.get_tracker("tensorboard", unwrap=True)
+    with watch(model, optimizer, criterion, writer=writer, every=1, histograms=False):
+        for step, (x, y) in enumerate(batches()):
+            loss = criterion(model(x), y)
+            accelerator.backward(loss)
+            optimizer.step()
+            optimizer.zero_grad()
+            accelerator.log({"objective": loss.item()}, step=step)
+    accelerator.end_training()
+    recording = read(tmp_path / "run")
+    steps = list(range(BATCHES))
+    assert_recorded(recording, steps, witness.gradient_norms(model))
+    assert losses(recording, "train_loss") == {"netviz/train_loss": steps}
+    ours, theirs = ([value for _, value in recording.scalars[tag]] for tag in ("netviz/train_loss", "objective"))
+    assert ours == theirs
     assert len(list((tmp_path / "run").glob("events.*"))) == 1
 
 
