@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import importlib.util
+import os
 import sys
 import warnings
 
@@ -54,6 +55,9 @@ DISTRIBUTIONS = (
     "backpack-for-pytorch",
 )
 
+# For the processes that are timed. NumPy's threads wait busily: two of them double what `add_histogram` costs.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
 
 def main() -> None:
     """Measure every tool on every network and print two tables."""
@@ -63,20 +67,25 @@ def main() -> None:
     parser.add_argument("--peer", choices=WATCHERS, action="append", help="only this tool; may be repeated")
     parser.add_argument("--limit", type=float, default=600, help="seconds for one cell of a table (default 600)")
     arguments, _ = parser.parse_known_args()
+    os.environ.update(ONE_THREAD)
     tasks, peers = arguments.task or list(TASKS), arguments.peer or list(WATCHERS)
     print(", ".join(_versions()))
-    rows = {peer: [_cells(peer, task, arguments.rounds, arguments.limit) for task in tasks] for peer in peers}
+    rows = {peer: _rows(peer, tasks, arguments.rounds, arguments.limit) for peer in peers}
     names = [TASKS[task]().name for task in tasks]
-    _print_table(
-        "Recording at every step", names, [(WATCHERS[peer].label, [c[0] for c in rows[peer]]) for peer in peers]
-    )
-    _print_table("By default", names, [(WATCHERS[peer].default, [c[1] for c in rows[peer]]) for peer in peers])
+    _print_table("Recording at every step", names, {WATCHERS[peer].label: rows[peer][0] for peer in peers})
+    _print_table("By default", names, {WATCHERS[peer].default: rows[peer][1] for peer in peers})
 
 
-def _print_table(title: str, names: list[str], rows: list[tuple[str, list[str]]]) -> None:
+def _rows(peer: str, tasks: list[str], rounds: int, limit: float) -> tuple[list[str], list[str]]:
+    """Return the cells of `peer` in both tables, one for each of `tasks`."""
+    cells = [_cells(peer, task, rounds, limit) for task in tasks]
+    return [every for every, _ in cells], [default for _, default in cells]
+
+
+def _print_table(title: str, names: list[str], rows: dict[str, list[str]]) -> None:
     print(f"\n{title}\n\n| × the same training without it | {' | '.join(names)} |")
     print("|---" * (len(names) + 1) + "|")
-    for label, cells in rows:
+    for label, cells in rows.items():
         print(f"| {label} | {' | '.join(cells)} |")
 
 
