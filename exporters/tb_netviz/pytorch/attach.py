@@ -23,7 +23,7 @@ from tb_netviz.pytorch.observer import Observer
 from tb_netviz.pytorch.order import ExecutionOrder
 from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.run import Run, run_of
-from tb_netviz.pytorch.shards import leads
+from tb_netviz.pytorch.shards import kind_of, leads
 from tb_netviz.pytorch.sharing import Sharing
 from tb_netviz.pytorch.standard import Dashboards
 from tb_netviz.pytorch.steps import StepCounter
@@ -94,7 +94,7 @@ def watch(
         raise TypeError(f"step must be a callable that returns your global step, got {step!r}")
     run = run_of(writer)
     root = unwrap(model)
-    kind = type(root).__name__
+    kind = kind_of(root)
     optimizers = _usable(optimizer, root)
     model_name = run.name(model, name)
     sink = run.sink if leads() else NullSink(run.sink.log_dir)

@@ -224,7 +224,7 @@ class Observer:
         self._finish_turn(step, turn, optimizer)
         if step.measurement is not None:
             if not self._guards.measure:
-                self._sharing.leave(" ".join(self._guard.losses[-1]))
+                self._sharing.leave(": ".join(self._guard.losses[-1]))
             step.complete &= self._sharing.merge(step.measurement, turn.rows, step.number)
 
     def sit_out(self, ordinal: int) -> None:

@@ -13,6 +13,7 @@ from tb_netviz.pytorch._foreign import WriterSink
 from tb_netviz.pytorch._summary_writer import SummaryWriter
 from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.losses import TRAIN_LOSS, Roles
+from tb_netviz.pytorch.shards import kind_of
 from tb_netviz.pytorch.structure import unwrap
 from tb_netviz.recorder import MetricRecorder
 
@@ -56,7 +57,7 @@ class Run:
             ValueError: If `wanted` is another model's.
         """
         root = unwrap(model)
-        kind = type(root).__name__
+        kind = kind_of(root)
         candidates = ["", kind, *(f"{kind} {number}" for number in range(2, len(self._names) + 3))]
         if wanted is not None:
             candidates = [wanted]

@@ -47,6 +47,15 @@ def is_sharded(tensor: Tensor) -> bool:
     return bool(_sharded_dimensions(tensor))
 
 
+def kind_of(module: nn.Module) -> str:
+    """Return the name of a module's class; fully_shard puts one of its own in front of it."""
+    sharding = sys.modules.get("torch.distributed.fsdp")
+    kind = type(module)
+    if sharding is not None and isinstance(module, sharding.FSDPModule) and len(kind.__bases__) == 2:
+        kind = kind.__bases__[1]
+    return kind.__name__
+
+
 def like(tensor: Tensor, other: Tensor) -> bool:
     """Whether the same elements of both are here."""
     if type(tensor) in _PLAIN and type(other) in _PLAIN:

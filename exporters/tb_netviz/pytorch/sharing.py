@@ -122,6 +122,6 @@ def complain(model: nn.Module, refusal: str) -> None:
     """
     reasons = {reason_to_omit(parameter) for parameter in model.parameters()}
     if refusal and any(is_sharded(parameter) for parameter in model.parameters()):
-        reasons.add(f"{refusal}. Call watch in every process, before the first forward pass")
+        reasons.add(f"{refusal}: call watch in every process, before the first forward pass")
     for reason in sorted(reasons - {""}):
-        warn(f"what {reason} is not recorded. Training goes on.", stacklevel=5)
+        warn(f"parameters are not recorded; each {reason}. Training goes on.", stacklevel=5)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import nn
 
 from tb_netviz.pytorch.details import detail_of
-from tb_netviz.pytorch.shards import SHARDED, is_sharded, reason_to_omit
+from tb_netviz.pytorch.shards import SHARDED, is_sharded, kind_of, reason_to_omit
 from tb_netviz_plugin.schema.description import Module, Omission, Parameter
 
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
@@ -31,7 +31,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 def named_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Yield (name, module) of `model` and all below it, each once; wrappers leave no trace in the names."""
     root = unwrap(model)
-    yield from _walk(root, "", type(root).__name__, set())
+    yield from _walk(root, "", kind_of(root), set())
 
 
 def _walk(module: nn.Module, prefix: str, name: str, seen: set[int]) -> Iterator[tuple[str, nn.Module]]:
@@ -123,7 +123,7 @@ def lay_out(
     for place, (name, module) in enumerate(modules):
         seen_shapes = shapes.get(id(module), Shapes())
         described.append(
-            Module(name, type(module).__name__, seen_shapes.inputs, seen_shapes.outputs, detail_of(module))
+            Module(name, kind_of(module), seen_shapes.inputs, seen_shapes.outputs, detail_of(module))
         )
         for key, parameter in module._parameters.items():
             if parameter is None or id(parameter) in seen:

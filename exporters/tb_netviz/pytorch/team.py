@@ -9,8 +9,8 @@ which ends it for the others, too. Training is not stopped by any of that.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +24,7 @@ from tb_netviz.recorder import Plan
 APART = "is sharded over processes, and not all of them watch the model with the same settings"
 LATE = "was sharded after watch was called; shard the model first"
 
-_watched: Counter[str] = Counter()
+_numbers = itertools.count()
 
 
 class TeamError(Exception):
@@ -60,7 +60,8 @@ class Team:
         self.refusal = LATE
         self._rank = rank()
         self._members: frozenset[int] = frozenset()
-        self._store: Any = None
+        self._list: Any = None  # Of those who have signed up and not settled yet.
+        self._store: Any = None  # Of those who have settled.
         self._exchange: Exchange | None = None
         self._rows: int | None = None
         self._first_ordinal = 0
@@ -83,12 +84,10 @@ class Team:
         if not members:
             return
         self.refusal = APART
-        key = _fingerprint(model, terms)
-        _watched[key] += 1
         distributed: Any = torch.distributed
         root = distributed.distributed_c10d._get_default_store()  # The only way to it.
-        self._store = distributed.PrefixStore(f"netviz/{key}/{_watched[key]}", root)
-        self._store.set(str(self._rank), json.dumps(sorted(members)))
+        self._list = distributed.PrefixStore(f"netviz/{_fingerprint(model, terms)}", root)
+        self._list.set(str(self._rank), json.dumps([next(_numbers), sorted(members)]))
         self._members = members
 
     def settle(self, model: nn.Module, ordinal: int, index: int) -> None:
@@ -102,23 +101,34 @@ class Team:
         Raises:
             RuntimeError: If the processes can't be connected.
         """
-        if not self._members:
+        if self._list is None:
             return
         _wait_for_device(model)
-        # The first to come decides for all, so that none is left to wait for another.
-        wish = str(index) if self._all_have_signed_up() else "no"
-        decision = self._store.compare_set("decision", "", wish).decode()
-        if decision == "no":
-            return
-        self._first_ordinal, self._first_index = ordinal, int(decision)
-        self._exchange = Exchange(self._store, sorted(self._members), self._rank)
-        self.together, self.refusal = True, ""
+        try:
+            decision = self._decision(index)
+            if decision is not None:
+                self._exchange = Exchange(self._store, sorted(self._members), self._rank)
+                self._first_ordinal, self._first_index = ordinal, decision
+                self.together, self.refusal = True, ""
+        finally:
+            self._sign_off()  # Whoever comes later is too late.
 
-    def _all_have_signed_up(self) -> bool:
-        if not self._store.check(["0"]):
-            return False
-        self._members = frozenset(json.loads(self._store.get("0")))
-        return self._rank in self._members and bool(self._store.check([str(member) for member in self._members]))
+    def _sign_off(self) -> None:
+        self._list.delete_key(str(self._rank))
+        self._list = None
+
+    def _decision(self, index: int) -> int | None:
+        """Return the number of the first step that is observed together; None if none is."""
+        if not self._list.check(["0"]):
+            return None
+        number, members = json.loads(self._list.get("0"))
+        self._members = frozenset(members)
+        all_here = self._rank in members and self._list.check([str(member) for member in members])
+        # The first to come decides for all, so that none is left to wait for another.
+        distributed: Any = torch.distributed
+        self._store = distributed.PrefixStore(str(number), self._list)
+        decision = self._store.compare_set("decision", "", str(index) if all_here else "no").decode()
+        return None if decision == "no" else int(decision)
 
     def position(self, ordinal: int) -> int:
         """Return the number of a step that is the same in all processes, whatever the user's own."""
@@ -159,6 +169,8 @@ class Team:
         Args:
             reason: What went wrong, for the first process to tell.
         """
+        if self._list is not None:
+            self._sign_off()
         if self._exchange is None:
             return
         self.refusal = f"{SHARDED}; {reason}" if reason else SHARDED
