@@ -55,12 +55,14 @@ class Guard:
         on: Whether it still runs something.
         seconds: Time spent in it and its parts since it was last taken.
         losses: What went off, and why, since the list was last cleared; its parts included.
+        last_loss: What went off last, in words.
     """
 
     def __init__(self, subject: str, whole: Guard | None = None, *, tells: bool = True) -> None:
         self.on = True
         self.seconds = 0.0
         self.losses: list[tuple[str, str]] = []
+        self.last_loss = ""
         self._subject = subject
         self._whole = whole
         self._tells = tells
@@ -93,6 +95,7 @@ class Guard:
             reason = f"{type(error).__name__}: {error}"
             whole = self._whole or self
             whole.losses.append((self._subject, reason))
+            whole.last_loss = f"{self._subject}: {reason}"
             of = f" of {_lower(whole._subject)}" if self._whole else ""
             if whole._tells:
                 warn(f"{self._subject}{of}: no longer recorded, because of {reason}", stacklevel=5)

@@ -54,6 +54,7 @@ class CriterionLoss:
     """Averages what a criterion returns in training over the forward passes of a step."""
 
     def __init__(self, criterion: nn.Module, guard: Guard) -> None:
+        self._listening = True
         self._total: Tensor | None = None
         self._count = 0
         self._handle: RemovableHandle = criterion.register_forward_hook(Hook(guard, self._heard))
@@ -63,6 +64,11 @@ class CriterionLoss:
         self._handle.remove()
         self._total = None
 
+    def listen(self, *, begin: bool) -> None:
+        """Begin to listen, or stop: the loss of a step that is not observed need not be heard."""
+        self._listening = begin
+        self._total, self._count = None, 0
+
     def take(self) -> Tensor | None:
         """Return the mean since the last call, on its device; None where there was none."""
         total, count = self._total, self._count
@@ -70,7 +76,7 @@ class CriterionLoss:
         return None if total is None else total / count
 
     def _heard(self, _module: nn.Module, _arguments: object, output: object) -> None:
-        if not isinstance(output, Tensor) or not output.requires_grad:
+        if not self._listening or not isinstance(output, Tensor) or not output.requires_grad:
             return  # Evaluation, or nothing that could be a loss.
         if torch._C._functorch.is_functorch_wrapped_tensor(output):
             return  # Inside vmap or torch.func.grad, outside of which it has no value.

@@ -211,7 +211,7 @@ class Observer:
     def after_step(self, optimizer: Optimizer) -> None:
         """Measure what has to be measured after `optimizer` has stepped."""
         turn, step = self._turns.pop(optimizer, None), self._step
-        if step is not None and step.loss is None and self._criterion is not None:
+        if step is not None and step.measurement is not None and step.loss is None and self._criterion is not None:
             loss = self._criterion.take()
             step.loss = None if loss is None else Transfer(loss)
         if step is not None:
@@ -224,7 +224,7 @@ class Observer:
         self._finish_turn(step, turn, optimizer)
         if step.measurement is not None:
             if not self._guards.measure:
-                self._sharing.leave(": ".join(self._guard.losses[-1]))
+                self._sharing.leave(self._guard.last_loss)
             step.complete &= self._sharing.merge(step.measurement, turn.rows, step.number)
 
     def sit_out(self, ordinal: int) -> None:
@@ -306,6 +306,8 @@ class Observer:
 
     def free(self) -> None:
         """Let go of all copies, and listen to no backward pass."""
+        if self._criterion is not None:
+            self._criterion.listen(begin=True)  # Of whichever step comes next.
         self.interventions.free()
         self._last.free()
         self._turns.clear()
@@ -357,10 +359,13 @@ class Observer:
             last |= self._last.before(step.ordinal, gradients)
 
     def _prepare(self, step: _Step) -> None:
-        """Listen to the backward passes of the next step if it will be observed, else to none."""
+        """Listen to the loss and the backward passes of the next step if it will be observed, else to none."""
         step.prepared = True
         optimizers = self._members.optimizers
-        if "grad_norm" in self._columns and self._recorder.observes(step.number + min(self._paces)):
+        observed_next = self._recorder.observes(step.number + min(self._paces))
+        if self._criterion is not None:
+            self._criterion.listen(begin=observed_next)
+        if observed_next and "grad_norm" in self._columns:
             rows = self._roster.rows_of_none()
             for optimizer in optimizers:
                 rows |= self._roster.rows_of(optimizer)

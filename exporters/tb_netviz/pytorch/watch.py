@@ -190,7 +190,7 @@ class Watch:
         if not self._members.concerns(optimizer):
             return
         if self._active and not self._guard.run(self._observer.after_step, optimizer):
-            self._team.leave(": ".join(self._guard.losses[-1]))
+            self._team.leave(self._guard.last_loss)
         if self._paused and self._team.together:
             self._guard.run(self._observer.sit_out, self._steps.ordinal)
         self._steps.done(optimizer)

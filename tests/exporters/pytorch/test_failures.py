@@ -94,7 +94,7 @@ def test_one_kind_of_observation_fails(tmp_path, owner, name, columns):
     after = 0 if owner in (ExecutionOrder, native) else 2
     with failing(owner, name, after), pytest.warns(UserWarning, match="ZeroDivisionError: injected") as caught:
         watched = train(tmp_path)
-    assert [str(warning.message) for warning in caught].count(str(caught[0].message)) == len(caught) == 1
+    assert len(caught) == (2 if name == "gradients" else 1)  # Gradients before clipping are reduced by the same kernel.
     assert all(torch.equal(one, two) for one, two in zip(bare, watched, strict=True))
     recording = read(tmp_path)
     table = recording.tables[STEPS - 1]["0.weight"]
