@@ -258,6 +258,9 @@ class Observer:
         step, self._step = self._step, None
         if step is None:
             return
+        if self._turns:  # An optimizer did not come to the end of its step: its closure raised.
+            self._turns.clear()
+            step.measurement = None
         self._last.end(step.ordinal)
         self._recorder.finish_step(
             step.index, seconds, observing, observed=step.measurement is not None, number=step.number

@@ -10,7 +10,8 @@ class StepCounter:
 
     It moves on with the first training-mode forward pass after an optimizer's step, so that whatever is logged before
     or after `optimizer.step()` gets the number under which that step is recorded. Without a forward pass it moves on
-    when an optimizer steps again; several optimizers in turn share a step. A step that a loss scaler leaves out takes a
+    when an optimizer steps again; several optimizers in turn share a step. Where the user numbers the steps, it moves on
+    with that number. A step that a loss scaler leaves out takes a
     number, too, although that is only known when the optimizer steps again.
 
     Attributes:
@@ -23,6 +24,7 @@ class StepCounter:
         self.forwarded = False
         self.evaluated = False
         self._user_step = user_step
+        self._number = 0  # The user's, of the step that began last.
         self._ordinal = 0
         self._stepped: set[int] = set()
         self._left_out = range(0)
@@ -31,7 +33,7 @@ class StepCounter:
     @property
     def ordinal(self) -> int:
         """How many training steps have ended, whatever their numbers."""
-        self._move_on(self.forwarded)
+        self._move_on(self.forwarded and self._user_step is None)
         return self._ordinal
 
     @property
@@ -46,13 +48,16 @@ class StepCounter:
             optimizer: The optimizer.
             left_out: How many of its steps were left out just before this one.
         """
-        self._move_on(self.forwarded or id(optimizer) in self._stepped)
+        number = 0 if self._user_step is None else int(self._user_step())
+        another = self.forwarded if self._user_step is None else number != self._number
+        self._number = number
+        self._move_on(another or id(optimizer) in self._stepped)
         first = self._last.get(id(optimizer), -1) + 1
         self._left_out = range(first, first + left_out)
         if left_out:
             self._ordinal = max(self._ordinal, first + left_out)
         self._last[id(optimizer)] = self._ordinal
-        return self.index
+        return self._ordinal if self._user_step is None else number
 
     @property
     def begun(self) -> bool:

@@ -120,3 +120,40 @@ def test_a_compiled_model_moves_it_without_a_graph_break(writer, compiles_outer)
         assert writer.step == step
         optimizer.zero_grad()
     assert len(graphs) == 1
+
+
+def test_with_ones_own_number_optimizers_share_a_step_although_the_model_runs_between_them(tmp_path):
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
+    first, second = (torch.optim.SGD(part.parameters(), lr=0.1) for part in model)
+    number = 0
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, [first, second], step=lambda: number, every=1, histograms=False)
+        for number in range(4):  # noqa: B007  Read by the callable.
+            for optimizer in (first, second):
+                model(torch.randn(2, 3)).mean().backward()
+                optimizer.step()
+                model.zero_grad()
+    tables = read(tmp_path).tables
+    assert sorted(tables) == list(range(4))
+    assert all(row["weight_norm"] > 0 for table in tables.values() for row in table.values())
+
+
+def test_a_step_whose_closure_raises_is_none(tmp_path):
+    model = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def closure():
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        optimizer.zero_grad()
+        loss = model(torch.randn(2, 3)).mean()
+        loss.backward()
+        return loss
+
+    done: list[None] = []
+    with pytest.raises(KeyboardInterrupt), NetVizWriter(tmp_path) as writer:  # noqa: PT012  A loop that ends so.
+        writer.watch(model, optimizer, every=1, histograms=False)
+        while True:
+            optimizer.step(closure)
+            done.append(None)
+    assert sorted(read(tmp_path).tables) == [0, 1, 2]
