@@ -81,7 +81,7 @@ class Clipping:
         self.passes = 0
         self.silences = 0
         self._since = 0  # Passes since gradients were last taken.
-        self._usual: deque[int] = deque(maxlen=USUAL)
+        self._usual = deque([1], maxlen=USUAL)
         self._mark = GradientMark(guard, self._note)
         self._handles: list[tuple[weakref.ref[nn.Parameter], RemovableHandle]] = []
         self._notes: dict[int, _Note] = {}
@@ -95,9 +95,7 @@ class Clipping:
         if [id(parameter) for parameter in wanted] == [id(reference()) for reference, _ in self._handles]:
             return
         self.mute()
-        self._handles = [
-            (weakref.ref(parameter), parameter.register_post_accumulate_grad_hook(self._mark)) for parameter in wanted
-        ]
+        self._handles = [(weakref.ref(parameter), _hook(parameter, self._mark)) for parameter in wanted]
 
     def mute(self) -> None:
         """Listen no longer. The parameters are left as they were, and nothing of ours is called."""
@@ -167,7 +165,7 @@ class Clipping:
         ]
         self._notes = {id(parameter): _Note(gradient) for parameter, gradient in held}
         due = self._in_use or self._compared < ALWAYS_MEASURED or self._compared.bit_count() == 1
-        if due and self._since >= min(self._usual, default=1):
+        if due and self._since >= min(self._usual):
             _measure(list(self._notes.values()), [gradient for _, gradient in held])
 
 
@@ -245,6 +243,11 @@ def _mark_of(gradient: Tensor) -> tuple[int, int]:
 def _whole(gradient: Tensor | None) -> Tensor | None:
     """Return a gradient, unless it is a shard of one: what belongs together is not here then."""
     return None if hasattr(gradient, "to_local") else gradient
+
+
+def _hook(parameter: nn.Parameter, mark: GradientMark) -> RemovableHandle:
+    handle: RemovableHandle = parameter.register_post_accumulate_grad_hook(mark)  # type: ignore[no-untyped-call]
+    return handle
 
 
 def _takes_hooks(parameter: nn.Parameter) -> bool:

@@ -41,6 +41,7 @@ describe('skipAt', () => {
   it('finds none that is away', () => {
     expect(skipAt(skips, 1250, plot, [1000, 2000])).toBeNull();
     expect(skipAt([], 5, plot, [0, 10])).toBeNull();
+    expect(skipAt([one], 59, { ...plot, right: 1 }, [0, 60])).toBeNull();
   });
 });
 

@@ -9,6 +9,8 @@ import type { Domain, Entry, Painter, Skip, Table } from './types';
 export const CROSS = 3.5;
 /** Crosses stand at least this far apart; one stands for those that would cover it. */
 const APART = 2 * CROSS + 1;
+/** A cross reaches this share of the steps in view at most, however narrow the chart. */
+const FARTHEST = 0.01;
 export const NO_SKIPS: readonly Skip[] = [];
 /** Who leaves steps out. */
 const BY = 'skipped by the loss scaler';
@@ -48,7 +50,7 @@ export function drawSkips(
 
 /** The steps left out at `step`, or else those whose cross is nearest to it and drawn over it; null for none. */
 export function skipAt(skips: readonly Skip[], step: number, plot: Plot, domain: Domain): Skip | null {
-  const reach = (CROSS * (domain[1] - domain[0])) / (plot.right - plot.left);
+  const reach = Math.min(CROSS / (plot.right - plot.left), FARTHEST) * (domain[1] - domain[0]);
   const away = ({ first, last }: Skip) => Math.max(first - step, step - last, 0);
   return skips.reduce<Skip | null>(
     (best, skip) => (away(skip) <= Math.min(reach, best ? away(best) - 1e-9 : reach) ? skip : best),

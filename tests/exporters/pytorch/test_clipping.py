@@ -151,7 +151,12 @@ def test_a_number_of_parts_that_changes(tmp_path):
 def test_where_nothing_clips_nothing_is_written_and_nothing_measured(tmp_path, monkeypatch, optimizer_of):
     measured = []
     measure = module._measure
-    monkeypatch.setattr(module, "_measure", lambda *parts: (measured.append(1), measure(*parts)))
+
+    def counted(*parts):
+        measured.append(1)
+        measure(*parts)
+
+    monkeypatch.setattr(module, "_measure", counted)
     train(tmp_path, nothing, steps=40, optimizer_of=optimizer_of)
     recording = read(tmp_path)
     assert not {BEFORE, CLIPPED} & (recording.metrics.keys() | recording.scalars.keys())
@@ -299,7 +304,7 @@ def test_the_two_models_of_a_gan_are_apart(tmp_path):
 def test_a_closure_that_clips(tmp_path):
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    norms = []
+    norms: list[float] = []
 
     def closure():
         optimizer.zero_grad()
@@ -360,8 +365,10 @@ def test_sparse_gradients(tmp_path):
         writer.watch(model, optimizer, every=1)
         for _ in range(4):
             model(torch.randint(0, 20, (5, 3))).square().sum().backward()
-            norms.append(float(model.weight.grad.to_dense().double().norm()))
-            model.weight.grad = model.weight.grad.coalesce() * 0.5
+            gradient = model.weight.grad
+            assert gradient is not None
+            norms.append(float(gradient.to_dense().double().norm()))
+            model.weight.grad = gradient.coalesce() * 0.5
             optimizer.step()
             optimizer.zero_grad()
     records = found(tmp_path)

@@ -235,3 +235,9 @@ def test_an_error_of_ours_costs_only_this(tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match="steps that a loss scaler leaves out"):
         train(tmp_path, scaler_of(), {2}, attempts=6)
     assert sorted(read(tmp_path).tables) == list(range(5))
+
+
+def test_the_norm_before_clipping_is_known_at_every_step_that_is_not_left_out(tmp_path):
+    changed = train(tmp_path, scaler_of(), {0, 1, 2, 7, 8}, attempts=16, parts=2, unscales=True)
+    before = read(tmp_path).metrics["netviz/gradient_norm_before_clipping"]
+    assert [step for _, step, _ in before] == changed
