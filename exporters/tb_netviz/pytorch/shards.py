@@ -36,7 +36,9 @@ def local(tensor: Tensor) -> Tensor:
     """Return the part of a DTensor that is here; any other tensor as it is."""
     if type(tensor) in _PLAIN:
         return tensor
-    return tensor.to_local() if _is_spread(tensor) else tensor
+    spread: Any = tensor if _is_spread(tensor) else None
+    part: Tensor = tensor if spread is None else spread.to_local()
+    return part
 
 
 _PLAIN = (Tensor, nn.Parameter)  # Nearly all are such.
@@ -63,12 +65,12 @@ def like(tensor: Tensor, other: Tensor) -> bool:
     return bool(getattr(tensor, "placements", None) == getattr(other, "placements", None))
 
 
-def holders(tensor: Tensor) -> frozenset[int]:
+def holders(tensor: Any) -> frozenset[int]:
     """Return the ranks that hold one copy of `tensor` between them, this one among them; empty if it holds nothing.
 
     Copies of other ranks, as in hybrid sharding, are none of them.
     """
-    mesh: Any = tensor.device_mesh
+    mesh = tensor.device_mesh
     place = mesh.get_coordinate()
     if place is None:
         return frozenset()
@@ -96,14 +98,12 @@ def _is_spread(tensor: Tensor) -> bool:
     return module is not None and isinstance(tensor, module.DTensor)
 
 
-def _sharded_dimensions(tensor: Tensor) -> tuple[int, ...]:
+def _sharded_dimensions(tensor: Any) -> tuple[int, ...]:
     """Return the dimensions of its mesh over which the elements of `tensor` are distributed."""
     if not _is_spread(tensor):
         return ()
-    mesh: Any = tensor.device_mesh
-    placements: Any = tensor.placements
     return tuple(
         dimension
-        for dimension, placement in enumerate(placements)
-        if not (placement.is_replicate() or placement.is_partial()) and mesh.size(dimension) > 1
+        for dimension, placement in enumerate(tensor.placements)
+        if not (placement.is_replicate() or placement.is_partial()) and tensor.device_mesh.size(dimension) > 1
     )

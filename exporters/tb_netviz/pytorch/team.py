@@ -8,6 +8,7 @@ which ends it for the others, too. Training is not stopped by any of that.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -114,8 +115,8 @@ class Team:
             self._sign_off()  # Whoever comes later is too late.
 
     def _sign_off(self) -> None:
-        self._list.delete_key(str(self._rank))
-        self._list = None
+        names, self._list = self._list, None
+        names.delete_key(str(self._rank))
 
     def _decision(self, index: int) -> int | None:
         """Return the number of the first step that is observed together; None if none is."""
@@ -169,15 +170,13 @@ class Team:
         Args:
             reason: What went wrong, for the first process to tell.
         """
-        if self._list is not None:
-            self._sign_off()
-        if self._exchange is None:
-            return
-        self.refusal = f"{SHARDED}; {reason}" if reason else SHARDED
-        try:
-            if reason:
+        with contextlib.suppress(RuntimeError):  # At the end of a run the store may be gone.
+            if self._list is not None:
+                self._sign_off()
+            elif self.together and reason:
                 self._store.set(f"{self._rank}/reason", reason)
-        finally:
+        if self._exchange is not None:
+            self.refusal = f"{SHARDED}; {reason}" if reason else SHARDED
             self._exchange.close()
             self._exchange = None
             self.together = False

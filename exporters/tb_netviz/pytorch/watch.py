@@ -36,7 +36,8 @@ class Watch:
     """A watched model, as returned by `watch`. As a context manager it detaches at the end.
 
     It holds model and optimizers weakly, and leaves nothing on them when it is detached. In a process of a distributed
-    run that is not the first one, and where the log folder can't be written, it counts steps and records nothing.
+    run that is not the first one, and where the log folder can't be written, it counts steps and records nothing; of a
+    sharded model it measures its shards for the first one.
 
     Args:
         run: What it writes into.

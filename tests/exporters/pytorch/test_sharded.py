@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,16 +99,17 @@ def parts(model):
     return [parameter.detach().to_local().clone() for parameter in model.parameters()]
 
 
-def exchanges(calls=None):
+def exchanges():
     """Count our collectives by operation."""
-    counted = Counter() if calls is None else calls
-    reduce = torch.distributed.ProcessGroupGloo.allreduce
+    counted: Counter[str] = Counter()
+    group: Any = torch.distributed.ProcessGroupGloo
+    reduce = group.allreduce
 
     def counting(self, tensors, options):
         counted["SUM" if options.reduceOp == torch.distributed.ReduceOp.SUM else "MAX"] += 1
         return reduce(self, tensors, options)
 
-    torch.distributed.ProcessGroupGloo.allreduce = counting
+    group.allreduce = counting
     return counted
 
 
@@ -169,7 +171,7 @@ def one_fails(rank, folder):
     model = shard(network())
     optimizer = adam(model)
     take = Measurement.take_weights
-    calls = Counter()
+    calls: Counter[str] = Counter()
 
     def fail(*args):
         calls["weights"] += 1
@@ -187,7 +189,7 @@ def first_fails(rank, folder):
     model = shard(network())
     optimizer = adam(model)
     before_step = Observer.before_step
-    calls = Counter()
+    calls: Counter[str] = Counter()
 
     def fail(*args):
         calls["steps"] += 1
@@ -332,6 +334,25 @@ def skipped(rank, folder):
             optimizer.zero_grad()
 
 
+def partial(rank, folder):
+    """The gradients of a normalisation that is parallel over the sequence stay parts of a sum."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import Shard
+    from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, SequenceParallel, parallelize_module
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4))
+    plan = {"0": SequenceParallel(sequence_dim=0), "1": ColwiseParallel(input_layouts=Shard(0)), "3": RowwiseParallel()}
+    parallelize_module(model, init_device_mesh("cpu", (2,)), plan)
+    optimizer = descent(model)
+    with NetVizWriter(folder / "partial") as writer:
+        writer.watch(model, optimizer, every=1)
+        for _ in range(2):
+            model(torch.arange(16.0).reshape(4, 4).sqrt()).square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+
 def steps_apart(rank, folder):
     """One process leaves out a step of its optimizer, as no process should; it is waited for, but not for ever."""
     exchange.PATIENCE = timedelta(seconds=1)
@@ -395,7 +416,7 @@ def meshes(rank, folder):
     with NetVizWriter(folder / "tensor") as writer:
         writer.watch(model, optimizer, every=1)
         for step in range(STEPS):
-            loss_of(model, step, mesh.get_coordinate()[0], SAMPLES // 2).backward()
+            loss_of(model, step, mesh.get_local_rank("data"), SAMPLES // 2).backward()
             optimizer.step()
             optimizer.zero_grad()
     return dict(counted)
@@ -403,7 +424,7 @@ def meshes(rank, folder):
 
 def two(rank, folder):
     tasks = [replicated, first_alone, same_statistics, few_collectives, one_missing, one_fails, first_fails, one_pauses]
-    tasks += [own_numbers, two_optimizers, partly_whole, skipped, fsdp1]
+    tasks += [own_numbers, two_optimizers, partly_whole, skipped, partial, fsdp1]
     results = {task.__name__: task(rank, folder) for task in tasks}
     results["budget"] = [budget(rank, folder, delays) for delays in ((0.01, 0.0), (0.0, 0.01))]
     for who in (0, 1):
@@ -571,6 +592,17 @@ def test_what_is_whole_counts_once(of_two):
 def test_a_step_that_the_scaler_leaves_out_is_no_record(of_two):
     folder, _ = of_two
     assert sorted(read(folder / "skipped").tables) == [0, 1, 3, 4]
+
+
+def test_a_gradient_in_parts_of_a_sum_is_left_out_in_words(of_two):
+    folder, _ = of_two
+    recording = read(folder / "partial")
+    assert omitted(recording)["The gradient of 0.weight"] == "is distributed otherwise than the parameter"
+    rows = recording.tables[1]
+    assert math.isnan(rows["0.weight"]["present"])
+    assert math.isnan(rows["0.weight"]["grad_norm"])
+    assert rows["0.weight"]["weight_norm"] > 0
+    assert rows["1.weight"]["grad_norm"] > 0
 
 
 def test_processes_that_step_at_other_times_are_not_waited_for_without_end(of_two):

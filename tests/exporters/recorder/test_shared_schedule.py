@@ -9,7 +9,7 @@ from tb_netviz_plugin.schema.bins import EVERY_RECORDS
 
 def run_together(schedules, steps, costs, first=0):
     """Train in lockstep; at observed steps all adopt what the first proposes. Returns the observed steps of each."""
-    observed = [[] for _ in schedules]
+    observed: list[list[int]] = [[] for _ in schedules]
     for step in range(first, first + steps):
         seen = [schedule.observes(step) for schedule in schedules]
         if all(seen):
