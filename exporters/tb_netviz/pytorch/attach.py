@@ -60,8 +60,9 @@ def watch(
 ) -> Watch:
     """Record gradients and weights of `model` while it trains.
 
-    Call it before the first forward pass. Nothing that happens in the hooks stops the training: the first error is
-    reported as a warning, and the recording ends.
+    Call it before the first forward pass; in a run of several processes in each of them, of which the first one writes.
+    Nothing that happens in the hooks stops the training: the first error is reported as a warning, and the recording
+    ends.
 
     Args:
         model: The model, wrapped for torch.compile or distributed training or not. It is held weakly.
