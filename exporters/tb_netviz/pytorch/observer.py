@@ -5,17 +5,14 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
-from tb_netviz.pytorch.clipping import Comparison
-from tb_netviz.pytorch.histograms import HistogramSample
 from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.interventions import Interventions
+from tb_netviz.pytorch.landing import Landing
 from tb_netviz.pytorch.losses import CriterionLoss
 from tb_netviz.pytorch.measurement import Measurement
 from tb_netviz.pytorch.membership import Membership, learning_rates
@@ -25,85 +22,9 @@ from tb_netviz.pytorch.sharing import Sharing
 from tb_netviz.pytorch.snapshots import LastGradients, copies
 from tb_netviz.pytorch.standard import Dashboards
 from tb_netviz.pytorch.transfers import Transfer
+from tb_netviz.pytorch.turns import Step, Turn
 from tb_netviz.recorder import Recorder
 from tb_netviz_plugin.schema.description import Omission
-
-UNDERWAY = 4
-"""Steps whose values may be on their way from a device at once; the oldest beyond them is lost and counted."""
-
-
-@dataclass
-class _Step:
-    """A training step; several optimizers may have their turn in it.
-
-    Attributes:
-        index: Its number.
-        ordinal: How many steps were begun before it, whatever their numbers.
-        number: By which it is observed.
-        measurement: Where the step is observed.
-        keeps: Whether its gradients are kept for the step after it.
-        has_histograms: Whether samples are taken for histograms.
-        samples: Those samples.
-        skips: Not zero where a loss scaler made it a step that changes nothing.
-        comparison: Its gradients beside those before clipping.
-        prepared: Whether it is settled if the backward passes of the next step are listened to.
-        loss: Mean of the criterion.
-        rates: Learning rates of the groups that stepped, as they were then.
-        complete: Whether all processes that hold shards have measured.
-    """
-
-    index: int
-    ordinal: int
-    number: int
-    measurement: Measurement | None
-    keeps: bool
-    has_histograms: bool = False
-    samples: list[HistogramSample] = field(default_factory=list)
-    skips: list[Transfer] = field(default_factory=list)
-    comparison: Comparison = field(default_factory=Comparison)
-    prepared: bool = False
-    loss: Transfer | None = None
-    rates: weakref.WeakKeyDictionary[Optimizer, list[float]] = field(default_factory=weakref.WeakKeyDictionary)
-
-    complete: bool = True
-
-    @property
-    def ready(self) -> bool:
-        """Whether all its values have arrived."""
-        loss = [] if self.loss is None else [self.loss]
-        return all(sent.ready for sent in (*self.skips, *self.samples, *loss)) and (
-            self.measurement is None or self.measurement.ready
-        )
-
-    @property
-    def skipped(self) -> bool:
-        """Whether it changed nothing; known once it is ready."""
-        return any(skip.number() != 0 for skip in self.skips)
-
-
-@dataclass
-class _Turn:
-    """One optimizer's part in a step.
-
-    Attributes:
-        parameters: By row: its own, and with the first turn of a step those of no optimizer.
-        late: Whether gradients are right only after the step.
-        before: Copies of the parameters by row, where the update is measured.
-    """
-
-    parameters: dict[int, nn.Parameter]
-    late: bool
-    before: dict[int, Tensor] | None = None
-
-    @property
-    def rows(self) -> list[int]:
-        """The rows."""
-        return list(self.parameters)
-
-    @property
-    def weights(self) -> list[Tensor]:
-        """Of each row the elements that are in this process."""
-        return [local(parameter) for parameter in self.parameters.values()]
 
 
 class _Guards:
@@ -116,8 +37,6 @@ class _Guards:
         self.updates = whole.part("The updates")
         self.weights = whole.part("The norms of weights and updates")
         self.histograms = whole.part("The histograms in TensorBoard's own dashboard")
-        self.records = whole.part("The statistics")
-        self.scalars = whole.part("The scalars in TensorBoard's own dashboard")
 
     @property
     def measure(self) -> bool:
@@ -167,10 +86,10 @@ class Observer:
         self._criterion = criterion
         self._sharing = sharing
         self._last = LastGradients()
-        self._step: _Step | None = None
-        self._turns: weakref.WeakKeyDictionary[Optimizer, _Turn] = weakref.WeakKeyDictionary()
-        self._underway: deque[_Step] = deque()
+        self._step: Step | None = None
+        self._turns: weakref.WeakKeyDictionary[Optimizer, Turn] = weakref.WeakKeyDictionary()
         self.interventions = Interventions(guard, dashboards)
+        self._landing = Landing(guard, members, recorder, dashboards, self.interventions)
         self._number = -1
         self._paces = deque([1], maxlen=2)  # By how much the last numbers grew.
 
@@ -201,7 +120,7 @@ class Observer:
         rows = self._roster.rows_of(optimizer)
         if first:
             rows |= self._roster.rows_of_none()
-        turn = _Turn(self._sharing.mine(rows), late=_gradients_come_late(optimizer, arguments, keywords))
+        turn = Turn(self._sharing.mine(rows), late=_gradients_come_late(optimizer, arguments, keywords))
         self._turns[optimizer] = turn
         if not turn.late:
             self._take_gradients(step, turn, optimizer)
@@ -234,7 +153,7 @@ class Observer:
             self._describe()
             self._sharing.merge(None, (), number)
 
-    def _finish_turn(self, step: _Step, turn: _Turn, optimizer: Optimizer) -> None:
+    def _finish_turn(self, step: Step, turn: Turn, optimizer: Optimizer) -> None:
         found_inf = getattr(optimizer, "found_inf", None)  # Where a loss scaler told the optimizer to leave steps out.
         if found_inf is not None:
             step.skips.append(Transfer(found_inf))
@@ -269,43 +188,12 @@ class Observer:
             return
         if loss_is_logged:
             step.loss = None
-        step.measurement.send()
-        self._underway.append(step)
-        self._land_those_ready()
-
-    def _land_those_ready(self) -> None:
-        while self._underway and self._underway[0].ready:
-            self._land(self._underway.popleft())
-        while len(self._underway) > UNDERWAY:
-            self._underway.popleft()
-            self._recorder.lose()
+        self._landing.send(step, step.measurement)
 
     def land(self) -> None:
         """Wait for what is on its way, and hand it over."""
-        while self._underway:
-            self._land(self._underway.popleft())
+        self._landing.wait()
         self.interventions.land()
-
-    def _land(self, step: _Step) -> None:
-        if step.measurement is None or step.skipped or not step.complete:
-            return
-        self._guards.records.run(self._record, step, step.measurement)
-        self._guards.scalars.run(self._show, step, step.measurement)
-        self.interventions.show(step.index, step.comparison, step.measurement)
-
-    def _record(self, step: _Step, measurement: Measurement) -> None:
-        with np.errstate(over="ignore"):
-            values = measurement.values().astype(np.float32)
-        self._recorder.observe(step.index, values, measurement.bins())
-
-    def _show(self, step: _Step, measurement: Measurement) -> None:
-        rates = [
-            rate
-            for optimizer in self._members.optimizers
-            for rate in step.rates.get(optimizer, learning_rates(optimizer))
-        ]
-        loss = None if step.loss is None else step.loss.number()
-        self._dashboards.end(step.index, measurement.column("grad_norm"), rates, loss, step.samples)
 
     def free(self) -> None:
         """Let go of all copies, and listen to no backward pass."""
@@ -315,7 +203,7 @@ class Observer:
         self._last.free()
         self._turns.clear()
 
-    def _begin(self, index: int, ordinal: int) -> _Step:
+    def _begin(self, index: int, ordinal: int) -> Step:
         number = self._sharing.number(index, ordinal)
         self._paces.append(max(1, number - self._number))
         self._number = number
@@ -324,11 +212,11 @@ class Observer:
         if observed or keeps:
             self._describe()
         if not observed:
-            return _Step(index, ordinal, number, None, keeps)
+            return Step(index, ordinal, number, None, keeps)
         with_bins = "grad_norm" in self._columns and self._recorder.bins_due(number)
         measurement = Measurement(len(self._roster.names), self._columns, with_bins=with_bins)
         has_histograms = self._sharing.records and self._dashboards.histograms_due(index)
-        return _Step(index, ordinal, number, measurement, keeps, has_histograms=has_histograms)
+        return Step(index, ordinal, number, measurement, keeps, has_histograms=has_histograms)
 
     def _describe(self) -> None:
         for subject, reason in self._guard.losses:
@@ -343,7 +231,7 @@ class Observer:
             self._last = LastGradients()
         self._recorder.describe(description, self._columns)
 
-    def _take_gradients(self, step: _Step, turn: _Turn, optimizer: Optimizer) -> None:
+    def _take_gradients(self, step: Step, turn: Turn, optimizer: Optimizer) -> None:
         gradients = self._sharing.gradients(turn.parameters)
         rows, parts = list(gradients), list(gradients.values())
         if step.measurement is not None and "grad_norm" in self._columns:
@@ -357,11 +245,11 @@ class Observer:
         if step.keeps:
             self._guards.angles.run(self._last.keep, step.ordinal, rows, parts)
 
-    def _recall(self, step: _Step, gradients: Mapping[int, Tensor | None], last: dict[int, Tensor]) -> None:
+    def _recall(self, step: Step, gradients: Mapping[int, Tensor | None], last: dict[int, Tensor]) -> None:
         if "grad_dot_last" in self._columns:
             last |= self._last.before(step.ordinal, gradients)
 
-    def _prepare(self, step: _Step) -> None:
+    def _prepare(self, step: Step) -> None:
         """Listen to the loss and the backward passes of the next step if it will be observed, else to none."""
         step.prepared = True
         optimizers = self._members.optimizers
@@ -376,10 +264,10 @@ class Observer:
         elif len(optimizers) == 1 or step.measurement is None:
             self.interventions.mute()  # Else the backward pass of another optimizer may still belong to this step.
 
-    def _copy_weights(self, turn: _Turn) -> None:
+    def _copy_weights(self, turn: Turn) -> None:
         turn.before = copies(turn.rows, turn.weights)
 
-    def _sample(self, step: _Step, kind: str, turn: _Turn, tensors: Mapping[int, Tensor | None]) -> None:
+    def _sample(self, step: Step, kind: str, turn: Turn, tensors: Mapping[int, Tensor | None]) -> None:
         if step.has_histograms:
             rows = [row for row in tensors if not is_sharded(turn.parameters[row])]
             whole = [None if (tensor := tensors[row]) is None else local(tensor) for row in rows]

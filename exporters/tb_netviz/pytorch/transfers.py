@@ -23,7 +23,7 @@ class Transfer:
         if tensor.is_cuda:
             self._host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
             self._host.copy_(tensor, non_blocking=True)
-            self._arrived = torch.cuda.Event()
+            self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]  # In torch.
             self._arrived.record(torch.cuda.current_stream(tensor.device))
         else:
             self._host = tensor.to("cpu", copy=True).resolve_neg()
@@ -31,7 +31,7 @@ class Transfer:
     @property
     def ready(self) -> bool:
         """Whether `array` would not wait."""
-        return self._arrived is None or self._arrived.query()
+        return self._arrived is None or bool(self._arrived.query())  # type: ignore[no-untyped-call]
 
     def array(self) -> npt.NDArray[Any]:
         """Return the elements, after waiting for them if need be; short floats as float32."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tb_netviz.statistics.partials import Array
 from tb_netviz_plugin.schema.bins import COUNT
 
+_native: Any
 try:
     from tb_netviz.statistics import _native
 except ImportError:  # No compiler was there.

@@ -6,8 +6,10 @@ float32 holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Sequence
+from enum import IntEnum
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +24,39 @@ SUMS: Final = (*GRADIENT_SUMS, *PAIR_SUMS, *WEIGHT_SUMS, *UPDATE_SUMS)
 """Added over blocks, shards and ranks. `asked`, `present`, `paired`, `weighed` and `moved` count what was measured:
 where one is 0, nothing is known of those that follow it. `product` is that of the gradient with the last one."""
 
-_PLACE = {name: place for place, name in enumerate(SUMS)}
 _TINIEST = float(np.finfo(np.float32).tiny)
 
 
-def columns_from(sums: Array, largest: Array, columns: Sequence[str]) -> npt.NDArray[np.float64]:
+class _Known(IntEnum):
+    """What has to have been measured for a column to be known."""
+
+    ASKED, PRESENT, FINITE, PAIR, WEIGHED, MOVED = range(6)
+
+
+class _Source(NamedTuple):
+    """Where a column comes from."""
+
+    sum: str
+    known: _Known
+    root: bool = False
+
+
+_SOURCES: Final = {
+    "present": _Source("present", _Known.ASKED),
+    "grad_norm": _Source("squares", _Known.FINITE, root=True),
+    "grad_abs_sum": _Source("magnitudes", _Known.FINITE),
+    "grad_abs_max": _Source("largest", _Known.FINITE),
+    "grad_sum": _Source("total", _Known.FINITE),
+    "grad_zeros": _Source("zeros", _Known.FINITE),
+    "grad_nonfinite": _Source("nonfinite", _Known.PRESENT),
+    "weight_norm": _Source("weight_squares", _Known.WEIGHED, root=True),
+    "update_norm": _Source("update_squares", _Known.MOVED, root=True),
+    "grad_dot_last": _Source("product", _Known.PAIR),
+    "grad_norm_last": _Source("last_squares", _Known.PAIR, root=True),
+}
+
+
+def columns_from(sums: Array, largest: Array, columns: Sequence[str]) -> Array:
     """Return the columns of all rows.
 
     Args:
@@ -38,56 +68,56 @@ def columns_from(sums: Array, largest: Array, columns: Sequence[str]) -> npt.NDA
         float64 [rows, len(columns)], NaN where something was not measured. A missing gradient is 0 in `present`; of a
         gradient with non-finite elements these are counted, and the columns that they spoil are NaN.
     """
-    merged = {name: sums[:, place] for name, place in _PLACE.items()} | {"largest": largest}
+    plan = _plan(tuple(columns))
     with np.errstate(all="ignore"):  # Non-finite weights have non-finite norms.
-        return np.stack([_COLUMNS[column](merged) for column in columns], axis=1)
+        values: Array = np.column_stack([sums, largest])[:, plan.places]
+        values[:, plan.roots] = np.sqrt(values[:, plan.roots])
+        values[~_known(sums)[:, plan.known]] = np.nan
+        if plan.product is not None:
+            values[_lost_product(sums), plan.product] = np.nan
+    if plan.present is not None:  # The number of shards that have a gradient, so far.
+        values[:, plan.present] = np.minimum(values[:, plan.present], 1.0)
+    return values
 
 
-_Merged = Mapping[str, Array]
+class _Plan(NamedTuple):
+    """How columns are gathered: by column its place among the sums, whether it is a root, and what it presupposes."""
+
+    places: npt.NDArray[np.intp]
+    roots: npt.NDArray[np.bool_]
+    known: npt.NDArray[np.intp]
+    product: int | None
+    present: int | None
 
 
-def _present(merged: _Merged) -> Array:
-    return np.where(merged["asked"] > 0, merged["present"] > 0, np.nan)
+@lru_cache(maxsize=8)
+def _plan(columns: tuple[str, ...]) -> _Plan:
+    order = (*SUMS, "largest")
+    sources = [_SOURCES[column] for column in columns]
+    return _Plan(
+        np.array([order.index(source.sum) for source in sources], dtype=np.intp),
+        np.array([source.root for source in sources], dtype=bool),
+        np.array([source.known for source in sources], dtype=np.intp),
+        columns.index("grad_dot_last") if "grad_dot_last" in columns else None,
+        columns.index("present") if "present" in columns else None,
+    )
 
 
-def _of_gradient(value: Callable[[_Merged], Array]) -> Callable[[_Merged], Array]:
-    return lambda merged: np.where((merged["present"] > 0) & (merged["nonfinite"] == 0), value(merged), np.nan)
+def _known(sums: Array) -> npt.NDArray[np.bool_]:
+    """Return what is known of each row, [rows, len(_Known)]."""
+    known = sums[:, _COUNTS] > 0
+    known[:, _Known.FINITE] = known[:, _Known.PRESENT] & (sums[:, _NONFINITE] == 0)
+    known[:, _Known.PAIR] &= known[:, _Known.FINITE] & np.isfinite(sums[:, _LAST_SQUARES])
+    return known
 
 
-def _nonfinite(merged: _Merged) -> Array:
-    return np.where(merged["present"] > 0, merged["nonfinite"], np.nan)
+def _lost_product(sums: Array) -> npt.NDArray[np.bool_]:
+    """Where the product of the norms leaves float32: a 0 would be read as a right angle."""
+    together: Array = np.sqrt(sums[:, _SQUARES]) * np.sqrt(sums[:, _LAST_SQUARES])
+    lost: npt.NDArray[np.bool_] = (together < _TINIEST) & (together != 0)
+    return lost
 
 
-def _norm(name: str, where: str) -> Callable[[_Merged], Array]:
-    return lambda merged: np.where(merged[where] > 0, np.sqrt(merged[name]), np.nan)
-
-
-def _product(merged: _Merged) -> Array:
-    """Where the product of the norms leaves float32, a 0 would be read as a right angle."""
-    together = np.sqrt(merged["squares"]) * np.sqrt(merged["last_squares"])
-    told = (together >= _TINIEST) | (together == 0)
-    return np.where(_has_pair(merged) & told, merged["product"], np.nan)
-
-
-def _last_norm(merged: _Merged) -> Array:
-    return np.where(_has_pair(merged), np.sqrt(merged["last_squares"]), np.nan)
-
-
-def _has_pair(merged: _Merged) -> npt.NDArray[np.bool_]:
-    finite: npt.NDArray[np.bool_] = np.isfinite(merged["last_squares"]) & (merged["nonfinite"] == 0)
-    return finite & (merged["paired"] > 0) & (merged["present"] > 0)
-
-
-_COLUMNS: Mapping[str, Callable[[_Merged], Array]] = {
-    "present": _present,
-    "grad_norm": _of_gradient(lambda merged: np.sqrt(merged["squares"])),
-    "grad_abs_sum": _of_gradient(lambda merged: merged["magnitudes"]),
-    "grad_abs_max": _of_gradient(lambda merged: merged["largest"]),
-    "grad_sum": _of_gradient(lambda merged: merged["total"]),
-    "grad_zeros": _of_gradient(lambda merged: merged["zeros"]),
-    "grad_nonfinite": _nonfinite,
-    "weight_norm": _norm("weight_squares", "weighed"),
-    "update_norm": _norm("update_squares", "moved"),
-    "grad_dot_last": _product,
-    "grad_norm_last": _last_norm,
-}
+_SQUARES, _NONFINITE, _LAST_SQUARES = (SUMS.index(name) for name in ("squares", "nonfinite", "last_squares"))
+# By _Known the sum that counts how often it was measured.
+_COUNTS = [SUMS.index(name) for name in ("asked", "present", "present", "paired", "weighed", "moved")]

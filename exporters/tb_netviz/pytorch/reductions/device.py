@@ -73,7 +73,7 @@ def weight_sums(tensors: Sequence[Tensor], before: Sequence[Tensor] | None) -> T
     return sums
 
 
-def _squares(vectors: Sequence[Tensor], wide: torch.dtype) -> Tensor:
+def _squares(vectors: list[Tensor], wide: torch.dtype) -> Tensor:
     return torch.stack(torch._foreach_norm(vectors, 2, dtype=wide)).square()
 
 

@@ -65,9 +65,10 @@ def weight_sums(tensors: Sequence[Tensor], before: Sequence[Tensor] | None) -> A
     sums = np.zeros((len(tensors), _UPDATE + len(UPDATE_SUMS)))
     sums[:, 0] = 1.0
     sums[:, _UPDATE] = before is not None
-    plain, others = _divide(tensors, before or [None] * len(tensors))
+    olds: Sequence[Tensor | None] = [None] * len(tensors) if before is None else before
+    plain, others = _divide(tensors, olds)
     if plain:
-        results = native.weights([_job(tensors[place], before and before[place]) for place in plain])
+        results = native.weights([_job(tensors[place], olds[place]) for place in plain])
         sums[plain, 1], sums[plain, _UPDATE + 1] = results.T
     if others:
         rest = [tensors[place] for place in others]

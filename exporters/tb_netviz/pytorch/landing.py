@@ -1,0 +1,82 @@
+"""Observed steps whose values are on their way from a device, until they are handed to the recorder."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from tb_netviz.pytorch.hooks import Guard
+from tb_netviz.pytorch.interventions import Interventions
+from tb_netviz.pytorch.measurement import Measurement
+from tb_netviz.pytorch.membership import Membership, learning_rates
+from tb_netviz.pytorch.standard import Dashboards
+from tb_netviz.pytorch.turns import Step
+from tb_netviz.recorder import Recorder
+
+UNDERWAY = 4
+"""Steps whose values may be on their way at once; the oldest beyond them is lost and counted."""
+
+
+class Landing:
+    """Hands over the values of observed steps, in order, as they arrive; at once where they lie on the host.
+
+    Args:
+        guard: Runs the observer; statistics and scalars fail apart from each other.
+        members: Knows the optimizers.
+        recorder: Takes the statistics.
+        dashboards: Takes what TensorBoard's own dashboards show.
+        interventions: Takes what was done to the gradients.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        members: Membership,
+        recorder: Recorder,
+        dashboards: Dashboards,
+        interventions: Interventions,
+    ) -> None:
+        self._of_records = guard.part("The statistics")
+        self._of_scalars = guard.part("The scalars in TensorBoard's own dashboard")
+        self._members = members
+        self._recorder = recorder
+        self._dashboards = dashboards
+        self._interventions = interventions
+        self._underway: deque[Step] = deque()
+
+    def send(self, step: Step, measurement: Measurement) -> None:
+        """Let the values of `step` set out, and hand over what has arrived."""
+        measurement.send()
+        self._underway.append(step)
+        while self._underway and self._underway[0].ready:
+            self._hand_over(self._underway.popleft())
+        while len(self._underway) > UNDERWAY:
+            self._underway.popleft()
+            self._recorder.lose()
+
+    def wait(self) -> None:
+        """Wait for what is on its way, and hand it over."""
+        while self._underway:
+            self._hand_over(self._underway.popleft())
+
+    def _hand_over(self, step: Step) -> None:
+        if step.measurement is None or step.skipped or not step.complete:
+            return
+        self._of_records.run(self._record, step, step.measurement)
+        self._of_scalars.run(self._show, step, step.measurement)
+        self._interventions.show(step.index, step.comparison, step.measurement)
+
+    def _record(self, step: Step, measurement: Measurement) -> None:
+        with np.errstate(over="ignore"):
+            values = measurement.values().astype(np.float32)
+        self._recorder.observe(step.index, values, measurement.bins())
+
+    def _show(self, step: Step, measurement: Measurement) -> None:
+        rates = [
+            rate
+            for optimizer in self._members.optimizers
+            for rate in step.rates.get(optimizer, learning_rates(optimizer))
+        ]
+        loss = None if step.loss is None else step.loss.number()
+        self._dashboards.end(step.index, measurement.column("grad_norm"), rates, loss, step.samples)
