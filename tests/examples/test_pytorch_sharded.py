@@ -14,7 +14,7 @@ def test_the_example_writes_one_run(tmp_path):
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "exporters")]),
         "OMP_NUM_THREADS": "1",
     }
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     done = subprocess.run(
         launch, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
