@@ -111,7 +111,7 @@ def watch(
     for known in optimizers:
         members.concerns(known)
     steps = StepCounter(step)
-    order = ExecutionOrder(root, guard, steps)
+    order = ExecutionOrder(root, guard.part("The order of the modules"), steps)
     loss = _listen(criterion, guard.part("The loss"))
     columns = columns_of(gradients=gradients, updates=updates)
     team = Team()

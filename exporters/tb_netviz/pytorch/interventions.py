@@ -57,9 +57,12 @@ class Interventions:
             first: Whether it is the first step of all. What a scaler did before is no concern of this run.
         """
         found: list[int] = []
-        most = self._at_most(optimizer, first=first)
-        self._of_scaling.run(lambda: found.append(self._scaling.begin(optimizer, most=most)))
+        self._of_scaling.run(self._count_left_out, optimizer, first, found)
         return sum(found)
+
+    def _count_left_out(self, optimizer: Optimizer, first: bool, found: list[int]) -> None:  # noqa: FBT001
+        if self._scaling.begin(optimizer):
+            found.append(self._scaling.left_out(optimizer, most=self._at_most(optimizer, first=first)))
 
     def _at_most(self, optimizer: Optimizer, *, first: bool) -> int:
         now = self._clipping.passes, self._clipping.silences

@@ -76,7 +76,7 @@ class Landing:
         rates = [
             rate
             for optimizer in self._members.optimizers
-            for rate in step.rates.get(optimizer, learning_rates(optimizer))
+            for rate in step.rates.get(id(optimizer)) or learning_rates(optimizer)
         ]
         loss = None if step.loss is None else step.loss.number()
         self._dashboards.end(step.index, measurement.column("grad_norm"), rates, loss, step.samples)

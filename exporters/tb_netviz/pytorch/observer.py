@@ -116,7 +116,7 @@ class Observer:
             step = self._step = self._begin(index, ordinal)
         if step.measurement is None and not step.keeps:
             return
-        step.rates[optimizer] = learning_rates(optimizer)
+        step.rates[id(optimizer)] = learning_rates(optimizer)
         rows = self._roster.rows_of(optimizer)
         if first:
             rows |= self._roster.rows_of_none()
@@ -252,16 +252,15 @@ class Observer:
     def _prepare(self, step: Step) -> None:
         """Listen to the loss and the backward passes of the next step if it will be observed, else to none."""
         step.prepared = True
-        optimizers = self._members.optimizers
         observed_next = self._recorder.observes(step.number + min(self._paces))
         if self._criterion is not None:
             self._criterion.listen(begin=observed_next)
         if observed_next and "grad_norm" in self._columns:
             rows = self._roster.rows_of_none()
-            for optimizer in optimizers:
+            for optimizer in self._members.optimizers:
                 rows |= self._roster.rows_of(optimizer)
             self.interventions.listen(rows.values())
-        elif len(optimizers) == 1 or step.measurement is None:
+        elif step.measurement is None or len(self._members.optimizers) == 1:
             self.interventions.mute()  # Else the backward pass of another optimizer may still belong to this step.
 
     def _copy_weights(self, turn: Turn) -> None:

@@ -34,20 +34,23 @@ class Scaling:
     def __init__(self) -> None:
         self._uses: weakref.WeakKeyDictionary[Optimizer, _Use] = weakref.WeakKeyDictionary()
 
-    def begin(self, optimizer: Optimizer, *, most: int) -> int:
-        """Hear that `optimizer` steps, and return how many of its steps a scaler has left out just before.
-
-        Args:
-            optimizer: The optimizer, within a call of its `step`.
-            most: How many it can be: a scaler may have been in use before, and its scale may be set by hand.
-        """
+    def begin(self, optimizer: Optimizer) -> bool:
+        """Hear that `optimizer` steps, within a call of its `step`; return whether a scaler may leave out its steps."""
         use = self._uses.get(optimizer)
         if use is None:
             use = self._uses[optimizer] = _Use()
-        scaler = use.find()
-        if scaler is None or hasattr(optimizer, "found_inf"):
-            return 0
-        count = use.left_out(scaler, fresh=not optimizer.state)
+        return use.find() is not None and not hasattr(optimizer, "found_inf")
+
+    def left_out(self, optimizer: Optimizer, *, most: int) -> int:
+        """Return how many steps of `optimizer` its scaler has left out just before the one that begins.
+
+        Args:
+            optimizer: The optimizer.
+            most: How many it can be: a scaler may have been in use before, and its scale may be set by hand.
+        """
+        use = self._uses[optimizer]
+        scaler = use.scaler
+        count = 0 if scaler is None else use.left_out(scaler, fresh=not optimizer.state)
         return count if count <= most else 0
 
     def scale(self, optimizer: Optimizer) -> float | Transfer:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from tb_netviz.pytorch.clipping import Comparison
 from tb_netviz.pytorch.histograms import HistogramSample
@@ -31,7 +29,7 @@ class Step:
         comparison: Its gradients beside those before clipping.
         prepared: Whether it is settled if the backward passes of the next step are listened to.
         loss: Mean of the criterion.
-        rates: Learning rates of the groups that stepped, as they were then.
+        rates: By the id of the optimizers that stepped, the learning rates of their groups, as they were then.
         complete: Whether all processes that hold shards have measured.
     """
 
@@ -46,7 +44,7 @@ class Step:
     comparison: Comparison = field(default_factory=Comparison)
     prepared: bool = False
     loss: Transfer | None = None
-    rates: weakref.WeakKeyDictionary[Optimizer, list[float]] = field(default_factory=weakref.WeakKeyDictionary)
+    rates: dict[int, list[float]] = field(default_factory=dict)
     complete: bool = True
 
     @property

@@ -84,7 +84,8 @@ class Watch:
         self._counting = Guard("The number of the training step", tells=leads())
         self._joining = Guard("Sharded parameters", tells=leads())
         self._introducing = guard.part("The graph")
-        self._records: bool | None = None  # Decided at the first step, when a distributed run knows its rank.
+        self._leads = False  # Decided at the first step, when a distributed run knows its rank, as is the next.
+        self._records: bool | None = None
         self._introduced = False  # Until a forward pass was heard, which a closure has within the first step.
         self._paused = False
         self._began = math.nan
@@ -169,6 +170,7 @@ class Watch:
         left_out = self._observer.interventions.left_out(optimizer, first=not self._steps.begun)
         index = self._steps.begin(optimizer, left_out)
         if self._records is None:
+            self._leads = leads() and not isinstance(self._run.sink, NullSink)
             self._joining.run(self._join, index)
             self._records = self._leads or self._team.together
         if not self._introduced and (self._order.heard or self._steps.ordinal):
@@ -202,10 +204,6 @@ class Watch:
         seconds = math.nan if self._steps.evaluated else now - self._began
         self._began, self._steps.evaluated = now, False
         self._observer.end_step(seconds, self._guard.take_seconds(), loss_is_logged=self._run.loss_is_logged)
-
-    @property
-    def _leads(self) -> bool:
-        return leads() and not isinstance(self._run.sink, NullSink)
 
     @property
     def _active(self) -> bool:
