@@ -7,7 +7,6 @@ leaves its mark in the version of a tensor.
 from __future__ import annotations
 
 import math
-import weakref
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from torch.utils.hooks import RemovableHandle
 from tb_netviz.pytorch.backward import GradientMark
 from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.measurement import Part
+from tb_netviz.pytorch.structure import Home
 from tb_netviz.pytorch.transfers import Transfer
 from tb_netviz.statistics.partials import SUMS
 
@@ -83,29 +83,36 @@ class Clipping:
         self._since = 0  # Passes since gradients were last taken.
         self._usual = deque([1], maxlen=USUAL)
         self._mark = GradientMark(guard, self._note)
-        self._handles: list[tuple[weakref.ref[nn.Parameter], RemovableHandle]] = []
+        self._handles: dict[int, RemovableHandle] = {}  # By the id of the parameter.
+        self._homes: list[Home] = []
         self._notes: dict[int, _Note] = {}
         self._compared = 0
         self._in_use = False
 
-    def listen(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Listen to the coming backward passes, which belong to a step that will be observed."""
+    def listen(self, homes: Iterable[Home]) -> None:
+        """Listen to the coming backward passes, which belong to a step that will be observed.
+
+        Args:
+            homes: Where the parameters live whose gradients count.
+        """
         self._mark.reset()
-        wanted = [parameter for parameter in parameters if _takes_hooks(parameter)]
-        if [id(parameter) for parameter in wanted] == [id(reference()) for reference, _ in self._handles]:
+        homes = list(homes)
+        wanted = [parameter for parameter in _residents(homes) if _takes_hooks(parameter)]
+        if [id(parameter) for parameter in wanted] == list(self._handles):
             return
         self.mute()
-        self._handles = [(weakref.ref(parameter), _hook(parameter, self._mark)) for parameter in wanted]
+        self._homes = homes
+        self._handles = {id(parameter): _hook(parameter, self._mark) for parameter in wanted}
 
     def mute(self) -> None:
         """Listen no longer. The parameters are left as they were, and nothing of ours is called."""
-        for reference, handle in self._handles:
+        for handle in self._handles.values():
             handle.remove()
-            parameter = reference()
-            if parameter is not None and not parameter._post_accumulate_grad_hooks:
+        for parameter in _residents(self._homes):
+            if id(parameter) in self._handles and not parameter._post_accumulate_grad_hooks:
                 parameter._post_accumulate_grad_hooks = None  # type: ignore[assignment]  # As it was.
         self.silences += bool(self._handles)
-        self._handles = []
+        self._handles, self._homes = {}, []
 
     def free(self) -> None:
         """Listen no longer, and forget what was heard."""
@@ -160,8 +167,8 @@ class Clipping:
         self._since += 1
         held = [
             (parameter, gradient)
-            for reference, _ in self._handles
-            if (parameter := reference()) is not None and (gradient := _whole(parameter.grad)) is not None
+            for parameter in _residents(self._homes)
+            if id(parameter) in self._handles and (gradient := _whole(parameter.grad)) is not None
         ]
         self._notes = {id(parameter): _Note(gradient) for parameter, gradient in held}
         due = self._in_use or self._compared < ALWAYS_MEASURED or self._compared.bit_count() == 1
@@ -243,6 +250,10 @@ def _mark_of(gradient: Tensor) -> tuple[int, int]:
 def _whole(gradient: Tensor | None) -> Tensor | None:
     """Return a gradient, unless it is a shard of one: what belongs together is not here then."""
     return None if hasattr(gradient, "to_local") else gradient
+
+
+def _residents(homes: Iterable[Home]) -> list[nn.Parameter]:
+    return [parameter for home in homes if (parameter := home.parameter()) is not None]
 
 
 def _hook(parameter: nn.Parameter, mark: GradientMark) -> RemovableHandle:

@@ -15,6 +15,7 @@ from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.measurement import Measurement
 from tb_netviz.pytorch.scaler import Scaling
 from tb_netviz.pytorch.standard import Dashboards
+from tb_netviz.pytorch.structure import Home
 from tb_netviz.pytorch.transfers import Transfer
 
 
@@ -35,9 +36,9 @@ class Interventions:
         self._heard: weakref.WeakKeyDictionary[Optimizer, tuple[int, int]] = weakref.WeakKeyDictionary()
         self._told: deque[tuple[int, Transfer]] = deque()
 
-    def listen(self, parameters: Iterable[nn.Parameter]) -> None:
+    def listen(self, homes: Iterable[Home]) -> None:
         """Listen to the backward passes of a step that will be observed."""
-        self._of_clipping.run(self._clipping.listen, parameters)
+        self._of_clipping.run(self._clipping.listen, homes)
 
     def mute(self) -> None:
         """Listen to none."""
@@ -60,7 +61,7 @@ class Interventions:
         self._of_scaling.run(self._count_left_out, optimizer, first, found)
         return sum(found)
 
-    def _count_left_out(self, optimizer: Optimizer, first: bool, found: list[int]) -> None:  # noqa: FBT001
+    def _count_left_out(self, optimizer: Optimizer, first: bool, found: list[int]) -> None:
         if self._scaling.begin(optimizer):
             found.append(self._scaling.left_out(optimizer, most=self._at_most(optimizer, first=first)))
 

@@ -259,7 +259,7 @@ class Observer:
             rows = self._roster.rows_of_none()
             for optimizer in self._members.optimizers:
                 rows |= self._roster.rows_of(optimizer)
-            self.interventions.listen(rows.values())
+            self.interventions.listen(self._roster.homes(rows))
         elif step.measurement is None or len(self._members.optimizers) == 1:
             self.interventions.mute()  # Else the backward pass of another optimizer may still belong to this step.
 

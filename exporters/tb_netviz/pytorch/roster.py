@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from tb_netviz.pytorch.membership import Membership, describe_groups, parameters_of
 from tb_netviz.pytorch.order import ExecutionOrder
 from tb_netviz.pytorch.shards import is_sharded
-from tb_netviz.pytorch.structure import Layout, describe_parameters, lay_out
+from tb_netviz.pytorch.structure import Home, Layout, describe_parameters, lay_out
 from tb_netviz.pytorch.team import Team
 from tb_netviz_plugin.schema.description import Omission, RunDescription
 
@@ -97,6 +97,10 @@ class Roster:
             if row is not None:
                 rows[row] = parameter
         return rows
+
+    def homes(self, rows: Iterable[int]) -> list[Home]:
+        """Return where the parameters of `rows` live."""
+        return [self._layout.homes[row] for row in rows]
 
     def rows_of_none(self) -> dict[int, nn.Parameter]:
         """Return the rows that no optimizer steps, frozen ones among them."""

@@ -10,9 +10,9 @@ class StepCounter:
 
     It moves on with the first training-mode forward pass after an optimizer's step, so that whatever is logged before
     or after `optimizer.step()` gets the number under which that step is recorded. Without a forward pass it moves on
-    when an optimizer steps again; several optimizers in turn share a step. Where the user numbers the steps, it moves on
-    with that number. A step that a loss scaler leaves out takes a
-    number, too, although that is only known when the optimizer steps again.
+    when an optimizer steps again; several optimizers in turn share a step. Where the user numbers the steps, it moves
+    on with that number. A step that a loss scaler leaves out takes a number, too, although that is only known when the
+    optimizer steps again.
 
     Attributes:
         forwarded: Set by the forward hook, which does nothing else: torch.compile traces it into the graph, where an

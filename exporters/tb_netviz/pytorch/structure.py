@@ -57,6 +57,29 @@ def _is_transparent(module: nn.Module, key: str) -> bool:
     return key in _WRAPPED or isinstance(module, _WRAPPERS)
 
 
+class Home(NamedTuple):
+    """Where a parameter lives. A weak reference to itself would forbid torch to swap it."""
+
+    module: weakref.ref[nn.Module]
+    key: str
+
+    def parameter(self) -> nn.Parameter | None:
+        """Return the parameter that lives there now."""
+        module = self.module()
+        return None if module is None else module._parameters.get(self.key)
+
+
+def homes_in(model: nn.Module) -> list[Home]:
+    """Return where the parameters of `model` live, each once."""
+    homes = {
+        id(parameter): Home(weakref.ref(module), key)
+        for module in model.modules()
+        for key, parameter in module._parameters.items()
+        if parameter is not None
+    }
+    return list(homes.values())
+
+
 @dataclass(frozen=True)
 class Layout:
     """The rows of a model: its parameters in the order of its modules.
@@ -74,7 +97,7 @@ class Layout:
     modules: tuple[Module, ...] = ()
     names: tuple[str, ...] = ()
     owners: tuple[int, ...] = ()
-    homes: tuple[tuple[weakref.ref[nn.Module], str], ...] = ()
+    homes: tuple[Home, ...] = ()
     omissions: tuple[Omission, ...] = ()
 
     def parameters(self) -> list[nn.Parameter]:
@@ -83,15 +106,10 @@ class Layout:
         Raises:
             ReferenceError: If one of them exists no longer.
         """
-        return [_resident(*home) for home in self.homes]
-
-
-def _resident(reference: weakref.ref[nn.Module], key: str) -> nn.Parameter:
-    module = reference()
-    parameter = None if module is None else module._parameters.get(key)
-    if parameter is None:
-        raise ReferenceError("the model's parameters were removed")
-    return parameter
+        parameters = [home.parameter() for home in self.homes]
+        if None in parameters:
+            raise ReferenceError("the model's parameters were removed")
+        return [parameter for parameter in parameters if parameter is not None]
 
 
 class Shapes(NamedTuple):
@@ -122,9 +140,7 @@ def lay_out(
     seen: set[int] = set()
     for place, (name, module) in enumerate(modules):
         seen_shapes = shapes.get(id(module), Shapes())
-        described.append(
-            Module(name, kind_of(module), seen_shapes.inputs, seen_shapes.outputs, detail_of(module))
-        )
+        described.append(Module(name, kind_of(module), seen_shapes.inputs, seen_shapes.outputs, detail_of(module)))
         for key, parameter in module._parameters.items():
             if parameter is None or id(parameter) in seen:
                 continue
@@ -136,7 +152,7 @@ def lay_out(
                 continue
             names.append(full)
             owners.append(place)
-            homes.append((weakref.ref(module), key))
+            homes.append(Home(weakref.ref(module), key))
     return Layout(tuple(described), tuple(names), tuple(owners), tuple(homes), tuple(omissions))
 
 

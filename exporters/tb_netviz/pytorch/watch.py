@@ -26,7 +26,7 @@ from tb_netviz.pytorch.run import Run
 from tb_netviz.pytorch.shards import leads
 from tb_netviz.pytorch.sharing import complain
 from tb_netviz.pytorch.steps import StepCounter
-from tb_netviz.pytorch.structure import unwrap
+from tb_netviz.pytorch.structure import homes_in, unwrap
 from tb_netviz.pytorch.team import Team
 from tb_netviz.recorder import Recorder
 from tb_netviz_plugin.schema.description import Omission
@@ -92,7 +92,7 @@ class Watch:
         mark = ForwardMark(steps)
         self._handles = [module.register_forward_pre_hook(mark) for module in {model, unwrap(model)}]
         self._handles += self._hook_steps(optimizers)
-        observer.interventions.listen(unwrap(model).parameters())
+        observer.interventions.listen(homes_in(unwrap(model)))
 
     @property
     def step(self) -> int:

@@ -279,7 +279,7 @@ def test_two_optimizers_each_with_its_own_backward_pass(tmp_path):
 def test_the_two_models_of_a_gan_are_apart(tmp_path):
     generator, critic = network(), nn.Sequential(nn.Linear(2, 1))
     first, second = (torch.optim.SGD(m.parameters(), lr=0.01) for m in (generator, critic))
-    norms = {"generator": [], "critic": []}
+    norms: dict[str, list[float]] = {"generator": [], "critic": []}
     with NetVizWriter(tmp_path) as writer:
         writer.watch(generator, first, name="generator", every=1)
         writer.watch(critic, second, name="critic", every=1)
