@@ -66,7 +66,7 @@ def every_step(task: Callable[[], Task], rounds: int) -> list[Ratio]:
             ),
             stack.enter_context(watched("everything", task, every=1)),
         ]
-        return compare(variants, steps=4, rounds=rounds, warmup=1)
+        return compare(variants, steps=4, rounds=rounds, warmup=3)  # The first 8 observed steps are looked at closer.
 
 
 @contextmanager
