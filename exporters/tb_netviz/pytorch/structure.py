@@ -107,9 +107,10 @@ class Layout:
             ReferenceError: If one of them exists no longer.
         """
         parameters = [home.parameter() for home in self.homes]
-        if None in parameters:
+        there = [parameter for parameter in parameters if parameter is not None]
+        if len(there) < len(parameters):
             raise ReferenceError("the model's parameters were removed")
-        return [parameter for parameter in parameters if parameter is not None]
+        return there
 
 
 class Shapes(NamedTuple):
