@@ -83,11 +83,12 @@ class Guard:
         whole._running = True
         with_gradients = torch.is_grad_enabled()
         torch._C._set_grad_enabled(False)  # no_grad() takes ten times as long, at every step of a small network.
-        went_well = self._try(function, args)
-        torch._C._set_grad_enabled(with_gradients)
-        whole._running = False
-        whole.seconds += time.perf_counter() - began
-        return went_well
+        try:
+            return self._try(function, args)
+        finally:  # An interrupt from the keyboard passes through.
+            torch._C._set_grad_enabled(with_gradients)
+            whole._running = False
+            whole.seconds += time.perf_counter() - began
 
     def _try(self, function: Callable[..., object], args: tuple[Any, ...]) -> bool:
         try:

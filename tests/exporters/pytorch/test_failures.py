@@ -165,3 +165,21 @@ def test_the_disk_is_full(tmp_path, request):
     assert "File too large" in output.stdout
     recording = read(tmp_path)
     assert 0 in recording.tables or recording.description is not None  # What was written before is there.
+
+
+def test_an_interrupt_inside_of_us_leaves_training_as_it_was(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters())
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, optimizer, every=1)
+        with monkeypatch.context() as patch:
+            patch.setattr(Observer, "before_step", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                optimizer.step()
+        assert torch.is_grad_enabled()
+        model(torch.randn(4, 3)).sum().backward()
+        optimizer.step()
+    assert read(tmp_path).tables
