@@ -21,7 +21,7 @@ class Transfer:
         tensor = tensor.detach()
         self._arrived: torch.cuda.Event | None = None
         if tensor.is_cuda:
-            self._host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            self._host = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu", pin_memory=True)
             self._host.copy_(tensor, non_blocking=True)
             self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]  # In torch.
             self._arrived.record(torch.cuda.current_stream(tensor.device))

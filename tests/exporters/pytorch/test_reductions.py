@@ -1,6 +1,8 @@
 """The three ways to reduce a tensor agree with NumPy in float64, and none of them waits for a device."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -198,3 +200,43 @@ def test_rows_of_two_devices_add_up():
     measurement.parts[torch.device("meta")] = first
     norms = measurement.column("grad_norm")
     assert norms == pytest.approx([gradient.double().norm().item() for gradient in gradients])
+
+
+def run_alone(script):
+    """Run what may crash in an interpreter of its own, and return what it prints."""
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_zeros_without_memory_are_read_as_zeros():
+    found = run_alone("""
+import torch
+from tb_netviz.pytorch.reductions import host
+sums, largest = host.gradient_sums([torch._efficientzerotensor(6)], [None])
+print(sums[0, 5], largest[0])
+""")
+    assert found == "6.0 0.0"
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    ["[freed], None", "[torch.zeros(4_000_000, 4)], [torch.zeros(2, 4)]"],
+    ids=["whose memory was given back", "that has grown"],
+)
+def test_a_parameter_that_can_not_be_read_raises_and_does_not_crash(tensors):
+    found = run_alone(f"""
+import torch
+from tb_netviz.pytorch.reductions import host
+freed = torch.zeros(1000)
+freed.untyped_storage().resize_(0)
+try:
+    host.weight_sums({tensors})
+except RuntimeError:
+    print("refused")
+""")
+    assert found == "refused"
+
+
+def test_numbers_are_sent_from_the_host_whatever_the_default_device():
+    like = torch.zeros(2)
+    with torch.device("meta"):
+        assert device.sent([3, 4], like).tolist() == [3.0, 4.0]

@@ -88,7 +88,7 @@ def _precise(vector: Tensor) -> Tensor:
 
 def sent(numbers: Sequence[int], like: Tensor, kind: torch.dtype | None = None) -> Tensor:
     """Return `numbers` on the device of `like`, without waiting for it; of its type, or of another `kind`."""
-    host = torch.tensor(numbers, dtype=kind or like.dtype)
+    host = torch.tensor(numbers, dtype=kind or like.dtype, device="cpu")  # Whatever the default device.
     if like.is_cuda:
         host = host.pin_memory()  # A copy from other memory would be waited for.
     return host.to(like.device, non_blocking=True)

@@ -78,6 +78,19 @@ def weight_sums(tensors: Sequence[Tensor], before: Sequence[Tensor] | None) -> A
     return sums
 
 
+def copies(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return copies that share no memory and ask for no gradient; tensors may lie anywhere."""
+    plain, _ = _divide(tensors, [None] * len(tensors))
+    contiguous = {place for place in plain if tensors[place].is_contiguous()}
+    results = [
+        torch.empty_like(tensor, requires_grad=False) if place in contiguous else tensor.detach().clone()
+        for place, tensor in enumerate(tensors)
+    ]
+    if contiguous:
+        native.copy([_job(tensors[place], results[place]) for place in contiguous])
+    return results
+
+
 def norms(tensors: Sequence[Tensor]) -> Array:
     """Return the Euclidean norm of each tensor, float64 [len(tensors)]."""
     return np.sqrt(weight_sums(tensors, None)[:, 1])
@@ -129,13 +142,15 @@ def _is_plain(tensor: Tensor) -> bool:
         tensor.dtype is torch.float32
         and type(tensor) in _PLAIN
         and tensor.layout is torch.strided
+        and tensor.is_cpu
         and not tensor.is_neg()
+        and tensor.data_ptr() != 0  # As where its memory was given back, or it is known to be zero.
         and (tensor.is_contiguous() or bool(torch.ops.aten.is_non_overlapping_and_dense(tensor)))
     )
 
 
 def _is_alike(tensor: Tensor, other: Tensor | None) -> bool:
-    return other is None or (_is_plain(other) and tensor.stride() == other.stride())
+    return other is None or (_is_plain(other) and tensor.shape == other.shape and tensor.stride() == other.stride())
 
 
 def _job(tensor: Tensor, other: Tensor | None) -> native.Job:
