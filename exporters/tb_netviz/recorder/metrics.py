@@ -74,7 +74,8 @@ class MetricRecorder:
         self._clock = clock
         self._windows: dict[tuple[str, str], MetricWindow] = {}
         self._tags: dict[tuple[str, str], str] = {}
-        self._lock = threading.Lock()
+        # A model may be collected while the lock is held, and its watch then flushes from the same thread.
+        self._lock = threading.RLock()
 
     def log(
         self, name: str, role: str, step: int, value: float, wall_time: float | None = None, *, rare: bool = False
@@ -103,7 +104,7 @@ class MetricRecorder:
     def flush(self) -> None:
         """Write all open windows; a later value of the same step replaces the record by one that holds both."""
         with self._lock:
-            for (name, role), window in self._windows.items():
+            for (name, role), window in list(self._windows.items()):
                 self._write(name, role, window)
 
     def close(self) -> None:
@@ -111,7 +112,7 @@ class MetricRecorder:
         self.flush()
 
     def _write(self, name: str, role: str, window: MetricWindow | None) -> None:
-        if window is None or window.span.written:
+        if window is None or window.span.written or not window.span.observations:
             return
         key = (name, role)
         metric_tag = self._tags.get(key) or self._tags.setdefault(key, tag(Family.METRIC, name, role))

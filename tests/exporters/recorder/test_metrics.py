@@ -1,6 +1,7 @@
 """Scalars in windows."""
 
 import math
+import threading
 
 import pytest
 
@@ -132,3 +133,19 @@ def test_a_rare_event_is_written_at_once_and_none_is_lost(sink, recorder):
         recorder.log("skipped", "skipped", step, 1.0, rare=True)
         latest = {step: columns["observations"] for _, _, step, columns in metrics(sink.events)}
         assert sum(latest.values()) == number
+
+
+def test_a_flush_in_the_middle_of_a_value_does_not_wait_for_itself(sink):
+    """As where a model is collected there, whose watch then writes what it holds."""
+
+    def clock():
+        recorder.flush()
+        return 42.0
+
+    recorder = MetricRecorder(sink, clock=clock)
+    done = threading.Thread(target=recorder.log, args=("loss", "", 0, 1.0), daemon=True)
+    done.start()
+    done.join(timeout=10)
+    assert not done.is_alive()
+    recorder.close()
+    assert [(step, columns["mean"]) for _, _, step, columns in metrics(sink.events)][-1] == (0, 1.0)
