@@ -15,10 +15,11 @@ from tensorboard.compat import tensorflow_stub
 _theirs = tensorboard.compat.tf
 tensorboard.compat.tf = tensorflow_stub
 try:
+    from torch.utils.tensorboard._convert_np import make_np
     from torch.utils.tensorboard._pytorch_graph import graph
     from torch.utils.tensorboard.summary import histogram_raw, hparams, scalar
     from torch.utils.tensorboard.writer import FileWriter, SummaryWriter
 finally:
     tensorboard.compat.tf = _theirs
 
-__all__ = ["FileWriter", "SummaryWriter", "graph", "histogram_raw", "hparams", "scalar"]
+__all__ = ["FileWriter", "SummaryWriter", "graph", "histogram_raw", "hparams", "make_np", "scalar"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from tb_netviz.events import Sink
 from tb_netviz.pytorch._foreign import WriterSink
-from tb_netviz.pytorch._summary_writer import SummaryWriter
+from tb_netviz.pytorch._summary_writer import SummaryWriter, make_np
 from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.losses import TRAIN_LOSS, Roles
 from tb_netviz.pytorch.shards import kind_of
@@ -68,14 +68,14 @@ class Run:
                 return name
         raise ValueError(f"another model of this run is watched under the name {wanted!r}; give each its own")
 
-    def hear(self, tag: str, value: float, step: int | None, wall_time: float | None) -> None:
+    def hear(self, tag: str, value: Any, step: int | None, wall_time: float | None) -> None:
         """Copy a scalar that the user logs."""
         self._hearing.run(self._copy, tag, value, step, wall_time)
 
-    def _copy(self, tag: str, value: float, step: int | None, wall_time: float | None) -> None:
+    def _copy(self, tag: str, value: Any, step: int | None, wall_time: float | None) -> None:
         role = self.roles.of(tag)
         self.loss_is_logged |= role == TRAIN_LOSS
-        self.metrics.log(tag, role, self.step if step is None else step, value, wall_time)
+        self.metrics.log(tag, role, self.step if step is None else step, float(make_np(value).squeeze()), wall_time)
 
     def flush(self) -> None:
         """Write what is held."""

@@ -268,4 +268,4 @@ class NetVizWriter(SummaryWriter, RunOwner):  # type: ignore[misc]  # torch.util
     def _hear(self, tag: str, value: Any, step: int | None, walltime: float | None) -> None:
         if self._run is None or self._run.ended or isinstance(value, str):
             return
-        self._run.hear(tag, float(value), step, walltime)
+        self._run.hear(tag, value, step, walltime)

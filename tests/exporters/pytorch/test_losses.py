@@ -1,5 +1,6 @@
 """Losses, learning rates and what else stands in the standard dashboards."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -206,3 +207,17 @@ def test_a_graph_of_the_users_own_is_not_doubled(tmp_path):
         model(torch.randn(3, 2)).sum().backward()
         optimizer.step()
     assert read(tmp_path).graphs == 1
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "value", [np.array([0.5]), np.float32(0.5), torch.tensor([0.5]), torch.tensor(0.5, requires_grad=True)], ids=repr
+)
+def test_a_scalar_of_any_kind_that_summary_writer_takes(tmp_path, value):
+    def log(writer, step):
+        writer.add_scalar("loss/train", value, step)
+        writer.add_scalars("loss", {"val": value}, step)
+
+    metrics = train(tmp_path, log, steps=2)[0].metrics
+    assert metrics["loss/train"] == [("train_loss", step, 0.5) for step in range(2)]
+    assert metrics["loss/val"] == [("val_loss", step, 0.5) for step in range(2)]
