@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from tb_netviz.pytorch.reductions import host
+
 
 @dataclass(frozen=True)
 class _Kept:
@@ -87,4 +89,4 @@ class LastGradients:
 
 def copies(rows: Sequence[int], tensors: Sequence[Tensor]) -> dict[int, Tensor]:
     """Return copies that share no memory and ask for no gradient, by row."""
-    return {row: tensor.detach().clone() for row, tensor in zip(rows, tensors, strict=True)}
+    return dict(zip(rows, host.copies(tensors), strict=True))

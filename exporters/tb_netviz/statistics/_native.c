@@ -11,9 +11,13 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__GNUC__) && defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #define BLOCK 4096 /* Elements whose counts fit into 32 bits, and whose sums lose nothing to those of the others. */
 #define INFINITE 0x7f800000u
+#define PAST_CACHES 16384 /* Elements of a tensor from which on a copy of it goes past the caches. */
 
 /* The bins of tb_netviz_plugin/schema/bins.py. */
 enum { ZERO_BIN, NONFINITE_BIN, BELOW_BIN, FIRST_BIN, BINS = 128 };
@@ -42,18 +46,35 @@ typedef struct {
     uint32_t (*pair)(const float *restrict, const float *restrict, int, Gradient *restrict);
     void (*weight)(const float *restrict, int, Weight *restrict);
     void (*update)(const float *restrict, const float *restrict, int, Weight *restrict);
+    void (*copy)(const float *restrict, float *restrict, int64_t);
 } Kernels;
+
+static void copy_anywhere(const float *restrict from, float *restrict to, int64_t elements) {
+    memcpy(to, from, (size_t)elements * sizeof *from);
+}
 
 #define TARGET
 #define KERNEL(name) name##_anywhere
 #include "_kernels.h"
-static const Kernels anywhere = {gradient_anywhere, pair_anywhere, weight_anywhere, update_anywhere};
+static const Kernels anywhere = {gradient_anywhere, pair_anywhere, weight_anywhere, update_anywhere, copy_anywhere};
 
 #if defined(__GNUC__) && defined(__x86_64__)
 #define TARGET __attribute__((target("avx2,fma")))
 #define KERNEL(name) name##_avx2
 #include "_kernels.h"
-static const Kernels avx2 = {gradient_avx2, pair_avx2, weight_avx2, update_avx2};
+
+/* A copy that is read only after the optimizer's step goes past the caches: it takes a third less time, since its
+   memory is not read first. */
+__attribute__((target("avx2"))) static void copy_avx2(const float *restrict from, float *restrict to, int64_t elements) {
+    int64_t i = 0;
+    if ((uintptr_t)to % sizeof(__m256) == 0 && elements >= PAST_CACHES)
+        for (; i + 8 <= elements; i += 8)
+            _mm256_stream_ps(to + i, _mm256_loadu_ps(from + i));
+    _mm_sfence();
+    copy_anywhere(from + i, to + i, elements - i);
+}
+
+static const Kernels avx2 = {gradient_avx2, pair_avx2, weight_avx2, update_avx2, copy_avx2};
 
 static const Kernels *best_kernels(void) {
     __builtin_cpu_init();
@@ -181,6 +202,20 @@ static PyObject *bins(PyObject *module, PyObject *arguments) {
     Py_RETURN_NONE;
 }
 
+static PyObject *copies(PyObject *module, PyObject *arguments) {
+    Py_buffer jobs;
+    if (!PyArg_ParseTuple(arguments, "w*", &jobs))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t row = 0; row < jobs.len / (Py_ssize_t)sizeof(Job); row++) {
+        const Job *job = (const Job *)jobs.buf + row;
+        kernels->copy((const float *)(intptr_t)job->vector, (float *)(intptr_t)job->other, job->elements);
+    }
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&jobs);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
     {"gradients", gradients, METH_VARARGS,
      "gradients(jobs, results): int64 [rows, 3] (address, address of the last gradient or 0, elements) to float64 "
@@ -191,6 +226,7 @@ static PyMethodDef methods[] = {
     {"bins", bins, METH_VARARGS,
      "bins(jobs, results): int64 [rows, 3] (address, stride, elements) to uint16 [rows, 128], how many elements at that "
      "stride fall into each bin."},
+    {"copies", copies, METH_VARARGS, "copies(jobs): int64 [rows, 3] (address, address of the copy, elements)."},
     {NULL, NULL, 0, NULL}};
 
 static PyModuleDef_Slot slots[] = {{0, NULL}};

@@ -44,6 +44,11 @@ def bins(jobs: Sequence[Job]) -> npt.NDArray[np.uint16]:
     return _reduce("bins", jobs, np.empty((len(jobs), COUNT), dtype=np.uint16))
 
 
+def copy(jobs: Sequence[Job]) -> None:
+    """Copy each vector to another address, which is the other number."""
+    _native.copies(np.array(jobs, dtype=np.int64).reshape(-1, 3))
+
+
 def _reduce(name: str, jobs: Sequence[Job], results: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    getattr(_native, name)(np.array(jobs, dtype=np.int64), results)
+    getattr(_native, name)(np.array(jobs, dtype=np.int64).reshape(-1, 3), results)
     return results

@@ -154,6 +154,16 @@ def test_bins_reach_from_zero_to_infinity(way):
     assert np.array_equal(host.gradient_bins([values])[0], count_bins(values.numpy()))
 
 
+@pytest.mark.parametrize("size", [0, 1, 7, 20_000, 65_536 + 3])
+def test_copies(way, size):
+    tensors = [*shapes().values(), torch.randn(size), torch.randn(size + 1)[1:]]  # The last one is not aligned.
+    copies = host.copies([tensor.requires_grad_(tensor.is_floating_point()) for tensor in tensors])
+    for tensor, copied in zip(tensors, copies, strict=True):
+        assert torch.equal(tensor, copied)
+        assert not copied.requires_grad
+        assert not tensor.numel() or tensor.data_ptr() != copied.data_ptr()
+
+
 class _NoWaiting(TorchDispatchMode):
     """Fails where an operation would wait for a device: its result on the host decides what comes next."""
 
