@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from tb_netviz.pytorch.hooks import Guard
+from tb_netviz.pytorch.hooks import Guard, is_capturing
 
 
 class GradientMark:
@@ -28,7 +28,7 @@ class GradientMark:
 
     def __call__(self, _parameter: torch.Tensor) -> None:
         """Note that a gradient was accumulated."""
-        if not self._queued and not torch.compiler.is_compiling():
+        if not self._queued and not torch.compiler.is_compiling() and not is_capturing():
             self._guard.run(self._queue)
 
     def reset(self) -> None:

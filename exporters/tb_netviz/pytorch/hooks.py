@@ -40,6 +40,11 @@ class ForwardMark(_Hook):
             self._steps.evaluated = True
 
 
+def is_capturing() -> bool:
+    """Whether a CUDA graph is being captured: a copy to the host would break it, and whatever else we do be replayed."""
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
+
+
 class Guard:
     """Lets our code run inside the user's training without ever stopping it.
 
@@ -128,6 +133,8 @@ class Hook(_Hook):
 
     def __call__(self, *args: Any) -> None:
         """Call the function with what torch hands over."""
+        if is_capturing():
+            return
         if not torch.compiler.is_compiling():
             self._guard.run(self._function, *args)
         elif isinstance(args[0], Optimizer) and can_leave_the_graph():

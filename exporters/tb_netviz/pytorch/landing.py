@@ -15,7 +15,7 @@ from tb_netviz.pytorch.turns import Step
 from tb_netviz.recorder import Recorder
 
 UNDERWAY = 4
-"""Steps whose values may be on their way at once; the oldest beyond them is lost and counted."""
+"""Steps whose values may be on their way at once; until one has arrived no other is observed."""
 
 
 class Landing:
@@ -45,15 +45,23 @@ class Landing:
         self._interventions = interventions
         self._underway: deque[Step] = deque()
 
+    def has_room(self) -> bool:
+        """Hand over what has arrived, and return whether another step may be observed; if not, count it as lost."""
+        self._hand_over_arrived()
+        has_room = len(self._underway) < UNDERWAY
+        if not has_room:
+            self._recorder.lose()
+        return has_room
+
     def send(self, step: Step, measurement: Measurement) -> None:
         """Let the values of `step` set out, and hand over what has arrived."""
         measurement.send()
         self._underway.append(step)
+        self._hand_over_arrived()
+
+    def _hand_over_arrived(self) -> None:
         while self._underway and self._underway[0].ready:
             self._hand_over(self._underway.popleft())
-        while len(self._underway) > UNDERWAY:
-            self._underway.popleft()
-            self._recorder.lose()
 
     def wait(self) -> None:
         """Wait for what is on its way, and hand it over."""

@@ -17,7 +17,7 @@ from tb_netviz.pytorch.losses import CriterionLoss
 from tb_netviz.pytorch.measurement import Measurement
 from tb_netviz.pytorch.membership import Membership, learning_rates
 from tb_netviz.pytorch.roster import Roster
-from tb_netviz.pytorch.shards import is_sharded, local
+from tb_netviz.pytorch.shards import has_memory, is_sharded, local
 from tb_netviz.pytorch.sharing import Sharing
 from tb_netviz.pytorch.snapshots import LastGradients, copies
 from tb_netviz.pytorch.standard import Dashboards
@@ -120,12 +120,13 @@ class Observer:
         rows = self._roster.rows_of(optimizer)
         if first:
             rows |= self._roster.rows_of_none()
+        rows = {row: parameter for row, parameter in rows.items() if has_memory(parameter)}
         turn = Turn(self._sharing.mine(rows), late=_gradients_come_late(optimizer, arguments, keywords))
         self._turns[optimizer] = turn
         if not turn.late:
             self._take_gradients(step, turn, optimizer)
         if step.measurement is not None and "update_norm" in self._columns:
-            self._guards.updates.run(self._copy_weights, turn)
+            self._guards.updates.run(self._copy_weights, step, turn, optimizer)
 
     def after_step(self, optimizer: Optimizer) -> None:
         """Measure what has to be measured after `optimizer` has stepped."""
@@ -196,9 +197,9 @@ class Observer:
         self.interventions.land()
 
     def free(self) -> None:
-        """Let go of all copies, and listen to no backward pass."""
+        """Let go of all copies, and listen to neither a loss nor a backward pass."""
         if self._criterion is not None:
-            self._criterion.listen(begin=True)  # Of whichever step comes next.
+            self._criterion.listen(begin=False)
         self.interventions.free()
         self._last.free()
         self._turns.clear()
@@ -211,7 +212,7 @@ class Observer:
         keeps = "grad_dot_last" in self._columns and self._recorder.snapshot_due(number)
         if observed or keeps:
             self._describe()
-        if not observed:
+        if not observed or not self._landing.has_room():
             return Step(index, ordinal, number, None, keeps)
         with_bins = "grad_norm" in self._columns and self._recorder.bins_due(number)
         measurement = Measurement(len(self._roster.names), self._columns, with_bins=with_bins)
@@ -222,11 +223,11 @@ class Observer:
         for subject, reason in self._guard.losses:
             self._roster.omit(Omission(subject, reason))
         self._guard.losses.clear()
-        names = self._roster.names
+        rows = self._roster.identities
         description = self._roster.refresh()
         if description is None:
             return
-        if self._roster.names != names:
+        if self._roster.identities != rows:
             self.land()  # What is on its way belongs to the old rows.
             self._last = LastGradients()
         self._recorder.describe(description, self._columns)
@@ -263,8 +264,13 @@ class Observer:
         elif step.measurement is None or len(self._members.optimizers) == 1:
             self.interventions.mute()  # Else the backward pass of another optimizer may still belong to this step.
 
-    def _copy_weights(self, turn: Turn) -> None:
+    def _copy_weights(self, step: Step, turn: Turn, optimizer: Optimizer) -> None:
         turn.before = copies(turn.rows, turn.weights)
+        for other in self._members.optimizers:
+            if other is not optimizer:  # Of what both step, the update is that since the first of them.
+                shared = self._roster.rows_of(other).keys() & turn.before.keys()
+                turn.before |= {row: step.before[row].clone() for row in shared & step.before.keys()}
+                step.before |= {row: turn.before[row].clone() for row in shared - step.before.keys()}
 
     def _sample(self, step: Step, kind: str, turn: Turn, tensors: Mapping[int, Tensor | None]) -> None:
         if step.has_histograms:

@@ -127,6 +127,8 @@ class ExecutionOrder:
         return [by_id[key] for key in result if key in by_id]
 
     def _entered(self, module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        if getattr(module, "_is_replica", False):
+            return  # Of DataParallel; the module itself will not run.
         root = self._root()
         if self._stopped:
             self._release(id(module))

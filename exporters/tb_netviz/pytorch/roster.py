@@ -57,6 +57,11 @@ class Roster:
         """Names of the parameters, row by row."""
         return self._layout.names
 
+    @property
+    def identities(self) -> tuple[int, ...]:
+        """Which parameters stand in the rows; another one of the same name is another."""
+        return tuple(self._rows)
+
     def omit(self, omission: Omission) -> None:
         """Say of something else that it was left out; it stands in the next description."""
         self._omissions += (omission,)

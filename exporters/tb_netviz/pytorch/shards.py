@@ -9,11 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tb_netviz.pytorch.reductions import host
+
 FLATTENED = (
     "is flattened by FullyShardedDataParallel; shard the model with fully_shard instead, whose parameters are read"
 )
 PARTIAL = "is held as parts of a sum"
 SHARDED = "is sharded over processes"
+UNREADABLE = "is of a class whose elements can't be read"
 
 
 def leads() -> bool:
@@ -85,7 +88,23 @@ def reason_to_omit(parameter: Tensor) -> str:
         return FLATTENED
     if any(placement.is_partial() for placement in getattr(parameter, "placements", ())):
         return PARTIAL
-    return ""
+    return "" if type(parameter) in _PLAIN or _is_spread(parameter) or _is_readable(parameter) else UNREADABLE
+
+
+def _is_readable(tensor: Tensor) -> bool:
+    """Whether a tensor of an uncommon class can be reduced."""
+    if nn.parameter.is_lazy(tensor) or tensor.is_meta:
+        return True  # Nothing is to be read of it yet.
+    try:
+        host.weight_sums([tensor], None)
+    except Exception:  # Such classes implement what they please.
+        return False
+    return True
+
+
+def has_memory(tensor: Tensor) -> bool:
+    """Whether the elements of `tensor` are there; what moves parameters to another place leaves empty ones behind."""
+    return type(tensor) not in _PLAIN or tensor.data_ptr() != 0 or not tensor.numel()
 
 
 def is_spread_over_processes(model: nn.Module) -> bool:

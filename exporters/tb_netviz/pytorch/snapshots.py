@@ -10,6 +10,9 @@ from torch import Tensor
 
 from tb_netviz.pytorch.reductions import host
 
+SHARE_OF_FREE_MEMORY = 0.25
+"""Of a GPU's memory that copies of gradients may take; where they would take more, no angle is recorded."""
+
 
 @dataclass(frozen=True)
 class _Kept:
@@ -48,6 +51,8 @@ class LastGradients:
 
     def keep(self, step: int, rows: Sequence[int], gradients: Sequence[Tensor | None]) -> None:
         """Keep the dense ones among the gradients of some rows at `step`."""
+        if not _have_room([gradient for gradient in gradients if gradient is not None and gradient.is_cuda]):
+            return
         kept = self._steps.setdefault(step, {})
         for row, gradient in zip(rows, gradients, strict=True):
             if gradient is not None and gradient.layout is torch.strided:
@@ -63,9 +68,9 @@ class LastGradients:
             gradients: Its gradients, by row.
         """
         known = {}
-        for row, kept in self._steps.get(step - 1, {}).items():
-            if row not in gradients:
-                continue
+        earlier = self._steps.get(step - 1, {})
+        for row in earlier.keys() & gradients.keys():
+            kept = earlier.pop(row)  # Used once, so that it is freed as soon as it was.
             if not kept.untouched(gradients[row]):
                 self._distrusted.add(row)
                 self._trusted.discard(row)
@@ -85,6 +90,20 @@ class LastGradients:
     def free(self) -> None:
         """Let go of everything."""
         self._steps = {}
+
+
+def _have_room(gradients: Sequence[Tensor]) -> bool:
+    """Whether copies of gradients on a GPU are sure to leave training the memory that it needs.
+
+    They outlive the next forward and backward pass. Running out of memory there would be the user's error message.
+    """
+    for device in {gradient.device for gradient in gradients}:
+        needed = sum(gradient.numel() * gradient.element_size() for gradient in gradients if gradient.device == device)
+        free, _ = torch.cuda.mem_get_info(device)
+        spare = free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        if needed > SHARE_OF_FREE_MEMORY * spare:
+            return False
+    return True
 
 
 def copies(rows: Sequence[int], tensors: Sequence[Tensor]) -> dict[int, Tensor]:

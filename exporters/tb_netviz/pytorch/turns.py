@@ -31,6 +31,7 @@ class Step:
         loss: Mean of the criterion.
         rates: By the id of the optimizers that stepped, the learning rates of their groups, as they were then.
         complete: Whether all processes that hold shards have measured.
+        before: By row, copies of the parameters that several optimizers step, from before the first of them did.
     """
 
     index: int
@@ -46,6 +47,7 @@ class Step:
     loss: Transfer | None = None
     rates: dict[int, list[float]] = field(default_factory=dict)
     complete: bool = True
+    before: dict[int, Tensor] = field(default_factory=dict)
 
     @property
     def ready(self) -> bool:

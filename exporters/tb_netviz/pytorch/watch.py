@@ -123,6 +123,8 @@ class Watch:
         """Go on recording."""
         self._paused = False
         self._began = math.nan
+        if self._criterion is not None:
+            self._criterion.listen(begin=True)
 
     def flush(self) -> None:
         """Write the records that are held."""
@@ -176,10 +178,8 @@ class Watch:
         if not self._introduced and (self._order.heard or self._steps.ordinal):
             self._introduced = True
             self._introducing.run(self._introduce)
-        if self._active:
-            self._guard.run(self._observe, index, optimizer, arguments, keywords)
-        else:
-            self._observer.interventions.free()
+        if not self._active or not self._guard.run(self._observe, index, optimizer, arguments, keywords):
+            self._observer.free()
 
     def _observe(self, index: int, optimizer: Optimizer, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
         if self._observer.ordinal != self._steps.ordinal:

@@ -42,7 +42,10 @@ class Belongings:
 
     def step(self) -> int | None:
         """Index of the training step in progress, where one is known."""
-        return None if self.run is None else self.run.step
+        try:
+            return None if self.run is None else self.run.step
+        except Exception:  # The user's own number of the step can't be had; where the optimizer steps we say so.
+            return None
 
     def end_run(self) -> None:
         """Detach all watches and write what is held."""

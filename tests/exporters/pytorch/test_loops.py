@@ -8,7 +8,7 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
-from tb_netviz.pytorch import NetVizWriter
+from tb_netviz.pytorch import NetVizWriter, transfers
 from tests.support.watching import ByHand, assert_equal, read
 
 RATE = 0.1
@@ -443,3 +443,102 @@ def test_training_in_inference_mode_and_without_gradients_beside(tmp_path):
         return model(torch.randn(8, 6)).square().mean()
 
     train(tmp_path, network(), loss_of)
+
+
+def test_a_parameter_that_two_optimizers_step_has_moved_since_the_first_of_them(tmp_path):
+    model = nn.Linear(4, 3)
+    first, second = (torch.optim.SGD(model.parameters(), lr=0.5) for _ in range(2))
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, [first, second], every=1, histograms=False)
+        model(torch.randn(8, 4)).square().mean().backward()
+        before = model.weight.detach().clone()
+        first.step()
+        second.step()
+        moved = (model.weight.detach() - before).double().norm().item()
+    assert read(tmp_path).tables[0]["weight"]["update_norm"] == pytest.approx(moved, rel=1e-5)
+
+
+def test_a_layer_that_is_replaced_by_its_like_tells_no_angle_with_the_old_one(tmp_path):
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, every=1, histograms=False)
+        for step in range(3):
+            if step == 2:
+                model[0] = nn.Linear(4, 4)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            model(torch.randn(8, 4)).square().mean().backward()
+            optimizer.step()
+            model.zero_grad()
+    tables = read(tmp_path).tables
+    assert not math.isnan(tables[1]["0.weight"]["grad_dot_last"])
+    assert math.isnan(tables[2]["0.weight"]["grad_dot_last"])
+
+
+def test_a_parameter_whose_memory_was_taken_away_is_left_alone(tmp_path):
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    model[0].requires_grad_(requires_grad=False)
+    optimizer = torch.optim.SGD(model[1].parameters(), lr=0.1)
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, optimizer, every=1)
+        for step in range(3):
+            if step == 1:
+                model[0].weight.untyped_storage().resize_(0)
+            model[1](torch.randn(8, 4)).square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    tables = read(tmp_path).tables
+    assert math.isnan(tables[2]["0.weight"]["weight_norm"])
+    assert tables[2]["1.weight"]["grad_norm"] > 0
+
+
+class Opaque(torch.Tensor):
+    """A tensor that nothing can be done with, as those of some quantized kinds."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        if function.__name__ in ("view", "dot", "reshape", "as_strided", "abs"):
+            raise NotImplementedError(function.__name__)
+        return super().__torch_function__(function, types, args, kwargs or {})
+
+
+def test_a_parameter_of_a_class_that_can_not_be_read_is_left_out_and_the_rest_recorded(tmp_path):
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    model[0].weight = nn.Parameter(torch.randn(4, 4).as_subclass(Opaque), requires_grad=False)
+    optimizer = torch.optim.SGD(model[1].parameters(), lr=0.1)
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, optimizer, every=1)
+        for _ in range(3):
+            model[1](torch.randn(8, 4)).square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    recording = read(tmp_path)
+    assert recording.tables[2]["1.weight"]["weight_norm"] > 0
+    assert "0.weight" in {omission.subject for omission in recording.description.omissions}
+
+
+def test_values_that_arrive_late_are_recorded_all_the_same(tmp_path, monkeypatch):
+    """As from a device that is ten steps behind."""
+    clock = 0
+    sent = transfers.Transfer.__init__
+
+    def send(self, tensor):
+        sent(self, tensor)
+        self.due = clock + 10
+
+    monkeypatch.setattr(transfers.Transfer, "__init__", send)
+    monkeypatch.setattr(transfers.Transfer, "ready", property(lambda self: clock >= self.due))
+    model = nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    by_hand = ByHand(model)
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, optimizer, every=1, updates=False)
+        for clock in range(60):
+            model(torch.randn(8, 4)).square().mean().backward()
+            by_hand.before()
+            optimizer.step()
+            by_hand.after(clock)
+            optimizer.zero_grad()
+    tables = read(tmp_path).tables
+    assert len(tables) >= 60 * 4 // 12
+    for step, table in tables.items():
+        assert table["weight"]["grad_norm"] == pytest.approx(by_hand.tables[step]["weight"]["grad_norm"], rel=1e-5)

@@ -49,7 +49,7 @@ def gradient_sums(gradients: Sequence[Tensor], lasts: Sequence[Tensor | None]) -
         columns = [
             torch.ones_like(sums[: len(pairs), 0]),
             torch.stack(products),
-            _squares([last for _, last in pairs], wide),
+            _squares([_precise(last) for _, last in pairs], wide),
         ]
         places = sent([place for place, _ in pairs], sums, torch.int64)
         sums[:, 7:].index_copy_(0, places, torch.stack(columns, dim=1))
@@ -57,7 +57,7 @@ def gradient_sums(gradients: Sequence[Tensor], lasts: Sequence[Tensor | None]) -
 
 
 def weight_sums(tensors: Sequence[Tensor], before: Sequence[Tensor] | None) -> Tensor:
-    """Reduce parameters on one device, and how far they have moved from the copies in `before`.
+    """Reduce parameters on one device, and how far they have moved from the copies in `before`, which are used up.
 
     Returns:
         WEIGHT_SUMS and UPDATE_SUMS, [len(tensors), 4], on the device.
@@ -78,7 +78,8 @@ def _squares(vectors: list[Tensor], wide: torch.dtype) -> Tensor:
 
 
 def _distance(tensor: Tensor, before: Tensor) -> Tensor:
-    return _precise(real_elements(tensor)) - _precise(real_elements(before))
+    new, old = real_elements(tensor), real_elements(before)
+    return old.sub_(new) if old.element_size() >= 4 else _precise(new) - _precise(old)
 
 
 def _precise(vector: Tensor) -> Tensor:
