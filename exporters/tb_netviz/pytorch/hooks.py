@@ -41,8 +41,9 @@ class ForwardMark(_Hook):
 
 
 def is_capturing() -> bool:
-    """Whether a CUDA graph is being captured: a copy to the host would break it, and whatever else we do be replayed."""
-    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
+    """Whether a CUDA graph is being captured: a copy to the host would break it, anything else would be replayed."""
+    initialized = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # In torch.
+    return bool(initialized and torch.cuda.is_current_stream_capturing())
 
 
 class Guard:

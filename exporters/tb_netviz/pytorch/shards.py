@@ -104,7 +104,8 @@ def _is_readable(tensor: Tensor) -> bool:
 
 def has_memory(tensor: Tensor) -> bool:
     """Whether the elements of `tensor` are there; what moves parameters to another place leaves empty ones behind."""
-    return type(tensor) not in _PLAIN or tensor.data_ptr() != 0 or not tensor.numel()
+    plain = type(tensor) in _PLAIN and tensor.layout is torch.strided
+    return not plain or tensor.data_ptr() != 0 or not tensor.numel()
 
 
 def is_spread_over_processes(model: nn.Module) -> bool:

@@ -475,14 +475,14 @@ def test_a_layer_that_is_replaced_by_its_like_tells_no_angle_with_the_old_one(tm
 
 
 def test_a_parameter_whose_memory_was_taken_away_is_left_alone(tmp_path):
-    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
-    model[0].requires_grad_(requires_grad=False)
+    frozen = nn.Linear(4, 4).requires_grad_(requires_grad=False)
+    model = nn.Sequential(frozen, nn.Linear(4, 2))
     optimizer = torch.optim.SGD(model[1].parameters(), lr=0.1)
     with NetVizWriter(tmp_path) as writer:
         writer.watch(model, optimizer, every=1)
         for step in range(3):
             if step == 1:
-                model[0].weight.untyped_storage().resize_(0)
+                frozen.weight.untyped_storage().resize_(0)
             model[1](torch.randn(8, 4)).square().mean().backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -502,8 +502,9 @@ class Opaque(torch.Tensor):
 
 
 def test_a_parameter_of_a_class_that_can_not_be_read_is_left_out_and_the_rest_recorded(tmp_path):
-    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
-    model[0].weight = nn.Parameter(torch.randn(4, 4).as_subclass(Opaque), requires_grad=False)
+    hidden = nn.Linear(4, 4)
+    hidden.weight = nn.Parameter(torch.randn(4, 4).as_subclass(Opaque), requires_grad=False)
+    model = nn.Sequential(hidden, nn.Linear(4, 2))
     optimizer = torch.optim.SGD(model[1].parameters(), lr=0.1)
     with NetVizWriter(tmp_path) as writer:
         writer.watch(model, optimizer, every=1)

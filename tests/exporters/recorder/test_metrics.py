@@ -139,10 +139,10 @@ def test_a_flush_in_the_middle_of_a_value_does_not_wait_for_itself(sink):
     """As where a model is collected there, whose watch then writes what it holds."""
 
     def clock():
-        recorder.flush()
+        reentered.flush()
         return 42.0
 
-    recorder = MetricRecorder(sink, clock=clock)
+    reentered = MetricRecorder(sink, clock=clock)
     done = threading.Thread(target=recorder.log, args=("loss", "", 0, 1.0), daemon=True)
     done.start()
     done.join(timeout=10)
