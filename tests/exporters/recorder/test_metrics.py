@@ -143,9 +143,9 @@ def test_a_flush_in_the_middle_of_a_value_does_not_wait_for_itself(sink):
         return 42.0
 
     reentered = MetricRecorder(sink, clock=clock)
-    done = threading.Thread(target=recorder.log, args=("loss", "", 0, 1.0), daemon=True)
+    done = threading.Thread(target=reentered.log, args=("loss", "", 0, 1.0), daemon=True)
     done.start()
     done.join(timeout=10)
     assert not done.is_alive()
-    recorder.close()
+    reentered.close()
     assert [(step, columns["mean"]) for _, _, step, columns in metrics(sink.events)][-1] == (0, 1.0)
