@@ -28,6 +28,12 @@ def learning_rates(optimizer: Optimizer) -> list[float]:
     return [float(group.get("lr", math.nan)) for group in optimizer.param_groups]
 
 
+def holds_any(optimizer: Optimizer, model: nn.Module) -> bool:
+    """Whether `optimizer` holds a parameter of `model`."""
+    ids = {id(parameter) for parameter in model.parameters()}
+    return any(id(parameter) in ids for parameter in parameters_of(optimizer))
+
+
 class Membership:
     """Tells the optimizers that hold parameters of a model from others.
 
@@ -49,8 +55,7 @@ class Membership:
         answer = self._answers.get(optimizer)
         if answer is None or answer[0] != count:
             model = self._model()
-            ids = set() if model is None else {id(parameter) for parameter in model.parameters()}
-            holds = any(id(parameter) in ids for parameter in parameters_of(optimizer))
+            holds = model is not None and holds_any(optimizer, model)
             self._answers[optimizer] = answer = (count, holds)
         return answer[1]
 

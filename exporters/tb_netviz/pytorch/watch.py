@@ -14,11 +14,11 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
 
-from tb_netviz.events import NullSink
+from tb_netviz.events import NullSink, warn
 from tb_netviz.pytorch.graph import UntraceableError, trace
 from tb_netviz.pytorch.hooks import ForwardMark, Guard, Hook
 from tb_netviz.pytorch.losses import CriterionLoss
-from tb_netviz.pytorch.membership import Membership
+from tb_netviz.pytorch.membership import Membership, holds_any
 from tb_netviz.pytorch.observer import Observer
 from tb_netviz.pytorch.order import ExecutionOrder
 from tb_netviz.pytorch.roster import Roster
@@ -161,10 +161,24 @@ class Watch:
         before, after = Hook(self._counting, self._before_step), Hook(self._counting, self._after_step)
         if not optimizers:
             return [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)]
-        handles = []
+        self._known = {id(optimizer) for optimizer in optimizers}
+        handles = [register_optimizer_step_pre_hook(Hook(self._counting, self._notice))]
         for optimizer in optimizers:
             handles += [optimizer.register_step_pre_hook(before), optimizer.register_step_post_hook(after)]
         return handles
+
+    def _notice(self, optimizer: Optimizer, _arguments: object, _keywords: object) -> None:
+        """Say of an optimizer that was not given that it steps the model, too."""
+        if id(optimizer) in self._known:
+            return
+        self._known.add(id(optimizer))
+        model = self._model()
+        if model is not None and holds_any(optimizer, model):
+            warn(
+                f"{type(unwrap(model)).__name__} is also stepped by {type(optimizer).__name__}, an optimizer that watch "
+                "was not given; those steps are not recorded. Call watch again with all of them, or with none.",
+                stacklevel=6,
+            )
 
     def _before_step(self, optimizer: Optimizer, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
         if not self._members.concerns(optimizer):

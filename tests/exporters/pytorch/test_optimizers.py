@@ -281,3 +281,15 @@ def test_parameters_that_are_added_later_get_rows(tmp_path):
     assert_gradients_explain_the_updates(recording, 4)
     assert set(recording.tables[3]) - set(recording.tables[1]) == {"3.weight", "3.bias"}
     assert len(recording.description.groups) == 2
+
+
+def test_an_optimizer_that_takes_the_place_of_the_one_given_is_named(tmp_path):
+    model = nn.Linear(3, 2)
+    old, new, stranger = (torch.optim.SGD(m.parameters(), lr=0.1) for m in (model, model, nn.Linear(2, 2)))
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, old, every=1)
+        stranger.step()
+        with pytest.warns(UserWarning, match="an optimizer that watch was not given"):
+            new.step()
+        new.step()  # Where another warning would be an error.
+    assert not read(tmp_path).tables
