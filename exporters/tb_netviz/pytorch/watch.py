@@ -175,8 +175,8 @@ class Watch:
         model = self._model()
         if model is not None and holds_any(optimizer, model):
             warn(
-                f"{type(unwrap(model)).__name__} is also stepped by {type(optimizer).__name__}, an optimizer that watch "
-                "was not given; those steps are not recorded. Call watch again with all of them, or with none.",
+                f"{type(unwrap(model)).__name__} is also stepped by {type(optimizer).__name__}, an optimizer that "
+                "watch was not given; those steps are not recorded. Call watch again with all of them, or with none.",
                 stacklevel=6,
             )
 
