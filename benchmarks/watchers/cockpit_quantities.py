@@ -35,7 +35,7 @@ def _tracked(trained: Task, configuration: str) -> Variant:
             "optimizer": trained.optimizer,
         }
         with cockpit(count, info=info):
-            loss.backward(create_graph=cockpit.create_graph(count))  # type: ignore[no-untyped-call]
+            loss.backward(create_graph=cockpit.create_graph(count))  # type: ignore[no-untyped-call]  # Untyped.
         trained.optimizer.step()
         count += 1
 

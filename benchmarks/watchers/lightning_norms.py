@@ -119,7 +119,7 @@ def _module(trained: Task, *, norms: bool) -> Any:
     lightning = importlib.import_module("lightning.pytorch")
     grad_norm = importlib.import_module("lightning.pytorch.utilities").grad_norm
 
-    class Module(lightning.LightningModule):  # type: ignore[misc, name-defined]
+    class Module(lightning.LightningModule):  # type: ignore[misc, name-defined]  # Imported late.
         def __init__(self) -> None:
             super().__init__()
             self.model = trained.model

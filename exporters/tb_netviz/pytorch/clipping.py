@@ -260,7 +260,7 @@ def _residents(homes: Iterable[Home]) -> list[nn.Parameter]:
 
 
 def _hook(parameter: nn.Parameter, mark: GradientMark) -> RemovableHandle:
-    handle: RemovableHandle = parameter.register_post_accumulate_grad_hook(mark)  # type: ignore[no-untyped-call]
+    handle: RemovableHandle = parameter.register_post_accumulate_grad_hook(mark)  # type: ignore[no-untyped-call]  # In torch.
     return handle
 
 

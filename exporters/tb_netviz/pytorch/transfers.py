@@ -31,7 +31,7 @@ class Transfer:
     @property
     def ready(self) -> bool:
         """Whether `array` would not wait."""
-        return self._arrived is None or bool(self._arrived.query())  # type: ignore[no-untyped-call]
+        return self._arrived is None or bool(self._arrived.query())  # type: ignore[no-untyped-call]  # In torch.
 
     def array(self) -> npt.NDArray[Any]:
         """Return the elements, after waiting for them if need be; short floats as float32."""

@@ -211,7 +211,7 @@ class NetVizWriter(SummaryWriter, RunOwner):  # type: ignore[misc]  # torch.util
         """Add hyperparameters and the metrics to compare them by, as SummaryWriter does: into a run below this one."""
         if type(hparam_dict) is not dict or type(metric_dict) is not dict:
             raise TypeError("hparam_dict and metric_dict should be dictionary.")
-        folder = os.path.join(self._get_file_writer().get_logdir(), run_name or str(time.time()))  # noqa: PTH118
+        folder = os.path.join(self._get_file_writer().get_logdir(), run_name or str(time.time()))  # noqa: PTH118  As torch joins it.
         with NetVizWriter(folder) as below:
             for summary in hparams(hparam_dict, metric_dict, hparam_domain_discrete):
                 below._get_file_writer().add_summary(summary, global_step)
