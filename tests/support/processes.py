@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import pickle
 import time
@@ -66,9 +67,20 @@ def _work(
     torch.set_num_threads(1)
     store = TCPStore("127.0.0.1", port, is_master=False, timeout=timedelta(seconds=30))
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=count)
+    _keep_for_good(torch.distributed.group.WORLD)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         value = function(rank, *args)
     told = [str(warning.message) for warning in caught if issubclass(warning.category, NetVizWarning)]
     (folder / f"outcome-{rank}").write_bytes(pickle.dumps(Outcome(value, told)))
     torch.distributed.destroy_process_group()
+
+
+def _keep_for_good(group: Any) -> None:
+    """Keep a gloo group from ever being freed: torch 2.13 may hang there.
+
+    Its destructor waits, with the interpreter's lock held, for a thread that needs the lock to free the last collective
+    of the backward pass. A training that ends its group right after its last step hangs in one run out of three,
+    watched or not.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(group))
