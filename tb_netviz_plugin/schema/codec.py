@@ -15,12 +15,14 @@ from tensorboard.compat.proto import summary_pb2, tensor_pb2, tensor_shape_pb2, 
 
 from tb_netviz_plugin.schema import netviz_pb2
 from tb_netviz_plugin.schema.description import (
+    Activation,
     Chunk,
     Edge,
     Module,
     Omission,
     OptimizerGroup,
     Parameter,
+    Response,
     RunDescription,
     Schedule,
 )
@@ -29,24 +31,24 @@ from tb_netviz_plugin.schema.tags import PLUGIN_NAME, SCHEMA_VERSION, Family
 
 _Message = TypeVar("_Message", netviz_pb2.TagMetadata, netviz_pb2.RunDescription)
 
-_TYPES: dict[str, int] = {"<f4": types_pb2.DT_FLOAT, "<u2": types_pb2.DT_UINT16}
+_TYPES: dict[str, int] = {"<f4": types_pb2.DT_FLOAT, "<u2": types_pb2.DT_UINT16, "|u1": types_pb2.DT_UINT8}
 
 
 def tensor_value(
     tag: str,
     family: Family,
-    array: npt.NDArray[np.float32] | npt.NDArray[np.uint16],
+    array: npt.NDArray[np.float32] | npt.NDArray[np.uint16] | npt.NDArray[np.uint8],
     metric: str = "",
     role: str = "",
 ) -> summary_pb2.Summary.Value:
-    """Return a Summary.Value of a float32 or uint16 array.
+    """Return a Summary.Value of a float32, uint16 or uint8 array.
 
     Raises:
         TypeError: If the array has another type.
     """
     kind = _TYPES.get(array.dtype.newbyteorder("<").str)
     if kind is None:
-        raise TypeError(f"expected a float32 or uint16 array, got {array.dtype}")
+        raise TypeError(f"expected a float32, uint16 or uint8 array, got {array.dtype}")
     content = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
     tensor = tensor_pb2.TensorProto(dtype=kind, tensor_shape=_shape(array.shape), tensor_content=content)
     return summary_pb2.Summary.Value(tag=tag, metadata=_metadata(family, metric, role), tensor=tensor)
@@ -117,6 +119,7 @@ def encode_description(description: RunDescription) -> netviz_pb2.RunDescription
             )
             for parameter in description.parameters
         ],
+        activations=[_encode_activation(activation) for activation in description.activations],
         edges=[netviz_pb2.Edge(source=edge.source, target=edge.target) for edge in description.edges],
         groups=[
             netviz_pb2.OptimizerGroup(
@@ -142,6 +145,7 @@ def encode_description(description: RunDescription) -> netviz_pb2.RunDescription
             budget=description.schedule.budget,
             every=description.schedule.every,
             records_per_octave=description.schedule.records_per_octave,
+            unit_records_per_octave=description.schedule.unit_records_per_octave,
         ),
     )
 
@@ -173,6 +177,7 @@ def decode_description(content: bytes) -> RunDescription:
             )
             for parameter in message.parameters
         ),
+        activations=tuple(_decode_activation(activation) for activation in message.activations),
         edges=tuple(Edge(edge.source, edge.target) for edge in message.edges),
         groups=tuple(OptimizerGroup(group.optimizer, group.index, group.learning_rate) for group in message.groups),
         chunks=tuple(
@@ -180,7 +185,41 @@ def decode_description(content: bytes) -> RunDescription:
             for chunk in message.chunks
         ),
         omissions=tuple(Omission(omission.subject, omission.reason) for omission in message.omissions),
-        schedule=Schedule(message.schedule.budget, message.schedule.every, message.schedule.records_per_octave),
+        schedule=Schedule(
+            message.schedule.budget,
+            message.schedule.every,
+            message.schedule.records_per_octave,
+            message.schedule.unit_records_per_octave,
+        ),
+    )
+
+
+def _encode_activation(activation: Activation) -> netviz_pb2.Activation:
+    return netviz_pb2.Activation(
+        name=_text(activation.name),
+        module=activation.module,
+        kind=_text(activation.kind),
+        response=activation.response.value,
+        units=activation.units,
+        unit=_text(activation.unit),
+        shape=activation.shape,
+        source=0 if activation.source is None else activation.source + 1,
+        place=_text(activation.place),
+    )
+
+
+def _decode_activation(message: netviz_pb2.Activation) -> Activation:
+    known = message.response in set(Response)
+    return Activation(
+        message.name,
+        message.module,
+        message.kind,
+        Response(message.response) if known else Response.NONE,  # Of a newer writer: what can't be judged is not.
+        message.units,
+        message.unit,
+        tuple(message.shape),
+        message.source - 1 if message.source else None,
+        message.place,
     )
 
 

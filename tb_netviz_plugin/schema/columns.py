@@ -53,6 +53,36 @@ PARAMETER_COLUMNS: tuple[Column, ...] = (
 )
 PARAMETER_COLUMN: dict[str, Column] = {column.id: column for column in PARAMETER_COLUMNS}
 
+ACTIVATION_COLUMNS: tuple[Column, ...] = (
+    Column("act_values", Merge.SUM, "Values of the output that were measured at a step."),
+    Column("act_samples", Merge.SUM, "Samples that they belong to."),
+    Column("act_sum", Merge.SUM, "Sum of the values, with their sign."),
+    Column("act_norm", Merge.ROOT_SQUARE, "Euclidean norm of the values."),
+    Column("act_abs_max", Merge.MAX, "Largest magnitude among the values."),
+    Column("act_zeros", Merge.SUM, "Values that are exactly zero."),
+    Column("act_saturated", Merge.SUM, "Values where the function is flat."),
+    Column("act_nonfinite", Merge.SUM, "Values that are NaN or infinite."),
+    Column("act_grad_norm", Merge.ROOT_SQUARE, "Euclidean norm of the gradient of the loss by the output."),
+)
+ACTIVATION_COLUMN: dict[str, Column] = {column.id: column for column in ACTIVATION_COLUMNS}
+
+# Of one unit over the steps of a record. Averages weigh every sample alike.
+UNIT_COLUMNS: tuple[Column, ...] = (
+    Column("fired", Merge.SUM, "Share of the counted samples in which some value of the unit was above zero."),
+    Column("mean", Merge.SUM, "Mean of its values."),
+    Column("std", Merge.ROOT_SQUARE, "Standard deviation of its values."),
+    Column("largest", Merge.MAX, "Largest value over all samples."),
+    Column("saturated", Merge.SUM, "Share of its values where the function is flat."),
+    Column("gradient", Merge.ROOT_SQUARE, "Root mean square, over samples, of the norm of its gradient."),
+)
+
+UNIT_STEP_COLUMNS: tuple[Column, ...] = (
+    Column("span", Merge.SUM, "Steps from the first observed step of the record to its last, inclusive."),
+    Column("observations", Merge.SUM, "Steps at which the activation was observed in that span."),
+    Column("samples", Merge.SUM, "Samples whose largest value was read."),
+    Column("counted", Merge.SUM, "Samples that the shares and the moments are of."),
+)
+
 STEP_COLUMNS: tuple[Column, ...] = (
     Column("span", Merge.SUM, "Steps from the first observed step of the record to its last, inclusive."),
     Column("observations", Merge.SUM, "Steps that were observed in that span."),

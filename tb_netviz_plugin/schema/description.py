@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from tb_netviz_plugin.schema.tags import SCHEMA_VERSION, Family, tag
 
 MAX_ROWS = 512
 """Rows of one chunk at most: 2,000 layers x 2,000 records in one tag would reach TensorBoard's gRPC cap."""
+MAX_UNITS = 8192
+"""Units of one chunk at most, for the same reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,49 @@ class Parameter:
     def elements(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
+
+
+class Response(StrEnum):
+    """How the units of an activation respond, and so what it means for one to be dead."""
+
+    RECTIFIER = "rectifier"
+    """Exactly zero, without a gradient, below a threshold; dead is what never rises above it: ReLU, ReLU6."""
+    SMOOTH = "smooth"
+    """Close to a constant on one side; dead is what no longer varies: GELU, SiLU, ELU, LeakyReLU."""
+    BOUNDED = "bounded"
+    """Flat at both ends, where a unit is saturated: tanh, sigmoid, hardtanh."""
+    SOFTMAX = "softmax"
+    """Shares that add up to one; saturated where one takes nearly all."""
+    NONE = ""
+    """No bend: nothing of it is dead or saturated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A place in the forward pass where an output is measured. They stand in the order in which they come.
+
+    Attributes:
+        name: Unique in the model: the module's, such as "blocks.0.act", "blocks.0.act#2" for its second call in a
+            forward pass, or "blocks.0.relu" for a function that is called in "blocks.0".
+        module: Index of the module, or of that in which the function is called.
+        kind: The module's type or the function, such as "ReLU" or "relu".
+        response: How its units respond.
+        units: Units that are recorded one by one; 0 where there are none.
+        unit: What a unit is: "channel", "feature" or "head".
+        shape: That of the output when it was first seen.
+        source: Index of the module whose weights make these units, or None where that is unknown.
+        place: Where a function is called, such as "net.py:41".
+    """
+
+    name: str
+    module: int
+    kind: str = ""
+    response: Response = Response.NONE
+    units: int = 0
+    unit: str = ""
+    shape: tuple[int, ...] = ()
+    source: int | None = None
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +137,7 @@ class Schedule:
     budget: float = 0.0
     every: int = 0
     records_per_octave: int = 0
+    unit_records_per_octave: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +149,7 @@ class RunDescription:
     model: str = ""
     modules: tuple[Module, ...] = ()
     parameters: tuple[Parameter, ...] = ()
+    activations: tuple[Activation, ...] = ()
     edges: tuple[Edge, ...] = ()
     groups: tuple[OptimizerGroup, ...] = ()
     chunks: tuple[Chunk, ...] = ()
@@ -124,3 +172,26 @@ def parameter_chunks(
         identity = (model, str(first), [row.name for row in rows], [row.shape for row in rows], columns)
         chunks.append(Chunk(tag(family, *identity), family.value, first, len(rows), columns))
     return tuple(chunks)
+
+
+def activation_chunks(
+    model: str, activations: tuple[Activation, ...], family: Family, columns: tuple[str, ...] = ()
+) -> tuple[Chunk, ...]:
+    """Divide the rows of `activations` into chunks of at most MAX_ROWS, each with a tag of its own."""
+    return _chunks(model, activations, family, columns, len(activations), MAX_ROWS)
+
+
+def unit_chunks(model: str, activations: tuple[Activation, ...], columns: tuple[str, ...]) -> tuple[Chunk, ...]:
+    """Divide the units of all activations, one after another, into chunks of at most MAX_UNITS."""
+    units = sum(activation.units for activation in activations)
+    return _chunks(model, activations, Family.UNITS, columns, units, MAX_UNITS)
+
+
+def _chunks(
+    model: str, activations: tuple[Activation, ...], family: Family, columns: tuple[str, ...], count: int, limit: int
+) -> tuple[Chunk, ...]:
+    names = [(activation.name, activation.kind, activation.units) for activation in activations]
+    return tuple(
+        Chunk(tag(family, model, str(first), names, columns), family.value, first, min(limit, count - first), columns)
+        for first in range(0, count, limit)
+    )

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tb_netviz_plugin/schema/netviz.proto\x12\x0ctb_netviz.v1\"S\n\x0bTagMetadata\x12\x16\n\x0eschema_version\x18\x01 \x01(\r\x12\x0e\n\x06\x66\x61mily\x18\x02 \x01(\t\x12\x0e\n\x06metric\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\"\xf9\x02\n\x0eRunDescription\x12\x16\n\x0eschema_version\x18\x01 \x01(\r\x12\x0e\n\x06writer\x18\x02 \x01(\t\x12\x11\n\tframework\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12%\n\x07modules\x18\x05 \x03(\x0b\x32\x14.tb_netviz.v1.Module\x12+\n\nparameters\x18\x06 \x03(\x0b\x32\x17.tb_netviz.v1.Parameter\x12!\n\x05\x65\x64ges\x18\x07 \x03(\x0b\x32\x12.tb_netviz.v1.Edge\x12,\n\x06groups\x18\x08 \x03(\x0b\x32\x1c.tb_netviz.v1.OptimizerGroup\x12#\n\x06\x63hunks\x18\t \x03(\x0b\x32\x13.tb_netviz.v1.Chunk\x12)\n\tomissions\x18\n \x03(\x0b\x32\x16.tb_netviz.v1.Omission\x12(\n\x08schedule\x18\x0b \x01(\x0b\x32\x16.tb_netviz.v1.Schedule\"_\n\x06Module\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x13\n\x0binput_shape\x18\x03 \x03(\x03\x12\x14\n\x0coutput_shape\x18\x04 \x03(\x03\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\"e\n\tParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\r\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\r\n\x05\x64type\x18\x04 \x01(\t\x12\x0e\n\x06\x66rozen\x18\x05 \x01(\x08\x12\r\n\x05group\x18\x06 \x01(\r\"&\n\x04\x45\x64ge\x12\x0e\n\x06source\x18\x01 \x01(\r\x12\x0e\n\x06target\x18\x02 \x01(\r\"I\n\x0eOptimizerGroup\x12\x11\n\toptimizer\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x15\n\rlearning_rate\x18\x03 \x01(\x01\"V\n\x05\x43hunk\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x02 \x01(\t\x12\x11\n\tfirst_row\x18\x03 \x01(\r\x12\x0c\n\x04rows\x18\x04 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x05 \x03(\t\"+\n\x08Omission\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"E\n\x08Schedule\x12\x0e\n\x06\x62udget\x18\x01 \x01(\x01\x12\r\n\x05\x65very\x18\x02 \x01(\r\x12\x1a\n\x12records_per_octave\x18\x03 \x01(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tb_netviz_plugin/schema/netviz.proto\x12\x0ctb_netviz.v1\"S\n\x0bTagMetadata\x12\x16\n\x0eschema_version\x18\x01 \x01(\r\x12\x0e\n\x06\x66\x61mily\x18\x02 \x01(\t\x12\x0e\n\x06metric\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\"\xa8\x03\n\x0eRunDescription\x12\x16\n\x0eschema_version\x18\x01 \x01(\r\x12\x0e\n\x06writer\x18\x02 \x01(\t\x12\x11\n\tframework\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12%\n\x07modules\x18\x05 \x03(\x0b\x32\x14.tb_netviz.v1.Module\x12+\n\nparameters\x18\x06 \x03(\x0b\x32\x17.tb_netviz.v1.Parameter\x12!\n\x05\x65\x64ges\x18\x07 \x03(\x0b\x32\x12.tb_netviz.v1.Edge\x12,\n\x06groups\x18\x08 \x03(\x0b\x32\x1c.tb_netviz.v1.OptimizerGroup\x12#\n\x06\x63hunks\x18\t \x03(\x0b\x32\x13.tb_netviz.v1.Chunk\x12)\n\tomissions\x18\n \x03(\x0b\x32\x16.tb_netviz.v1.Omission\x12(\n\x08schedule\x18\x0b \x01(\x0b\x32\x16.tb_netviz.v1.Schedule\x12-\n\x0b\x61\x63tivations\x18\x0c \x03(\x0b\x32\x18.tb_netviz.v1.Activation\"_\n\x06Module\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x13\n\x0binput_shape\x18\x03 \x03(\x03\x12\x14\n\x0coutput_shape\x18\x04 \x03(\x03\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\"e\n\tParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\r\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\r\n\x05\x64type\x18\x04 \x01(\t\x12\x0e\n\x06\x66rozen\x18\x05 \x01(\x08\x12\r\n\x05group\x18\x06 \x01(\r\"\x95\x01\n\nActivation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06module\x18\x02 \x01(\r\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x10\n\x08response\x18\x04 \x01(\t\x12\r\n\x05units\x18\x05 \x01(\r\x12\x0c\n\x04unit\x18\x06 \x01(\t\x12\r\n\x05shape\x18\x07 \x03(\x03\x12\x0e\n\x06source\x18\x08 \x01(\r\x12\r\n\x05place\x18\t \x01(\t\"&\n\x04\x45\x64ge\x12\x0e\n\x06source\x18\x01 \x01(\r\x12\x0e\n\x06target\x18\x02 \x01(\r\"I\n\x0eOptimizerGroup\x12\x11\n\toptimizer\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x15\n\rlearning_rate\x18\x03 \x01(\x01\"V\n\x05\x43hunk\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x02 \x01(\t\x12\x11\n\tfirst_row\x18\x03 \x01(\r\x12\x0c\n\x04rows\x18\x04 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x05 \x03(\t\"+\n\x08Omission\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"f\n\x08Schedule\x12\x0e\n\x06\x62udget\x18\x01 \x01(\x01\x12\r\n\x05\x65very\x18\x02 \x01(\r\x12\x1a\n\x12records_per_octave\x18\x03 \x01(\r\x12\x1f\n\x17unit_records_per_octave\x18\x04 \x01(\r\"\xd7\x01\n\x10ProbeDescription\x12\x16\n\x0eschema_version\x18\x01 \x01(\r\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0e\n\x06labels\x18\x05 \x03(\t\x12\x0e\n\x06inputs\x18\x06 \x01(\t\x12%\n\x04maps\x18\x07 \x03(\x0b\x32\x17.tb_netviz.v1.MapSource\x12\x0e\n\x06\x62udget\x18\x08 \x01(\x04\x12)\n\tomissions\x18\t \x03(\x0b\x32\x16.tb_netviz.v1.Omission\"x\n\tMapSource\x12\x0e\n\x06module\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04maps\x18\x03 \x01(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\x12\r\n\x05width\x18\x05 \x01(\r\x12\x10\n\x08pictures\x18\x06 \x01(\t\x12\x0e\n\x06ranges\x18\x07 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,19 +34,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TAGMETADATA']._serialized_start=54
   _globals['_TAGMETADATA']._serialized_end=137
   _globals['_RUNDESCRIPTION']._serialized_start=140
-  _globals['_RUNDESCRIPTION']._serialized_end=517
-  _globals['_MODULE']._serialized_start=519
-  _globals['_MODULE']._serialized_end=614
-  _globals['_PARAMETER']._serialized_start=616
-  _globals['_PARAMETER']._serialized_end=717
-  _globals['_EDGE']._serialized_start=719
-  _globals['_EDGE']._serialized_end=757
-  _globals['_OPTIMIZERGROUP']._serialized_start=759
-  _globals['_OPTIMIZERGROUP']._serialized_end=832
-  _globals['_CHUNK']._serialized_start=834
-  _globals['_CHUNK']._serialized_end=920
-  _globals['_OMISSION']._serialized_start=922
-  _globals['_OMISSION']._serialized_end=965
-  _globals['_SCHEDULE']._serialized_start=967
-  _globals['_SCHEDULE']._serialized_end=1036
+  _globals['_RUNDESCRIPTION']._serialized_end=564
+  _globals['_MODULE']._serialized_start=566
+  _globals['_MODULE']._serialized_end=661
+  _globals['_PARAMETER']._serialized_start=663
+  _globals['_PARAMETER']._serialized_end=764
+  _globals['_ACTIVATION']._serialized_start=767
+  _globals['_ACTIVATION']._serialized_end=916
+  _globals['_EDGE']._serialized_start=918
+  _globals['_EDGE']._serialized_end=956
+  _globals['_OPTIMIZERGROUP']._serialized_start=958
+  _globals['_OPTIMIZERGROUP']._serialized_end=1031
+  _globals['_CHUNK']._serialized_start=1033
+  _globals['_CHUNK']._serialized_end=1119
+  _globals['_OMISSION']._serialized_start=1121
+  _globals['_OMISSION']._serialized_end=1164
+  _globals['_SCHEDULE']._serialized_start=1166
+  _globals['_SCHEDULE']._serialized_end=1268
+  _globals['_PROBEDESCRIPTION']._serialized_start=1271
+  _globals['_PROBEDESCRIPTION']._serialized_end=1486
+  _globals['_MAPSOURCE']._serialized_start=1488
+  _globals['_MAPSOURCE']._serialized_end=1608
 # @@protoc_insertion_point(module_scope)

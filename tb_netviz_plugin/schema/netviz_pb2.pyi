@@ -19,7 +19,7 @@ class TagMetadata(_message.Message):
     def __init__(self, schema_version: _Optional[int] = ..., family: _Optional[str] = ..., metric: _Optional[str] = ..., role: _Optional[str] = ...) -> None: ...
 
 class RunDescription(_message.Message):
-    __slots__ = ("schema_version", "writer", "framework", "model", "modules", "parameters", "edges", "groups", "chunks", "omissions", "schedule")
+    __slots__ = ("schema_version", "writer", "framework", "model", "modules", "parameters", "edges", "groups", "chunks", "omissions", "schedule", "activations")
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     WRITER_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,7 @@ class RunDescription(_message.Message):
     CHUNKS_FIELD_NUMBER: _ClassVar[int]
     OMISSIONS_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATIONS_FIELD_NUMBER: _ClassVar[int]
     schema_version: int
     writer: str
     framework: str
@@ -42,7 +43,8 @@ class RunDescription(_message.Message):
     chunks: _containers.RepeatedCompositeFieldContainer[Chunk]
     omissions: _containers.RepeatedCompositeFieldContainer[Omission]
     schedule: Schedule
-    def __init__(self, schema_version: _Optional[int] = ..., writer: _Optional[str] = ..., framework: _Optional[str] = ..., model: _Optional[str] = ..., modules: _Optional[_Iterable[_Union[Module, _Mapping]]] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., edges: _Optional[_Iterable[_Union[Edge, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[OptimizerGroup, _Mapping]]] = ..., chunks: _Optional[_Iterable[_Union[Chunk, _Mapping]]] = ..., omissions: _Optional[_Iterable[_Union[Omission, _Mapping]]] = ..., schedule: _Optional[_Union[Schedule, _Mapping]] = ...) -> None: ...
+    activations: _containers.RepeatedCompositeFieldContainer[Activation]
+    def __init__(self, schema_version: _Optional[int] = ..., writer: _Optional[str] = ..., framework: _Optional[str] = ..., model: _Optional[str] = ..., modules: _Optional[_Iterable[_Union[Module, _Mapping]]] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., edges: _Optional[_Iterable[_Union[Edge, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[OptimizerGroup, _Mapping]]] = ..., chunks: _Optional[_Iterable[_Union[Chunk, _Mapping]]] = ..., omissions: _Optional[_Iterable[_Union[Omission, _Mapping]]] = ..., schedule: _Optional[_Union[Schedule, _Mapping]] = ..., activations: _Optional[_Iterable[_Union[Activation, _Mapping]]] = ...) -> None: ...
 
 class Module(_message.Message):
     __slots__ = ("name", "type", "input_shape", "output_shape", "detail")
@@ -73,6 +75,28 @@ class Parameter(_message.Message):
     frozen: bool
     group: int
     def __init__(self, name: _Optional[str] = ..., owner: _Optional[int] = ..., shape: _Optional[_Iterable[int]] = ..., dtype: _Optional[str] = ..., frozen: bool = ..., group: _Optional[int] = ...) -> None: ...
+
+class Activation(_message.Message):
+    __slots__ = ("name", "module", "kind", "response", "units", "unit", "shape", "source", "place")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    module: int
+    kind: str
+    response: str
+    units: int
+    unit: str
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    source: int
+    place: str
+    def __init__(self, name: _Optional[str] = ..., module: _Optional[int] = ..., kind: _Optional[str] = ..., response: _Optional[str] = ..., units: _Optional[int] = ..., unit: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., source: _Optional[int] = ..., place: _Optional[str] = ...) -> None: ...
 
 class Edge(_message.Message):
     __slots__ = ("source", "target")
@@ -115,11 +139,53 @@ class Omission(_message.Message):
     def __init__(self, subject: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Schedule(_message.Message):
-    __slots__ = ("budget", "every", "records_per_octave")
+    __slots__ = ("budget", "every", "records_per_octave", "unit_records_per_octave")
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     EVERY_FIELD_NUMBER: _ClassVar[int]
     RECORDS_PER_OCTAVE_FIELD_NUMBER: _ClassVar[int]
+    UNIT_RECORDS_PER_OCTAVE_FIELD_NUMBER: _ClassVar[int]
     budget: float
     every: int
     records_per_octave: int
-    def __init__(self, budget: _Optional[float] = ..., every: _Optional[int] = ..., records_per_octave: _Optional[int] = ...) -> None: ...
+    unit_records_per_octave: int
+    def __init__(self, budget: _Optional[float] = ..., every: _Optional[int] = ..., records_per_octave: _Optional[int] = ..., unit_records_per_octave: _Optional[int] = ...) -> None: ...
+
+class ProbeDescription(_message.Message):
+    __slots__ = ("schema_version", "model", "name", "kind", "labels", "inputs", "maps", "budget", "omissions")
+    SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    MAPS_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    OMISSIONS_FIELD_NUMBER: _ClassVar[int]
+    schema_version: int
+    model: str
+    name: str
+    kind: str
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    inputs: str
+    maps: _containers.RepeatedCompositeFieldContainer[MapSource]
+    budget: int
+    omissions: _containers.RepeatedCompositeFieldContainer[Omission]
+    def __init__(self, schema_version: _Optional[int] = ..., model: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., inputs: _Optional[str] = ..., maps: _Optional[_Iterable[_Union[MapSource, _Mapping]]] = ..., budget: _Optional[int] = ..., omissions: _Optional[_Iterable[_Union[Omission, _Mapping]]] = ...) -> None: ...
+
+class MapSource(_message.Message):
+    __slots__ = ("module", "kind", "maps", "height", "width", "pictures", "ranges")
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MAPS_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    PICTURES_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
+    module: str
+    kind: str
+    maps: int
+    height: int
+    width: int
+    pictures: str
+    ranges: str
+    def __init__(self, module: _Optional[str] = ..., kind: _Optional[str] = ..., maps: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., pictures: _Optional[str] = ..., ranges: _Optional[str] = ...) -> None: ...
