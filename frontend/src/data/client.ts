@@ -59,7 +59,7 @@ export const getBins = async (
   signal: AbortSignal,
 ): Promise<BinSeries> => decodeBins(await frame(address('bins', { run, ...row }), signal), bins);
 
-async function json<T>(path: string, signal: AbortSignal): Promise<T> {
+export async function json<T>(path: string, signal: AbortSignal): Promise<T> {
   const response = await request(path, signal);
   try {
     return (await response.json()) as T;
@@ -68,7 +68,7 @@ async function json<T>(path: string, signal: AbortSignal): Promise<T> {
   }
 }
 
-async function frame(path: string, signal: AbortSignal): Promise<Frame> {
+export async function frame(path: string, signal: AbortSignal): Promise<Frame> {
   const response = await request(path, signal);
   let buffer: ArrayBuffer;
   try {
