@@ -1,0 +1,174 @@
+"""What the output of a module comes down to: sums of each of its units, for one look at one step.
+
+The units lie along one axis: channels along axis 1, features along the last. A *sample* is an index over axis 0 if the
+units lie along axis 1, and over all axes but the last otherwise. Of complex outputs the magnitudes are reduced.
+
+Nothing here waits for an accelerator. Results of tensors on the host are there at once.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tb_netviz.pytorch.reductions.device import wide_type
+from tb_netviz.statistics.units import ADDED, UNIT_SUMS
+
+__all__ = ["ADDED", "UNIT_SUMS", "UnitCounts", "gradient_squares", "merge_units", "unit_counts", "unit_sums"]
+
+_LARGEST = UNIT_SUMS.index("largest")
+
+
+class UnitCounts(NamedTuple):
+    """How much the sums of an output stand on.
+
+    Attributes:
+        units: Units of the output.
+        samples: Samples whose largest value was read.
+        counted: Samples that all other sums are of.
+        values: Values of each unit in the counted samples.
+    """
+
+    units: int
+    samples: int
+    counted: int
+    values: int
+
+
+def unit_counts(output: Tensor, axis: int, stride: int = 1, start: int = 0) -> UnitCounts:
+    """Return how much `unit_sums` with the same arguments stands on, from the shape alone."""
+    rows, units, inner = _shape(output, axis)
+    looked_at = len(range(start, rows, stride))
+    return UnitCounts(
+        units, *((rows, looked_at) if axis == 1 else (rows * inner, looked_at * inner)), looked_at * inner
+    )
+
+
+def unit_sums(
+    output: Tensor, axis: int, flat: tuple[float, float] = (-math.inf, math.inf), stride: int = 1, start: int = 0
+) -> Tensor:
+    """Reduce the output of a module to sums of each unit.
+
+    Args:
+        output: Of any shape, layout in memory and type; nothing of it is changed or kept.
+        axis: That of the units: 1, or -1.
+        flat: The function is flat for values up to the first and from the second on, as float32 where the output is
+            no wider.
+        stride: Only every stride-th index along axis 0 counts; for the largest value all do.
+        start: The first index that counts.
+
+    Returns:
+        UNIT_SUMS (see there), [len(UNIT_SUMS), units], in float64 where the device knows it, on the device.
+
+    Raises:
+        TypeError: If `output` is no ordinary dense tensor.
+        ValueError: If it has no such axis.
+    """
+    values = _values(output, axis)
+    part = values[start::stride]
+    if not values.numel():
+        return _nothing(values.shape[axis], values)
+    sums = _counted_sums(_real(part), axis, flat) if part.shape[0] else _nothing(values.shape[axis], values)
+    sums[_LARGEST] = _largest(values, axis)
+    return sums
+
+
+def gradient_squares(gradient: Tensor, axis: int, stride: int = 1, start: int = 0) -> Tensor:
+    """Return the sum of squares of each unit's gradient over the counted samples, [units].
+
+    The arguments, the type of the result and the errors are those of `unit_sums`; not finite where the gradient is not.
+    """
+    part = _values(gradient, axis)[start::stride]
+    wide = wide_type(part.device)
+    if part.is_cpu:
+        return _real(part).to(wide).square().sum(_others(part, axis))
+    return torch.linalg.vector_norm(part, 2, _others(part, axis), dtype=wide).square()
+
+
+def merge_units(into: Tensor, sums: Tensor) -> None:
+    """Add the sums of further samples to those in `into`, which change: most are added, the last are compared."""
+    into[:ADDED].add_(sums[:ADDED])
+    torch.maximum(into[ADDED:], sums[ADDED:], out=into[ADDED:])
+
+
+def _values(output: Tensor, axis: int) -> Tensor:
+    """Return `output` as a plain tensor of at least two axes without a history; of complex ones the magnitudes."""
+    kind = type(output)
+    if kind.__torch_dispatch__ is not Tensor.__torch_dispatch__:
+        raise TypeError(f"expected an ordinary tensor, got {kind.__name__}, whose values are not at hand")
+    if output.layout is not torch.strided or output.is_quantized or output.is_nested:
+        raise TypeError(f"expected a dense tensor, got one of {output.dtype} with the layout {output.layout}")
+    _shape(output, axis)
+    values = output.detach() if kind is Tensor else output.detach().as_subclass(Tensor)
+    if values.is_complex():
+        values = values.abs()
+    return values if values.dim() > 1 else values.unsqueeze(0)
+
+
+def _shape(output: Tensor, axis: int) -> tuple[int, int, int]:
+    """Return the length along axis 0, the units, and the values of a unit at each index along axis 0."""
+    if axis not in (1, -1) or output.dim() < 1 + (axis == 1):
+        raise ValueError(
+            f"expected units along axis 1 or -1, got axis {axis} of a tensor of shape {tuple(output.shape)}"
+        )
+    rows, *rest = output.shape if output.dim() > 1 else (1, *output.shape)
+    units = rest.pop(0 if axis == 1 else -1)
+    return rows, units, math.prod(rest)
+
+
+def _others(values: Tensor, axis: int) -> list[int]:
+    """Return all axes but that of the units."""
+    axes = list(range(values.dim()))
+    del axes[axis]
+    return axes
+
+
+def _real(values: Tensor) -> Tensor:
+    """Return `values` as float32, or as float64 where they are wide or whole numbers."""
+    if values.dtype in (torch.float32, torch.float64):
+        return values
+    whole = not values.is_floating_point() and values.element_size() > 2
+    return values.to(wide_type(values.device) if whole else torch.float32)
+
+
+def _nothing(units: int, like: Tensor) -> Tensor:
+    sums = torch.zeros(len(UNIT_SUMS), units, dtype=wide_type(like.device), device=like.device)
+    sums[_LARGEST] = -math.inf
+    return sums
+
+
+def _largest(values: Tensor, axis: int) -> Tensor:
+    """Return the largest value of each unit, [units].
+
+    On an accelerator a NaN hides what else that unit has at the same index along axis 0: to look for it there, all of
+    the output were to be copied.
+    """
+    inner = [place for place in _others(values, axis) if place]
+    maxima = values.amax(inner) if inner else values
+    if inner and values.is_cpu and maxima.isnan().any():
+        maxima = values.nan_to_num(-math.inf, math.inf, -math.inf).amax(inner)
+    return _real(maxima).nan_to_num(-math.inf, math.inf, -math.inf).amax(0)
+
+
+def _counted_sums(values: Tensor, axis: int, flat: tuple[float, float]) -> Tensor:
+    """Reduce values all of which count."""
+    wide, others = wide_type(values.device), _others(values, axis)
+    finite = values.isfinite()
+    clean = values.masked_fill(~finite, 0.0)
+    fires = values > 0
+    if axis == 1 and values.dim() > 2:
+        fires = fires.flatten(2).any(2)
+    sums = [
+        clean.sum(others, dtype=wide),
+        torch.linalg.vector_norm(clean, 2, others, dtype=wide).square(),
+        (values == 0).sum(others),
+        (((values <= flat[0]) | (values >= flat[1])) & finite).sum(others),
+        (~finite).sum(others),
+        fires.sum(_others(fires, axis)),
+        clean.abs().amax(others),
+    ]
+    sums.insert(_LARGEST, torch.empty_like(sums[0]))
+    return torch.stack([each.to(wide) for each in sums])

@@ -1,0 +1,67 @@
+"""What is measured of the units of an output, and the columns that follow: the reference in NumPy and float64.
+
+A unit is an index along one axis of an output, a sample one over axis 0 where the units lie along axis 1, and one over
+all axes but the last where they lie along that.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tb_netviz.statistics.partials import Array
+
+UNIT_SUMS: Final = (
+    "total",  # Sum of the finite values.
+    "squares",  # Sum of their squares.
+    "zeros",  # Values that are exactly zero.
+    "saturated",  # Finite values where the function is flat.
+    "nonfinite",  # Values that are NaN or infinite.
+    "fired",  # Samples in which some value is above zero; infinity is.
+    "largest",  # Largest value over all samples, counted or not, NaN aside; -inf where there is none.
+    "magnitude",  # Largest magnitude of the finite values.
+)
+"""Of each unit over the counted samples. The first ADDED are added over looks, shards and ranks, the last compared."""
+
+ADDED: Final = UNIT_SUMS.index("largest")
+
+
+def unit_sums(output: npt.ArrayLike, axis: int, flat: tuple[float, float], stride: int = 1, start: int = 0) -> Array:
+    """Return UNIT_SUMS, float64 [len(UNIT_SUMS), units], of an output with its units along axis 1 or -1.
+
+    Args:
+        output: Real or complex numbers, [samples, units, ...] or [..., units]; of complex ones the magnitude.
+        axis: That of the units: 1, or -1.
+        flat: The function is flat for values up to the first and from the second on, as float32 where the output is
+            no wider.
+        stride: Only every stride-th index along axis 0 counts; for the largest value all do.
+        start: The first index that counts.
+    """
+    output = np.atleast_2d(output)
+    limits = flat if output.dtype in (np.float64, np.complex128) else np.float32(flat).astype(float)
+    samples = _by_sample(output, axis)
+    counted = _by_sample(output[start::stride], axis)
+    finite = np.isfinite(counted)
+    clean = np.where(finite, counted, 0.0)
+    flats = finite & ((counted <= limits[0]) | (counted >= limits[1]))
+    sums = {
+        "total": clean.sum((0, 2)),
+        "squares": np.square(clean).sum((0, 2)),
+        "zeros": (counted == 0).sum((0, 2)),
+        "saturated": flats.sum((0, 2)),
+        "nonfinite": (~finite).sum((0, 2)),
+        "fired": (counted > 0).any(2).sum(0),
+        "largest": np.where(np.isnan(samples), -np.inf, samples).max((0, 2), initial=-np.inf),
+        "magnitude": np.abs(clean).max((0, 2), initial=0.0),
+    }
+    return np.stack([sums[name] for name in UNIT_SUMS]).astype(np.float64)
+
+
+def _by_sample(output: npt.NDArray[Any], axis: int) -> Array:
+    """Return float64 [samples, units, values of a unit in a sample]."""
+    values = (np.abs(output) if np.iscomplexobj(output) else output).astype(np.float64)
+    if axis == -1:
+        return values.reshape(-1, values.shape[-1], 1) if values.size else np.zeros((0, values.shape[-1], 1))
+    return values.reshape(*values.shape[:2], int(np.prod(values.shape[2:])))
