@@ -1,8 +1,23 @@
 /** The routes as functions. Paths are relative to the page's base, so that a path prefix is kept. */
-import { decodeBins, decodeCost, decodeMetrics, decodeSeries } from './decode';
+import { decodeBins, decodeCost, decodeDead, decodeMetrics, decodeSeries, decodeUnits } from './decode';
 import { DataError, type ErrorKind } from './errors';
 import { decodeFrame, type Frame } from './frame';
-import type { BinSeries, Catalogue, Fact, Metric, RowKind, Run, RunSummary, Series, Spending } from './types';
+import type {
+  BinSeries,
+  Catalogue,
+  DeadSeries,
+  Death,
+  Fact,
+  Metric,
+  RowKind,
+  Run,
+  RunSummary,
+  Series,
+  Spending,
+  ThresholdChoice,
+  UnitPage,
+  UnitSort,
+} from './types';
 
 const KINDS: readonly ErrorKind[] = ['bad_argument', 'not_found', 'unreadable', 'internal'];
 
@@ -15,6 +30,15 @@ export interface SeriesQuery {
   /** Only this row. */
   readonly row?: number | undefined;
   readonly band?: boolean;
+}
+
+export interface UnitsQuery extends ThresholdChoice {
+  readonly run: string;
+  readonly activation: number;
+  /** Place of the first row in the order of `sort`. */
+  readonly first: number;
+  readonly count: number;
+  readonly sort: UnitSort;
 }
 
 /** The address of a route with its arguments, for a request and as a cache key. */
@@ -54,10 +78,36 @@ export const getCost = async (run: string, signal: AbortSignal): Promise<Spendin
 
 export const getBins = async (
   run: string,
-  row: { readonly layer: number } | { readonly parameter: number },
+  row: { readonly layer: number } | { readonly parameter: number } | { readonly activation: number },
   bins: number,
   signal: AbortSignal,
 ): Promise<BinSeries> => decodeBins(await frame(address('bins', { run, ...row }), signal), bins);
+
+export function deadAddress(run: string, { samples, windows }: ThresholdChoice): string {
+  return address('dead', { run, samples, windows });
+}
+
+/** @param states How many states the catalogue lists. */
+export const getDead = async (
+  run: string,
+  thresholds: ThresholdChoice,
+  states: number,
+  signal: AbortSignal,
+): Promise<DeadSeries> => decodeDead(await frame(deadAddress(run, thresholds), signal), states);
+
+export function deathsAddress(run: string, { samples, windows }: ThresholdChoice): string {
+  return address('deaths', { run, samples, windows });
+}
+
+export const getDeaths = async (run: string, thresholds: ThresholdChoice, signal: AbortSignal) =>
+  (await json<{ deaths: Death[] }>(deathsAddress(run, thresholds), signal)).deaths;
+
+export function unitsAddress({ run, activation, first, count, sort, samples, windows }: UnitsQuery): string {
+  return address('units', { run, activation, first, count, sort, samples, windows });
+}
+
+export const getUnits = async (query: UnitsQuery, signal: AbortSignal): Promise<UnitPage> =>
+  decodeUnits(await frame(unitsAddress(query), signal));
 
 export async function json<T>(path: string, signal: AbortSignal): Promise<T> {
   const response = await request(path, signal);

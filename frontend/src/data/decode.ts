@@ -1,7 +1,16 @@
 /** From frames to the arrays of each route, with every length checked. */
 import { DataError } from './errors';
 import { arrayOf, type Frame } from './frame';
-import type { BinSeries, Metric, RowKind, Series, Spending } from './types';
+import type {
+  BinSeries,
+  DeadSeries,
+  Metric,
+  RowKind,
+  Series,
+  Spending,
+  UnitPage,
+  UnitThresholds,
+} from './types';
 
 export function decodeSeries(frame: Frame): Series {
   const { statistic, rows, row } = frame.header;
@@ -67,4 +76,48 @@ export function decodeCost(frame: Frame): Spending[] {
       dropped: column('dropped'),
     };
   });
+}
+
+export function decodeDead(frame: Frame, states: number): DeadSeries {
+  const { activations, thresholds } = frame.header;
+  if (!Array.isArray(activations))
+    throw new DataError('malformed', 'The server sent counts of units without their activations.');
+  const steps = arrayOf(frame, 'steps', 'float64', [null]);
+  const [rows, length] = [activations.length, steps.length];
+  return {
+    activations: activations as number[],
+    thresholds: thresholds as UnitThresholds,
+    steps,
+    spans: arrayOf(frame, 'spans', 'float64', [length]),
+    samples: arrayOf(frame, 'samples', 'float32', [rows, length]),
+    units: arrayOf(frame, 'units', 'uint32', [rows]),
+    counts: arrayOf(frame, 'counts', 'uint32', [rows, states, length]),
+    states,
+  };
+}
+
+export function decodeUnits(frame: Frame): UnitPage {
+  const { activation, units, unit } = frame.header;
+  if (typeof activation !== 'number' || typeof units !== 'number' || !Array.isArray(unit))
+    throw new DataError('malformed', 'The server sent units without saying which.');
+  const steps = arrayOf(frame, 'steps', 'float64', [null]);
+  const shape = [unit.length, steps.length];
+  const column = (name: string) => arrayOf(frame, name, 'float32', shape);
+  return {
+    activation,
+    total: units,
+    unit: unit as number[],
+    steps,
+    spans: arrayOf(frame, 'spans', 'float64', [steps.length]),
+    samples: arrayOf(frame, 'samples', 'float32', [steps.length]),
+    counted: arrayOf(frame, 'counted', 'float32', [steps.length]),
+    states: arrayOf(frame, 'states', 'uint8', shape),
+    fired: column('fired'),
+    mean: column('mean'),
+    std: column('std'),
+    largest: column('largest'),
+    saturated: column('saturated'),
+    gradient: column('gradient'),
+    since: arrayOf(frame, 'since', 'float64', [unit.length]),
+  };
 }

@@ -1,12 +1,14 @@
 /** The answers of the routes, as docs/http-api.md gives them. */
 
-export type ScaleKind = 'log' | 'fraction' | 'signed';
+export type ScaleKind = 'log' | 'fraction' | 'signed' | 'linear';
 
 export interface StatisticInfo {
   readonly id: string;
   readonly label: string;
   readonly unit: string;
   readonly scale: ScaleKind;
+  /** What it is a number of. */
+  readonly rows: 'parameters' | 'activations';
   readonly definition: string;
   readonly reading: string;
 }
@@ -23,9 +25,27 @@ export interface BinLayout {
   readonly count: number;
 }
 
+/** What can be said of a unit at a record; the place in the list is the code on the wire. */
+export interface UnitStateInfo {
+  readonly id: string;
+  readonly label: string;
+  readonly definition: string;
+}
+
+/** From where on a unit is called dead, sparse or saturated. */
+export interface UnitThresholds {
+  readonly samples: number;
+  readonly windows: number;
+  readonly sparse: number;
+  readonly saturated: number;
+  readonly flat: number;
+}
+
 export interface Catalogue {
   readonly statistics: readonly StatisticInfo[];
   readonly bins: BinLayout;
+  readonly unit_states: readonly UnitStateInfo[];
+  readonly unit_thresholds: UnitThresholds;
   readonly version: string;
   readonly schema_version: number;
 }
@@ -63,6 +83,28 @@ export interface Parameter {
   readonly group: number | null;
 }
 
+/** A place in the forward pass where an output was measured. */
+export interface Activation {
+  readonly name: string;
+  /** What people call it: "fc1 · ReLU". */
+  readonly label: string;
+  /** Index into the run's layers, or null where none makes it. */
+  readonly layer: number | null;
+  readonly module: string;
+  readonly model: string;
+  readonly kind: string;
+  /** Whether it is a function that is called rather than a module. */
+  readonly function: boolean;
+  /** "rectifier", "smooth", "bounded", "softmax" or "none". */
+  readonly response: string;
+  /** Units that are recorded one by one; 0 where there are none. */
+  readonly units: number;
+  /** What a unit is: "channel", "feature", "head". */
+  readonly unit: string;
+  readonly shape: readonly number[];
+  readonly place: string;
+}
+
 export interface Run {
   readonly run: string;
   readonly revision: string;
@@ -75,9 +117,13 @@ export interface Run {
   }[];
   readonly layers: readonly Layer[];
   readonly parameters: readonly Parameter[];
+  /** In network order. */
+  readonly activations: readonly Activation[];
   readonly omissions: readonly { readonly subject: string; readonly reason: string }[];
   readonly statistics: readonly string[];
   readonly has_bins: boolean;
+  readonly has_activation_bins: boolean;
+  readonly has_units: boolean;
   readonly cost: { readonly fraction: number; readonly interval: number; readonly dropped: number } | null;
   readonly sampling: {
     readonly records: number;
@@ -100,7 +146,7 @@ export interface Fact {
   readonly evidence: Readonly<Record<string, number | null>>;
 }
 
-export type RowKind = 'layers' | 'parameters' | 'network';
+export type RowKind = 'layers' | 'parameters' | 'network' | 'activations';
 
 /** What a cell of a series is; the numbers are those of the wire. */
 export const STATE = { number: 0, missing: 1, noGradient: 2, nonFinite: 3 } as const;
@@ -109,7 +155,7 @@ export const STATE = { number: 0, missing: 1, noGradient: 2, nonFinite: 3 } as c
 export interface Series {
   readonly statistic: string;
   readonly kind: RowKind;
-  /** Which layers or parameters the rows are. */
+  /** Which layers, parameters or activations the rows are. */
   readonly rows: readonly number[];
   readonly steps: Float64Array;
   readonly spans: Float64Array;
@@ -152,4 +198,79 @@ export interface Spending {
   readonly interval: Float32Array;
   /** Records lost until then. */
   readonly dropped: Float32Array;
+}
+
+/** States of a unit; the numbers are those of the wire. */
+export const UNIT = {
+  alive: 0,
+  sparse: 1,
+  dead: 2,
+  saturated: 3,
+  frozen: 4,
+  neverRun: 5,
+  notRecorded: 6,
+  revived: 7,
+  silent: 8,
+} as const;
+
+/** The thresholds that a reader moved; what is left out is the server's. */
+export interface ThresholdChoice {
+  readonly samples?: number | undefined;
+  readonly windows?: number | undefined;
+}
+
+/** How many units of each activation are in which state, record by record. */
+export interface DeadSeries {
+  /** Indices of the A activations that have units. */
+  readonly activations: readonly number[];
+  readonly thresholds: UnitThresholds;
+  /** [T] */
+  readonly steps: Float64Array;
+  readonly spans: Float64Array;
+  /** [A, T] Samples of each record. */
+  readonly samples: Float32Array;
+  /** [A] */
+  readonly units: Uint32Array;
+  /** [A, states, T] */
+  readonly counts: Uint32Array;
+  readonly states: number;
+}
+
+export type UnitSort = 'index' | 'death' | 'activity';
+
+/** Some units of one activation over its records; matrices are row-major [unit.length, steps.length]. */
+export interface UnitPage {
+  readonly activation: number;
+  /** Units that the activation has. */
+  readonly total: number;
+  /** Which units the rows are. */
+  readonly unit: readonly number[];
+  readonly steps: Float64Array;
+  readonly spans: Float64Array;
+  /** [T] Samples whose largest value was read, and those that the shares are of. */
+  readonly samples: Float32Array;
+  readonly counted: Float32Array;
+  readonly states: Uint8Array;
+  readonly fired: Float32Array;
+  readonly mean: Float32Array;
+  readonly std: Float32Array;
+  readonly largest: Float32Array;
+  readonly saturated: Float32Array;
+  readonly gradient: Float32Array;
+  /** [R] First step of the stretch that makes the last state; NaN where it is none of dead, saturated, frozen. */
+  readonly since: Float64Array;
+}
+
+/** Units of one activation that fell silent in the same record. */
+export interface Death {
+  readonly activation: number;
+  /** First step of the silence. */
+  readonly step: number;
+  readonly units: readonly number[];
+  readonly count: number;
+  readonly of: number;
+  /** The fewest samples over which one of them is silent. */
+  readonly samples: number;
+  /** How many of them fire again by the end. */
+  readonly revived: number;
 }

@@ -11,6 +11,9 @@ import { run } from './store';
 /** Records on each side of an onset, where a run is too long to see it whole. */
 const ONSET_RECORDS = 40;
 
+/** Something that begins at a step. */
+type Onset = Pick<Fact, 'step'>;
+
 /** Select a step; the last one stays the newest while the run goes on. */
 export function selectStep(to: number): void {
   selection.step.value =
@@ -23,7 +26,16 @@ export function moveStep(records: number): void {
 }
 
 export function selectLayer(index: number): void {
-  selection.layer.value = layers.value[index]?.name ?? null;
+  batch(() => {
+    selection.layer.value = layers.value[index]?.name ?? null;
+    leaveActivation();
+  });
+}
+
+/** Another layer has other activations and units. */
+function leaveActivation(): void {
+  selection.activation.value = null;
+  selection.unit.value = null;
 }
 
 /** Select a parameter and the layer that holds it. */
@@ -46,19 +58,20 @@ export function selectFact(fact: Fact): void {
   batch(() => {
     selection.fact.value = fact.id;
     selection.layer.value = layers.value[fact.layers[0] ?? -1]?.name ?? selection.layer.value;
+    leaveActivation();
     selection.step.value = fact.step;
     keepInView();
   });
 }
 
-/** Show a fact's beginning close enough to tell its records apart. */
-export function zoomToOnset(fact: Fact): void {
-  selection.zoom.value = onsetOf(fact);
+/** Show the beginning of something close enough to tell its records apart. */
+export function zoomToOnset(of: Onset): void {
+  selection.zoom.value = onsetOf(of);
 }
 
-/** Where a fact begins, or null where that is seen without a zoom: it was there from the start, or the run is short. */
-export function onsetOf(fact: Fact): Domain | null {
-  return fact.step > (steps.value[0] ?? 0) ? zoomAround(steps.value, fact.step, ONSET_RECORDS) : null;
+/** Where something begins, or null where that is seen without a zoom: it was there from the start, or the run is short. */
+export function onsetOf({ step }: Onset): Domain | null {
+  return step > (steps.value[0] ?? 0) ? zoomAround(steps.value, step, ONSET_RECORDS) : null;
 }
 
 /** The fact before or after the selected one; the worst one where none is selected. */
@@ -76,6 +89,7 @@ export function selectRun(name: string): void {
     selection.run.value = name;
     selection.layer.value = null;
     selection.parameter.value = null;
+    leaveActivation();
     selection.step.value = null;
     selection.fact.value = null;
     selection.zoom.value = null;

@@ -2,18 +2,24 @@
 import { computed } from '@preact/signals';
 import { stepExtent } from '../charts/columns';
 import type { Domain } from '../charts/types';
-import type { Fact, Layer, Metric } from '../data/types';
+import type { Fact, Layer, Metric, StatisticInfo } from '../data/types';
 import { makeFilter, rowLabels } from './layers';
 import { skips, widened } from './scaling';
 import * as selection from './selection';
 import { recordAt } from './steps';
-import { facts, metrics, network, run } from './store';
+import { catalogue, facts, metrics, network, run } from './store';
 
 type Axis = Pick<Metric, 'steps' | 'spans'>;
 
 const NO_AXIS: Axis = { steps: new Float64Array(0), spans: new Float64Array(0) };
 
 export const layers = computed<readonly Layer[]>(() => run.value.value?.layers ?? []);
+
+/** The recorded statistics of layers and parameters, or of activations, in the catalogue's order. */
+export function recordedStatistics(rows: StatisticInfo['rows']): readonly StatisticInfo[] {
+  const recorded = new Set(run.value.value?.statistics);
+  return catalogue.value.value?.statistics.filter((one) => one.rows === rows && recorded.has(one.id)) ?? [];
+}
 
 /** What has the axis of steps: the records of the network, or the longest metric where there are none. */
 const axis = computed<Axis>(() => {

@@ -6,19 +6,31 @@ import type { Link } from './url';
 export type Rows = 'layers' | 'parameters';
 
 export const DEFAULT_STATISTIC = 'gradient_norm';
+export const DEFAULT_UNIT_STATE = 'dead';
+export const DEFAULT_SECTION = 'statistics';
 
 /** Id of the view. */
 export const view = signal('overview');
 export const run = signal<string | null>(null);
 /** Name of the layer. */
 export const layer = signal<string | null>(null);
+/** Name of the activation, and which of its units; null where the layer says enough. */
+export const activation = signal<string | null>(null);
+export const unit = signal<number | null>(null);
 /** The step, or null for the newest one, which moves on with a live run. */
 export const step = signal<number | null>(null);
-/** What the Gradient flow view shows. */
+/** What the Gradient flow and Activations views show. */
 export const statistic = signal(DEFAULT_STATISTIC);
 export const rows = signal<Rows>('layers');
 /** Name of the parameter, where the rows are parameters. */
 export const parameter = signal<string | null>(null);
+/** Id of the state of units that the Dead units view counts. */
+export const unitState = signal(DEFAULT_UNIT_STATE);
+/** From where on a unit is called dead; null leaves it to the server. */
+export const minSamples = signal<number | null>(null);
+export const minWindows = signal<number | null>(null);
+/** Id of the part of the Activations view. */
+export const section = signal(DEFAULT_SECTION);
 /** Pattern that the names of layers must match. */
 export const filter = signal('');
 /** Steps that are shown, or null for all. */
@@ -36,9 +48,15 @@ export function toLink(): Link {
     view: view.value,
     ...(run.value === null ? {} : { run: run.value }),
     ...(layer.value === null ? {} : { layer: layer.value }),
+    ...(activation.value === null ? {} : { activation: activation.value }),
+    ...(unit.value === null ? {} : { unit: unit.value }),
     ...(step.value === null ? {} : { step: step.value }),
     ...(statistic.value === DEFAULT_STATISTIC ? {} : { statistic: statistic.value }),
     ...(rows.value === 'layers' ? {} : { rows: rows.value }),
+    ...(unitState.value === DEFAULT_UNIT_STATE ? {} : { state: unitState.value }),
+    ...(minSamples.value === null ? {} : { samples: minSamples.value }),
+    ...(minWindows.value === null ? {} : { windows: minWindows.value }),
+    ...(section.value === DEFAULT_SECTION ? {} : { section: section.value }),
     ...(filter.value === '' ? {} : { filter: filter.value }),
     ...(zoom.value === null ? {} : { domain: [Math.floor(zoom.value[0]), Math.ceil(zoom.value[1])] }),
   };
@@ -49,10 +67,16 @@ export function fromLink(link: Link): void {
   view.value = link.view ?? 'overview';
   run.value = link.run ?? run.value;
   layer.value = link.layer ?? null;
+  activation.value = link.activation ?? null;
+  unit.value = link.unit ?? null;
   step.value = link.step ?? null;
   statistic.value = link.statistic ?? DEFAULT_STATISTIC;
   rows.value = link.rows === 'parameters' ? 'parameters' : 'layers';
   parameter.value = null;
+  unitState.value = link.state ?? DEFAULT_UNIT_STATE;
+  minSamples.value = link.samples ?? null;
+  minWindows.value = link.windows ?? null;
+  section.value = link.section ?? DEFAULT_SECTION;
   filter.value = link.filter ?? '';
   zoom.value = link.domain ?? null;
 }

@@ -74,6 +74,8 @@ export const metrics = follow(() => aboutRun((name) => address('metrics', { run:
 
 /** The whole network's gradient norm, or its first statistic: the axis of steps that all views share. */
 export const network = follow(() => {
-  const statistic = run.value.value?.statistics[0];
+  const known = catalogue.value.value?.statistics ?? [];
+  const isGradient = (id: string) => known.some((one) => one.id === id && one.rows === 'parameters');
+  const statistic = run.value.value?.statistics.find(isGradient);
   return statistic === undefined ? null : aboutSeries({ statistic, rows: 'network', band: true });
 }).state;

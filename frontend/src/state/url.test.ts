@@ -30,6 +30,12 @@ describe('a link', () => {
       statistic: 'gradient_norm',
       rows: 'parameters',
       filter: '^b',
+      activation: 'blocks.3.act#2',
+      unit: 0,
+      state: 'sparse',
+      samples: 5000,
+      windows: 3,
+      section: 'maps',
       domain: [700, 900] as const,
     };
     expect(parseHash(formatHash('#scalars', link))).toEqual(link);
@@ -52,6 +58,9 @@ describe('a link', () => {
     'p.netviz.step=-1',
     'p.netviz.step=1.5',
     'p.netviz.step=',
+    'p.netviz.unit=-3',
+    'p.netviz.samples=1e3',
+    'p.netviz.windows=two',
     'p.netviz.domain=9-3',
     'p.netviz.domain=x',
     'x',

@@ -6,9 +6,19 @@ export interface Link {
   readonly run?: string;
   readonly layer?: string;
   readonly step?: number;
+  /** Name of the activation, and which of its units. */
+  readonly activation?: string;
+  readonly unit?: number;
   readonly statistic?: string;
   readonly rows?: string;
   readonly filter?: string;
+  /** Which state of units is counted. */
+  readonly state?: string;
+  /** Thresholds of the verdict about units. */
+  readonly samples?: number;
+  readonly windows?: number;
+  /** Part of a view. */
+  readonly section?: string;
   /** First and last step of a zoom. */
   readonly domain?: readonly [number, number];
 }
@@ -25,16 +35,25 @@ export function parseHash(hash: string): Link {
       fields.set(part.slice(PREFIX.length, at), decode(part.slice(at + 1)));
   }
   const text = (name: string) => (fields.get(name) ? { [name]: fields.get(name) } : {});
-  const step = toStep(fields.get('step'));
+  const count = (name: string) => {
+    const value = toCount(fields.get(name));
+    return value === null ? {} : { [name]: value };
+  };
   const domain = toDomain(fields.get('domain'));
   return {
     ...text('view'),
     ...text('run'),
     ...text('layer'),
+    ...text('activation'),
     ...text('statistic'),
     ...text('rows'),
     ...text('filter'),
-    ...(step === null ? {} : { step }),
+    ...text('state'),
+    ...text('section'),
+    ...count('step'),
+    ...count('unit'),
+    ...count('samples'),
+    ...count('windows'),
     ...(domain === null ? {} : { domain }),
   };
 }
@@ -53,7 +72,7 @@ export function formatHash(hash: string, link: Link): string {
   return `#${[PLUGIN, ...ours, ...others].join('&')}`;
 }
 
-function toStep(text: string | undefined): number | null {
+function toCount(text: string | undefined): number | null {
   return text !== undefined && /^\d+$/.test(text) ? Number(text) : null;
 }
 

@@ -1,10 +1,12 @@
 /** Keys that work everywhere except in a field. */
 import { clearTransient, moveFact, moveLayer, moveStep, selectStep } from '../state/actions';
+import { moveActivation, shownActivations } from '../state/activations';
 import { steps } from '../state/derived';
 import { togglePlay } from '../state/play';
 import { toggleTable } from './figure';
 import { helpOpen } from './help';
 import { FILTER_ID } from './layer-filter';
+import { currentView } from './tabs';
 
 /** What the help says. */
 export const KEYS: readonly { readonly keys: readonly string[]; readonly words: string }[] = [
@@ -43,9 +45,9 @@ function actionOf({ key, shiftKey }: KeyboardEvent): (() => void) | null {
     case 'End':
       return () => selectStep(Number.POSITIVE_INFINITY);
     case 'ArrowUp':
-      return () => moveLayer(-far);
+      return () => moveRow(-far);
     case 'ArrowDown':
-      return () => moveLayer(far);
+      return () => moveRow(far);
     case '[':
       return () => moveFact(-1);
     case ']':
@@ -65,6 +67,13 @@ function actionOf({ key, shiftKey }: KeyboardEvent): (() => void) | null {
     default:
       return null;
   }
+}
+
+/** Up and down the network, by what the rows of the view are. */
+function moveRow(count: number): void {
+  const id = currentView.value?.id;
+  if (id === 'units' || id === 'activations') moveActivation(shownActivations.value, count);
+  else moveLayer(count);
 }
 
 function isField(target: EventTarget | null): boolean {

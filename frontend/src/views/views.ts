@@ -1,8 +1,11 @@
 /** The views, in the order of their tabs. To add one: write its module and add a line here. */
 import type { ComponentType } from 'preact';
 import type { Run } from '../data/types';
+import { recordedStatistics } from '../state/derived';
+import { Activations, hasActivations } from './activations/activations';
 import { GradientFlow } from './flow/gradient-flow';
 import { Overview } from './overview/overview';
+import { DeadUnits } from './units/dead-units';
 
 export interface View {
   /** Name in the address. */
@@ -13,9 +16,11 @@ export interface View {
   readonly component: ComponentType;
 }
 
-const recordedGradients = (run: Run) => run.statistics.length > 0;
+const recordedGradients = () => recordedStatistics('parameters').length > 0;
 
 export const VIEWS: readonly View[] = [
   { id: 'overview', label: 'Overview', hasData: () => true, component: Overview },
   { id: 'flow', label: 'Gradient flow', hasData: recordedGradients, component: GradientFlow },
+  { id: 'units', label: 'Dead units', hasData: ({ has_units }) => has_units, component: DeadUnits },
+  { id: 'activations', label: 'Activations', hasData: hasActivations, component: Activations },
 ];

@@ -5,7 +5,7 @@ import { valueScale } from '../../charts/scale';
 import type { Insets, LayerLabel, RowFlag, RowFrame } from '../../charts/types';
 import type { DataError } from '../../data/errors';
 import type { Series } from '../../data/types';
-import { factList, layerIndex, step } from '../../state/derived';
+import { factList, layerIndex, recordedStatistics, step } from '../../state/derived';
 import * as selection from '../../state/selection';
 import { DataNotice } from '../data-notice';
 import { Figure } from '../figure';
@@ -14,13 +14,15 @@ import { Legend } from '../legend';
 import { stepMarks } from '../marks';
 import { flags, labelOf, toMatrix } from '../page';
 import { SkipNote } from '../skip-note';
+import { StatisticChoice } from '../statistic-choice';
 import { Strips, useStrips } from '../strips';
 import { plural } from '../words';
 import { ZoomButton } from '../zoom-button';
 import { Profile } from './profile';
 import type { RowSelection } from './row-selection';
 import { RowsChoice } from './rows-choice';
-import { StatisticChoice } from './statistic-choice';
+
+const COMMON = ['gradient_norm', 'gradient_mean_abs', 'gradient_max_abs', 'update_ratio', 'gradient_cosine'];
 
 const INSETS: Insets = { left: 224, right: 16, top: 28, bottom: 0 };
 const NO_FLAGS: readonly RowFlag[] = [];
@@ -51,7 +53,7 @@ export function FlowStage(props: FlowStageProps) {
   return (
     <div class="flow-stage">
       <div class="toolbar">
-        <StatisticChoice />
+        <StatisticChoice recorded={recordedStatistics('parameters')} chosen={statistic} common={COMMON} />
         <RowsChoice />
         <ZoomButton />
         <SkipNote />

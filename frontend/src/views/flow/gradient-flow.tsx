@@ -1,5 +1,6 @@
 /** Any statistic of all layers over the steps, and all layers at one step. */
 import { useComputed } from '@preact/signals';
+import { recordedStatistics } from '../../state/derived';
 import { rowLabels } from '../../state/layers';
 import * as selection from '../../state/selection';
 import { aboutSeries, run } from '../../state/store';
@@ -11,7 +12,7 @@ import { useRowSelection } from './row-selection';
 export function GradientFlow() {
   const { statistic, rows } = selection;
   const shown = useComputed(() => {
-    const recorded = run.value.value?.statistics ?? [];
+    const recorded = recordedStatistics('parameters').map(({ id }) => id);
     return recorded.includes(statistic.value) ? statistic.value : (recorded[0] ?? statistic.value);
   });
   const series = useFollow(() => aboutSeries({ statistic: shown.value, rows: rows.value }));
