@@ -6,12 +6,15 @@ all axes but the last where they lie along that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from tb_netviz.statistics.partials import Array
+from tb_netviz_plugin.schema.columns import ACTIVATION_COLUMNS, UNIT_COLUMNS
 
 UNIT_SUMS: Final = (
     "total",  # Sum of the finite values.
@@ -65,3 +68,84 @@ def _by_sample(output: npt.NDArray[Any], axis: int) -> Array:
     if axis == -1:
         return values.reshape(-1, values.shape[-1], 1) if values.size else np.zeros((0, values.shape[-1], 1))
     return values.reshape(*values.shape[:2], int(np.prod(values.shape[2:])))
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What one activation did over the looks at one step or at many.
+
+    Attributes:
+        sums: UNIT_SUMS, float64 [len(UNIT_SUMS), units].
+        samples: Samples whose largest value was read.
+        counted: Samples that all else is of.
+        values: Values of each unit in those.
+        squares: Sum of the squares of each unit's gradient over the counted samples, [units]; None where there is none.
+    """
+
+    sums: Array
+    samples: int
+    counted: int
+    values: int
+    squares: Array | None = None
+
+
+def merged(activities: Sequence[Activity]) -> Activity:
+    """Return what several looks at one activation tell together; their gradient only where each has one.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if not activities:
+        raise ValueError("expected at least one activity")
+    sums = np.stack([activity.sums for activity in activities])
+    squares = [activity.squares for activity in activities if activity.squares is not None]
+    return Activity(
+        np.concatenate([sums[:, :ADDED].sum(0), sums[:, ADDED:].max(0)]),
+        sum(activity.samples for activity in activities),
+        sum(activity.counted for activity in activities),
+        sum(activity.values for activity in activities),
+        np.sum(squares, axis=0) if len(squares) == len(activities) else None,
+    )
+
+
+def activation_row(activity: Activity) -> Array:
+    """Return ACTIVATION_COLUMNS, float64 [len(ACTIVATION_COLUMNS)], of all units together.
+
+    Without any finite value the columns that tell of them are NaN; so is the gradient where there is none.
+    """
+    sums = dict(zip(UNIT_SUMS, activity.sums, strict=True))
+    values = activity.values * activity.sums.shape[1]
+    some = 1.0 if sums["nonfinite"].sum() < values else np.nan
+    columns = {
+        "act_values": values,
+        "act_samples": activity.counted,
+        "act_sum": sums["total"].sum() * some,
+        "act_norm": np.sqrt(sums["squares"].sum()) * some,
+        "act_abs_max": sums["magnitude"].max(initial=0.0) * some,
+        "act_zeros": sums["zeros"].sum(),
+        "act_saturated": sums["saturated"].sum(),
+        "act_nonfinite": sums["nonfinite"].sum(),
+        "act_grad_norm": np.nan if activity.squares is None else np.sqrt(activity.squares.sum()),
+    }
+    return np.array([columns[column.id] for column in ACTIVATION_COLUMNS], dtype=np.float64)
+
+
+def unit_rows(activity: Activity) -> Array:
+    """Return UNIT_COLUMNS, float64 [units, len(UNIT_COLUMNS)].
+
+    Moments and shares are of finite values, and NaN where there are none; a largest value is known without.
+    """
+    sums = dict(zip(UNIT_SUMS, activity.sums, strict=True))
+    with np.errstate(all="ignore"):  # Without values there is nothing to divide by.
+        finite = activity.values - sums["nonfinite"]
+        mean = sums["total"] / finite
+        counted = np.float64(activity.counted)
+        columns = {
+            "fired": sums["fired"] / counted,
+            "mean": mean,
+            "std": np.sqrt(np.maximum(sums["squares"] / finite - np.square(mean), 0.0)),
+            "largest": sums["largest"] if activity.samples else np.full_like(mean, np.nan),
+            "saturated": sums["saturated"] / finite,
+            "gradient": np.full_like(mean, np.nan) if activity.squares is None else np.sqrt(activity.squares / counted),
+        }
+    return np.stack([columns[column.id] for column in UNIT_COLUMNS], axis=1)
