@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tb_netviz_plugin.schema import bins
 from tb_netviz_plugin.schema.description import RunDescription
 from tests.support.runs import COLUMNS, HOSTILE_NAMES, Cost, RunFile, describe, write_run
+from tests.support.unitruns import write_unit_runs
 
 Matrix = npt.NDArray[np.float64]
 
@@ -172,6 +173,7 @@ def write_all(log_dir: Path) -> None:
     write_run(log_dir / "gan", model="generator", layers=4, steps=range(40))
     write_run(log_dir / "gan", model="discriminator", layers=3, steps=range(0, 40, 2), start=1_700_000_100.0)
     write_run(log_dir / "newer", layers=2, steps=range(3), schema_version=99)
+    write_unit_runs(log_dir)
 
 
 if __name__ == "__main__":

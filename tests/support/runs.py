@@ -21,14 +21,24 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from tb_netviz_plugin.schema import bins
 from tb_netviz_plugin.schema.codec import description_value, encode_description, tensor_value
-from tb_netviz_plugin.schema.columns import PARAMETER_COLUMNS
+from tb_netviz_plugin.schema.columns import (
+    ACTIVATION_COLUMNS,
+    PARAMETER_COLUMNS,
+    UNIT_COLUMNS,
+    UNIT_STEP_COLUMNS,
+    Column,
+)
 from tb_netviz_plugin.schema.description import (
+    Activation,
+    Chunk,
     Module,
     OptimizerGroup,
     Parameter,
     RunDescription,
     Schedule,
+    activation_chunks,
     parameter_chunks,
+    unit_chunks,
 )
 from tb_netviz_plugin.schema.tags import Family, tag
 
@@ -36,6 +46,9 @@ Array = npt.NDArray[np.floating]
 Gradients = Sequence[Array | None]
 
 COLUMNS: tuple[str, ...] = tuple(column.id for column in PARAMETER_COLUMNS)
+OUTPUT_NAMES: tuple[str, ...] = tuple(column.id for column in ACTIVATION_COLUMNS)
+UNIT_NAMES: tuple[str, ...] = tuple(column.id for column in UNIT_COLUMNS)
+UNIT_STEP_NAMES: tuple[str, ...] = tuple(column.id for column in UNIT_STEP_COLUMNS)
 START = 1_700_000_000.0
 HOSTILE_NAMES: tuple[str, ...] = (
     "<img src=x onerror=alert(1)>",
@@ -56,19 +69,23 @@ def describe(
     with_bins: bool = True,
     frozen: Sequence[str] = (),
     learning_rate: float = 0.1,
+    types: Mapping[str, str] | None = None,
+    activations: Sequence[Activation] = (),
 ) -> RunDescription:
     """Return a description of a network.
 
     Args:
-        layers: Layer names in network order, each with its parameters' names and shapes.
+        layers: Module names in network order, each with its parameters' names and shapes.
         model: Name of the model.
         columns: What is recorded of each parameter.
         with_bins: Whether gradient magnitudes are counted.
         frozen: Names of the layers that ask for no gradient.
         learning_rate: That of the only optimizer group.
+        types: Types of the modules that are no Linear.
+        activations: The outputs that are measured.
     """
     modules = tuple(
-        Module(name, "Linear", (32, 16), (32, 16), f"16 → 16, {len(parameters)} parameters")
+        Module(name, (types or {}).get(name, "Linear"), (32, 16), (32, 16), f"16 → 16, {len(parameters)} parameters")
         for name, parameters in layers.items()
     )
     parameters = tuple(
@@ -79,16 +96,26 @@ def describe(
     chunks = parameter_chunks(model, parameters, Family.PARAMETERS, columns)
     if with_bins:
         chunks += parameter_chunks(model, parameters, Family.BINS)
+    chunks += _activation_chunks(model, tuple(activations), with_bins=with_bins)
     return RunDescription(
         writer="tb-netviz 0.1.0",
         framework="pytorch 2.13.0",
         model=model,
         modules=modules,
         parameters=parameters,
+        activations=tuple(activations),
         groups=(OptimizerGroup("SGD", 0, learning_rate),),
         chunks=chunks,
-        schedule=Schedule(every=1, records_per_octave=128),
+        schedule=Schedule(every=1, records_per_octave=128, unit_records_per_octave=32 if activations else 0),
     )
+
+
+def _activation_chunks(model: str, activations: tuple[Activation, ...], *, with_bins: bool) -> tuple[Chunk, ...]:
+    chunks = activation_chunks(model, activations, Family.ACTIVATIONS, OUTPUT_NAMES)
+    if with_bins:
+        chunks += activation_chunks(model, activations, Family.ACTIVATION_BINS)
+    chunks += unit_chunks(model, activations, UNIT_NAMES)
+    return chunks + activation_chunks(model, activations, Family.UNIT_STEPS, UNIT_STEP_NAMES)
 
 
 def dense_layers(count: int, *, width: int = 4) -> dict[str, dict[str, tuple[int, ...]]]:
@@ -163,13 +190,13 @@ def _bin(value: float) -> int:
     return bins.FIRST + exponent - bins.LOWEST_EXPONENT
 
 
-def fold(observations: Sequence[Array]) -> Array:
-    """Return the three planes of a window of observed steps, [3, parameters, columns]."""
+def fold(observations: Sequence[Array], columns: Sequence[Column] = PARAMETER_COLUMNS) -> Array:
+    """Return the three planes of a window of observed steps, [3, rows, columns]."""
     stack = np.stack(observations)
     present = np.isfinite(stack)
     count = present.sum(axis=0)
     centre = np.full(stack.shape[1:], np.nan)
-    for index, column in enumerate(PARAMETER_COLUMNS):
+    for index, column in enumerate(columns):
         values, known = np.where(present, stack, 0.0)[..., index], count[..., index]
         divisor = np.where(known == 0, np.nan, known)
         match column.merge.value:
@@ -246,8 +273,10 @@ class RunFile:
         observations: int = 1,
         counts: npt.NDArray[np.uint16] | None = None,
         cost: Cost | None = None,
+        outputs: Array | None = None,
+        output_counts: npt.NDArray[np.uint16] | None = None,
     ) -> None:
-        """Write one record: the parameters' columns, the step's, and bins where `counts` are given.
+        """Write one record: the parameters' columns, the step's, and the others that are given.
 
         Args:
             description: What the rows and columns mean.
@@ -257,21 +286,31 @@ class RunFile:
             observations: Steps that were observed.
             counts: [parameters, 128].
             cost: What recording cost.
+            outputs: [activations, columns], or [3, activations, columns] for a window.
+            output_counts: [activations, 128].
         """
-        planes = planes[None] if planes.ndim == 2 else planes
         cost = cost or Cost()
         steps = [span, observations, cost.step_seconds, cost.observe_seconds, cost.interval, cost.dropped]
         values = [
             tensor_value(tag(Family.STEPS, description.model), Family.STEPS, np.array(steps, np.float32)),
         ]
-        for chunk in description.chunks:
-            rows = slice(chunk.first_row, chunk.first_row + chunk.rows)
-            if chunk.family == Family.PARAMETERS:
-                columns = [COLUMNS.index(name) for name in chunk.columns]
-                part = planes[:, rows][:, :, columns].astype(np.float32)
-                values.append(tensor_value(chunk.tag, Family.PARAMETERS, part))
-            elif counts is not None:
-                values.append(tensor_value(chunk.tag, Family.BINS, counts[rows]))
+        values += _matrices(description, Family.PARAMETERS, COLUMNS, planes)
+        values += _matrices(description, Family.ACTIVATIONS, OUTPUT_NAMES, outputs)
+        values += _counts(description, Family.BINS, counts)
+        values += _counts(description, Family.ACTIVATION_BINS, output_counts)
+        self.values(step, values)
+
+    def units(self, description: RunDescription, step: int, units: Array, unit_steps: Array) -> None:
+        """Write one record of single units.
+
+        Args:
+            description: What the rows and columns mean.
+            step: Last step of the record.
+            units: Columns of the units of all activations, one after another, [units, columns].
+            unit_steps: Which steps and how many samples they stand for, [activations, columns].
+        """
+        values = _matrices(description, Family.UNITS, UNIT_NAMES, units, leading=False)
+        values += _matrices(description, Family.UNIT_STEPS, UNIT_STEP_NAMES, unit_steps, leading=False)
         self.values(step, values)
 
     def metric(self, name: str, step: int, value: float, *, role: str = "", span: int = 1) -> None:
@@ -287,6 +326,34 @@ class RunFile:
 
     def _write(self, event: event_pb2.Event) -> None:
         self._records.write(event.SerializeToString())
+
+
+def _matrices(
+    description: RunDescription, family: Family, names: Sequence[str], rows: Array | None, *, leading: bool = True
+) -> list[summary_pb2.Summary.Value]:
+    """Return the columns of each chunk of `family`, with an axis of planes in front where it is `leading`."""
+    if rows is None:
+        return []
+    planes = rows[None] if leading and rows.ndim == 2 else rows
+    values = []
+    for chunk in description.chunks:
+        if chunk.family == family:
+            columns = [names.index(name) for name in chunk.columns]
+            part = planes[..., chunk.first_row : chunk.first_row + chunk.rows, :][..., columns]
+            values.append(tensor_value(chunk.tag, family, part.astype(np.float32)))
+    return values
+
+
+def _counts(
+    description: RunDescription, family: Family, counts: npt.NDArray[np.uint16] | None
+) -> list[summary_pb2.Summary.Value]:
+    if counts is None:
+        return []
+    return [
+        tensor_value(chunk.tag, family, counts[chunk.first_row : chunk.first_row + chunk.rows])
+        for chunk in description.chunks
+        if chunk.family == family
+    ]
 
 
 def random_gradients(
