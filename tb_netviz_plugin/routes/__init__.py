@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tb_netviz_plugin.reader import Reader
-from tb_netviz_plugin.routes import bins, catalogue, cost, facts, metrics, run, runs, series
+from tb_netviz_plugin.routes import bins, catalogue, cost, facts, maps, metrics, probe_inputs, probes, run, runs, series
 from tb_netviz_plugin.routes.call import Call
 from tb_netviz_plugin.routes.reply import Reply
 
@@ -20,4 +20,7 @@ ROUTES: dict[str, Route] = {
     "metrics": metrics.answer,
     "facts": facts.answer,
     "cost": cost.answer,
+    "probes": probes.answer,
+    "probe_inputs": probe_inputs.answer,
+    "maps": maps.answer,
 }
