@@ -31,6 +31,12 @@ export const minSamples = signal<number | null>(null);
 export const minWindows = signal<number | null>(null);
 /** Id of the part of the Activations view. */
 export const section = signal(DEFAULT_SECTION);
+/** Name of the probe, which of its inputs, and which of its modules: `kind:module`. */
+export const probe = signal<string | null>(null);
+export const sample = signal(0);
+export const map = signal<string | null>(null);
+/** What maps are compared with: `step:400` or `run:name`. */
+export const against = signal<string | null>(null);
 /** Pattern that the names of layers must match. */
 export const filter = signal('');
 /** Steps that are shown, or null for all. */
@@ -57,6 +63,10 @@ export function toLink(): Link {
     ...(minSamples.value === null ? {} : { samples: minSamples.value }),
     ...(minWindows.value === null ? {} : { windows: minWindows.value }),
     ...(section.value === DEFAULT_SECTION ? {} : { section: section.value }),
+    ...(probe.value === null ? {} : { probe: probe.value }),
+    ...(sample.value === 0 ? {} : { sample: sample.value }),
+    ...(map.value === null ? {} : { map: map.value }),
+    ...(against.value === null ? {} : { against: against.value }),
     ...(filter.value === '' ? {} : { filter: filter.value }),
     ...(zoom.value === null ? {} : { domain: [Math.floor(zoom.value[0]), Math.ceil(zoom.value[1])] }),
   };
@@ -77,6 +87,10 @@ export function fromLink(link: Link): void {
   minSamples.value = link.samples ?? null;
   minWindows.value = link.windows ?? null;
   section.value = link.section ?? DEFAULT_SECTION;
+  probe.value = link.probe ?? null;
+  sample.value = link.sample ?? 0;
+  map.value = link.map ?? null;
+  against.value = link.against ?? null;
   filter.value = link.filter ?? '';
   zoom.value = link.domain ?? null;
 }

@@ -36,6 +36,10 @@ describe('a link', () => {
       samples: 5000,
       windows: 3,
       section: 'maps',
+      probe: 'digits',
+      sample: 2,
+      map: 'attention:blocks.0.attn',
+      against: 'run:digits/mlp',
       domain: [700, 900] as const,
     };
     expect(parseHash(formatHash('#scalars', link))).toEqual(link);

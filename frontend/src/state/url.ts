@@ -19,6 +19,12 @@ export interface Link {
   readonly windows?: number;
   /** Part of a view. */
   readonly section?: string;
+  /** Name of a probe, which of its inputs, and which of its modules. */
+  readonly probe?: string;
+  readonly sample?: number;
+  readonly map?: string;
+  /** What maps are compared with. */
+  readonly against?: string;
   /** First and last step of a zoom. */
   readonly domain?: readonly [number, number];
 }
@@ -50,10 +56,14 @@ export function parseHash(hash: string): Link {
     ...text('filter'),
     ...text('state'),
     ...text('section'),
+    ...text('probe'),
+    ...text('map'),
+    ...text('against'),
     ...count('step'),
     ...count('unit'),
     ...count('samples'),
     ...count('windows'),
+    ...count('sample'),
     ...(domain === null ? {} : { domain }),
   };
 }
