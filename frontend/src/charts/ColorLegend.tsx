@@ -49,7 +49,13 @@ export function ColorLegend({ title, scale, value = null, marks = marksOf(scale)
 }
 
 export function marksOf(scale: ValueScale): readonly MarkKind[] {
-  return [...(scale.marksZero ? (['zero'] as const) : []), 'nonfinite', 'no gradient', 'not recorded'];
+  return [
+    ...(scale.marksZero ? (['zero'] as const) : []),
+    'nonfinite',
+    'no gradient',
+    'never run',
+    'not recorded',
+  ];
 }
 
 /** Right-aligned: the bar, then the marks; marks that find no room are left out. */

@@ -14,6 +14,7 @@ export const CODE = {
   nonfinite: COLORS + 1,
   noGradient: COLORS + 2,
   missing: COLORS + 3,
+  neverRun: COLORS + 4,
 } as const;
 
 const known = new WeakMap<Matrix, { scale: ValueScale; codes: Uint16Array }>();
@@ -55,11 +56,12 @@ function encodeNumber(value: number, scale: ValueScale): number {
 
 function encodeState(state: number | undefined): number {
   if (state === STATE.nonfinite) return CODE.nonfinite;
+  if (state === STATE.neverRun) return CODE.neverRun;
   return state === STATE.noGradient ? CODE.noGradient : CODE.missing;
 }
 
 /** Whoever shares a pixel: NaN is never hidden, nor is zero; a number hides only the absence of one. */
-const ORDER = [CODE.missing, CODE.noGradient, 'number', CODE.zero, CODE.nonfinite] as const;
+const ORDER = [CODE.missing, CODE.neverRun, CODE.noGradient, 'number', CODE.zero, CODE.nonfinite] as const;
 const NUMBER_RANK = ORDER.indexOf('number');
 /** Ranks of the marks, from code COLORS on. */
 const MARK_RANKS = Object.values(CODE)

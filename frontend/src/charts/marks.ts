@@ -4,12 +4,13 @@ import { hatch } from './paint';
 import type { Theme } from './theme';
 import type { Painter } from './types';
 
-export type MarkKind = 'zero' | 'nonfinite' | 'no gradient' | 'not recorded';
+export type MarkKind = 'zero' | 'nonfinite' | 'no gradient' | 'never run' | 'not recorded';
 
 export const MARK_WORDS: Record<MarkKind, string> = {
   zero: 'zero',
   nonfinite: 'NaN',
   'no gradient': 'no gradient',
+  'never run': 'never run',
   'not recorded': 'not recorded',
 };
 
@@ -46,6 +47,10 @@ export function drawMark(
   } else if (kind === 'no gradient') {
     painter.fillStyle = token['text-3'];
     painter.fillRect(x + 3, y + Math.floor(size / 2), size - 6, 1);
+  }
+  if (kind === 'never run') {
+    painter.fillStyle = token['cell-missing-mark'];
+    for (let left = 3; left < size - 1; left += 4) painter.fillRect(x + left, y, 1, size);
   }
   painter.strokeStyle = token['border-strong'];
   painter.strokeRect(x + 0.5, y + 0.5, size - 1, size - 1);

@@ -46,6 +46,7 @@ export function cellMarks({ token }: Theme): Marks {
     [CODE.zero]: mark(token['cell-zero'], token['cell-zero-mark'], dots),
     [CODE.nonfinite]: mark(token['cell-nan'], token['cell-nan-mark'], strokes),
     [CODE.noGradient]: mark(token['cell-missing'], token['text-3'], dashes),
+    [CODE.neverRun]: mark(token['cell-missing'], token['cell-missing-mark'], ruling),
     [CODE.missing]: mark(token['cell-missing'], token['cell-missing-mark'], hatching),
   };
 }
@@ -109,4 +110,11 @@ function hatching({ left, top }: Run, ratio: number): Coverage {
     const place = (left + x + top + y) % period;
     return ratio * 0.5 + 0.5 - Math.abs(place - period / 2) * Math.SQRT1_2;
   };
+}
+
+/** Never run: upright lines, as of a page that nobody has written on. */
+function ruling({ left }: Run, ratio: number): Coverage {
+  const period = Math.round(4 * ratio);
+  const thickness = Math.max(1, Math.round(ratio));
+  return (x) => ((left + x) % period < thickness ? 1 : 0);
 }

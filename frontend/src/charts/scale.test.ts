@@ -34,9 +34,25 @@ describe('valueScale', () => {
     expect(linearScale([0, 1]).position(7)).toBe(1);
   });
 
-  it('spans what a linear statistic holds', () => {
-    expect(valueScale('linear', [uniformMatrix(1, 3, 5)]).domain).toEqual([5, 5]);
-    expect(valueScale('linear').domain).toEqual([0, 1]);
-    expect(valueScale('linear', [uniformMatrix(1, 3, 5)]).position(5)).toBe(0);
+  it('puts zero in the middle of a linear statistic, whatever its sign', () => {
+    expect(valueScale('linear', [uniformMatrix(1, 3, 5)]).domain).toEqual([-5, 5]);
+    expect(valueScale('linear', [uniformMatrix(1, 3, -0.0123)]).domain).toEqual([-0.013, 0.013]);
+    expect(valueScale('linear').domain).toEqual([-1, 1]);
+    expect(valueScale('linear', [uniformMatrix(1, 3, 5)]).position(0)).toBe(0.5);
+  });
+
+  it('cuts a spike off a linear statistic', () => {
+    const matrix = uniformMatrix(1, 200, 2);
+    matrix.values[7] = 1e30;
+    expect(valueScale('linear', [matrix]).domain).toEqual([-8, 8]);
+    matrix.values[7] = 5;
+    expect(valueScale('linear', [matrix]).domain).toEqual([-5, 5]);
+  });
+
+  it('shows one dead unit among a thousand', () => {
+    const scale = valueScale('dead');
+    expect([scale.position(0), scale.position(1)]).toEqual([0, 1]);
+    expect(scale.position(0.001)).toBeGreaterThan(0.2);
+    expect(scale.value(scale.position(0.37))).toBeCloseTo(0.37, 9);
   });
 });

@@ -27,7 +27,8 @@ export function valueScale(kind: ScaleKind, matrices: readonly Matrix[] = []): V
   if (kind === 'log') return logScale(widen(MAGNITUDES, matrices));
   if (kind === 'fraction') return linearScale([0, 1], 'fraction', 'high');
   if (kind === 'signed') return linearScale([-1, 1], 'signed', 'low');
-  return linearScale(spread(matrices), 'linear', 'high');
+  if (kind === 'share' || kind === 'dead') return shareScale(kind);
+  return linearScale(symmetric(matrices), 'linear', 'high');
 }
 
 /** Log10 over `domain`, whose ends are above zero. */
@@ -62,6 +63,18 @@ export function linearScale(
   };
 }
 
+/** A single unit of many must be seen, so that every share above zero begins some way up. */
+const SEEN = 0.25;
+
+/** Shares of units: paper for none. */
+export function shareScale(kind: 'share' | 'dead'): ValueScale {
+  return {
+    ...linearScale([0, 1], kind, 'high'),
+    position: (value) => (value > 0 ? clamp(SEEN + (1 - SEEN) * value) : 0),
+    value: (position) => (position < SEEN ? 0 : (position - SEEN) / (1 - SEEN)),
+  };
+}
+
 function widen(domain: Domain, matrices: readonly Matrix[]): Domain {
   let [low, high] = domain;
   for (const { values, states } of matrices)
@@ -78,16 +91,34 @@ function widen(domain: Domain, matrices: readonly Matrix[]): Domain {
   ];
 }
 
-function spread(matrices: readonly Matrix[]): Domain {
-  let low = Number.POSITIVE_INFINITY;
-  let high = Number.NEGATIVE_INFINITY;
-  for (const { values } of matrices)
-    for (const value of values)
-      if (Number.isFinite(value)) {
-        low = Math.min(low, value);
-        high = Math.max(high, value);
-      }
-  return low <= high ? [low, high] : [0, 1];
+/** Values beyond this many usual ones are cut off, so that a spike does not take the colour from the rest. */
+const SPIKE = 4;
+/** What is usual leaves out this share, and is judged by so many values. */
+const TAIL = 0.02;
+const SAMPLE = 8192;
+
+/** Zero in the middle, and ends that are as far from it as the farthest value that is no spike; rounded up. */
+function symmetric(matrices: readonly Matrix[]): Domain {
+  const sizes = matrices.flatMap(({ values, states }) => {
+    const every = Math.ceil(values.length / SAMPLE);
+    const picked: number[] = [];
+    for (let cell = 0; cell < values.length; cell += every)
+      if (states[cell] === STATE.number && Number.isFinite(values[cell]))
+        picked.push(Math.abs(values[cell]!));
+    return picked;
+  });
+  const sorted = Float64Array.from(sizes).sort();
+  const farthest = sorted.at(-1) ?? 0;
+  const usual = sorted[Math.floor((sorted.length - 1) * (1 - TAIL))] ?? 0;
+  const end = roundUp(usual > 0 ? Math.min(farthest, SPIKE * usual) : farthest);
+  return end > 0 ? [-end, end] : [-1, 1];
+}
+
+/** The next larger number of two digits. */
+function roundUp(value: number): number {
+  if (!(value > 0)) return 0;
+  const unit = 10 ** (Math.floor(Math.log10(value)) - 1);
+  return Number((Math.ceil(value / unit - 1e-9) * unit).toPrecision(2));
 }
 
 export const floorDecade = (value: number): number => Number(`1e${Math.floor(Math.log10(value) + 1e-9)}`);

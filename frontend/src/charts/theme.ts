@@ -48,14 +48,18 @@ export function makeTheme(property: (name: string) => string): Theme {
   const token = Object.fromEntries(TOKENS.map((name) => [name, property(name)])) as Record<Token, string>;
   const stops = (name: keyof typeof STOPS) =>
     Array.from({ length: STOPS[name] }, (_, stop) => parseColor(property(`${name}-${stop}`)));
+  const stopsOf = (kind: ScaleKind) => {
+    if (kind === 'share') return ['cell-zero', 'run-1'].map((name) => parseColor(property(name)));
+    if (kind === 'dead') return ['cell-zero', 'critical'].map((name) => parseColor(property(name)));
+    return stops(kind === 'signed' || kind === 'linear' ? 'diverging' : 'viridis');
+  };
   const palettes = new Map<string, readonly Rgb[]>();
   const palette = (kind: ScaleKind) => {
-    const name = kind === 'signed' ? 'diverging' : 'viridis';
-    const known = palettes.get(name);
+    const known = palettes.get(kind);
     if (known) return known;
-    const own = stops(name);
+    const own = stopsOf(kind);
     const colors = Array.from({ length: COLORS }, (_, index) => ramp(own, index / (COLORS - 1)));
-    palettes.set(name, colors);
+    palettes.set(kind, colors);
     return colors;
   };
   return {

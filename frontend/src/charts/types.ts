@@ -5,11 +5,11 @@ import type { ReadonlySignal, Signal } from '@preact/signals';
 /** Lowest and highest value, in this order. */
 export type Domain = readonly [low: number, high: number];
 
-/** State of a cell, as `/series` sends it. */
-export const STATE = { number: 0, notRecorded: 1, noGradient: 2, nonfinite: 3 } as const;
+/** State of a cell, as `/series` sends it; what never ran is told apart by the charts of units. */
+export const STATE = { number: 0, notRecorded: 1, noGradient: 2, nonfinite: 3, neverRun: 4 } as const;
 
-/** How a statistic is drawn, as `/catalogue` sends it; `linear` is for metrics such as the loss. */
-export type ScaleKind = 'log' | 'fraction' | 'signed' | 'linear';
+/** How a statistic is drawn, as `/catalogue` sends it. `share` and `dead` are for shares of units: of any state, of an ill one. */
+export type ScaleKind = 'log' | 'fraction' | 'signed' | 'linear' | 'share' | 'dead';
 
 /** One statistic of R rows over T records; arrays of two dimensions are row-major. */
 export interface Matrix {

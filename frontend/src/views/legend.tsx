@@ -41,6 +41,7 @@ const KINDS: Readonly<Record<number, MarkKind>> = {
   [CODE.zero]: 'zero',
   [CODE.nonfinite]: 'nonfinite',
   [CODE.noGradient]: 'no gradient',
+  [CODE.neverRun]: 'never run',
   [CODE.missing]: 'not recorded',
 };
 

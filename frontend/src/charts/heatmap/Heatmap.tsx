@@ -28,13 +28,14 @@ import type {
   StatisticLabel,
   StepDomain,
   StepMark,
+  Table,
 } from '../types';
 import { visibleSteps } from '../zoom';
 import { type CellImage, keptCells, paintImage } from './cellImage';
 import { drawAxis, drawBox, drawCells, drawMarks, drawRemarks } from './drawCells';
 import { drawLabels, NAME_LEFT } from './drawLabels';
 import { drawOverlay, drawThumb } from './drawOverlay';
-import { memberAt, type Scene } from './scene';
+import { type CellWords, memberAt, type Scene } from './scene';
 import { useScroll } from './scroll';
 import { heatmapTable } from './table';
 import { cellWords } from './words';
@@ -66,6 +67,10 @@ export interface HeatmapProps extends ChartProps {
   readonly insets?: Insets;
   /** Told where the rows stand. */
   readonly frame?: Signal<RowFrame | null>;
+  /** Says a cell's value in the place of its number. */
+  readonly words?: CellWords | undefined;
+  /** The numbers behind the picture, by default those of the matrix. */
+  readonly table?: (() => Table) | undefined;
   /** What to say where there is nothing to draw. */
   readonly empty?: string;
 }
@@ -130,6 +135,7 @@ export function Heatmap(props: HeatmapProps) {
     marks: props.marks ?? NO_MARKS,
     skips: props.skips ?? NO_SKIPS,
     labels: props.labels ?? 'tree',
+    words: props.words,
     empty: props.empty ?? 'Nothing recorded yet',
   });
 
@@ -195,7 +201,11 @@ export function Heatmap(props: HeatmapProps) {
         drawOverlay(painter, scene, null, null);
       },
       table: () =>
-        withSkips(heatmapTable(layers, matrix, columns, props.rows), columns.last, props.skips ?? NO_SKIPS),
+        withSkips(
+          props.table?.() ?? heatmapTable(layers, matrix, columns, props.rows),
+          columns.last,
+          props.skips ?? NO_SKIPS,
+        ),
     };
   });
 

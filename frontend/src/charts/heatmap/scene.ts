@@ -32,6 +32,8 @@ export interface RowScene {
   readonly labels: 'tree' | 'compact';
 }
 
+export type CellWords = (row: number, record: number) => string;
+
 export interface Scene extends RowScene {
   readonly ratio: number;
   readonly domain: Domain;
@@ -42,6 +44,8 @@ export interface Scene extends RowScene {
   readonly columns: Columns;
   readonly marks: readonly StepMark[];
   readonly skips: readonly Skip[];
+  /** The value of a cell in words, where the number alone does not say enough. */
+  readonly words?: CellWords | undefined;
   /** What to say where there is nothing to draw. */
   readonly empty: string;
 }

@@ -8,6 +8,7 @@ const STATE_WORDS: Record<number, string> = {
   [STATE.notRecorded]: 'not recorded',
   [STATE.noGradient]: 'no gradient',
   [STATE.nonfinite]: 'non-finite',
+  [STATE.neverRun]: 'never run',
 };
 
 /** One line a record, one column a layer: a number, or in words why there is none. */

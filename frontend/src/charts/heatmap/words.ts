@@ -20,7 +20,7 @@ export function cellWords(scene: Scene, row: LayoutRow, step: number): string {
   const { first, last } = scene.columns;
   const shown = shownRecord(scene.matrix, member, record);
   parts.push(`step ${formatSteps(first[shown]!, last[shown]!)}`);
-  parts.push(valueWords(scene.matrix, member, shown, scene.statistic.scale));
+  parts.push(scene.words?.(member, shown) ?? valueWords(scene.matrix, member, shown, scene.statistic.scale));
   if (skip) parts.push(skipWords(skip));
   return parts.join(' · ');
 }
@@ -32,6 +32,8 @@ export function valueWords(matrix: Matrix, row: number, record: number, scale: S
   switch (matrix.states[cell]) {
     case STATE.notRecorded:
       return 'not recorded';
+    case STATE.neverRun:
+      return 'never run';
     case STATE.noGradient:
       return 'no gradient (None)';
     case STATE.nonfinite:
@@ -44,7 +46,7 @@ export function valueWords(matrix: Matrix, row: number, record: number, scale: S
 }
 
 function numberWords(value: number, scale: ScaleKind): string {
-  if (scale === 'fraction') return formatShare(value);
+  if (scale === 'fraction' || scale === 'share' || scale === 'dead') return formatShare(value);
   if (value === 0 && scale === 'log') return 'exactly zero';
   return formatValue(value);
 }
