@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from tb_netviz.events import read_frames
 from tb_netviz.pytorch import NetVizWriter
-from tb_netviz_plugin.schema.description import RunDescription
+from tb_netviz_plugin.schema.description import Chunk, RunDescription
 from tb_netviz_plugin.schema.tags import Family
 from tests.support.events import arrays, descriptions, metrics
 
@@ -30,6 +30,10 @@ class Recording:
         description: The last one.
         tables: By step, by parameter, by column.
         bins: By step, by parameter: counts.
+        activations: By step, by activation, by column.
+        activation_bins: By step, by activation: counts.
+        units: By step, by activation, unit after unit, by column.
+        unit_steps: By step, by activation, by column.
         scalars: By tag, of the standard dashboard: (step, value).
         metrics: By name: (role, step, mean).
         histograms: By tag, the steps.
@@ -40,6 +44,10 @@ class Recording:
     descriptions: list[RunDescription] = field(default_factory=list)
     tables: dict[int, Table] = field(default_factory=dict)
     bins: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
+    activations: dict[int, Table] = field(default_factory=dict)
+    activation_bins: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
+    units: dict[int, dict[str, list[dict[str, float]]]] = field(default_factory=dict)
+    unit_steps: dict[int, Table] = field(default_factory=dict)
     scalars: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     metrics: dict[str, list[tuple[str, int, float]]] = field(default_factory=dict)
     histograms: dict[str, list[int]] = field(default_factory=dict)
@@ -86,8 +94,31 @@ def _take_record(recording: Recording, event: Event) -> None:
             table = recording.tables.setdefault(event.step, {})
             for name, row in zip(names, plane.tolist(), strict=True):
                 table[name] = dict(zip(chunk.columns, row, strict=True))
-        else:
+        elif chunk.family == Family.BINS:
             recording.bins.setdefault(event.step, {}).update(zip(names, found[chunk.tag], strict=True))
+        else:
+            _take_activations(recording, event.step, chunk, found[chunk.tag])
+
+
+def _take_activations(recording: Recording, step: int, chunk: Chunk, array: np.ndarray) -> None:
+    activations = recording.description.activations
+    rows = [row.name for row in activations[chunk.first_row :][: chunk.rows]]
+    if chunk.family == Family.ACTIVATIONS:
+        (plane,) = array
+        recording.activations.setdefault(step, {}).update(
+            (name, dict(zip(chunk.columns, row, strict=True))) for name, row in zip(rows, plane.tolist(), strict=True)
+        )
+    elif chunk.family == Family.ACTIVATION_BINS:
+        recording.activation_bins.setdefault(step, {}).update(zip(rows, array, strict=True))
+    elif chunk.family == Family.UNIT_STEPS:
+        recording.unit_steps.setdefault(step, {}).update(
+            (name, dict(zip(chunk.columns, row, strict=True))) for name, row in zip(rows, array.tolist(), strict=True)
+        )
+    elif chunk.family == Family.UNITS:
+        owners = [row.name for row in activations for _ in range(row.units)][chunk.first_row :][: chunk.rows]
+        table = recording.units.setdefault(step, {})
+        for name, row in zip(owners, array.tolist(), strict=True):
+            table.setdefault(name, []).append(dict(zip(chunk.columns, row, strict=True)))
 
 
 class ByHand:

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from tb_netviz.events import NullSink, warn
 from tb_netviz.pytorch._summary_writer import SummaryWriter
+from tb_netviz.pytorch.activations.capture import Capture
 from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.losses import CriterionLoss, Roles
 from tb_netviz.pytorch.measurement import columns_of
@@ -54,11 +55,12 @@ def watch(
     exclude: str | Iterable[str] | None = None,
     gradients: bool = True,
     updates: bool = True,
+    activations: bool = True,
     histograms: bool | int = True,
     train_loss: str | None = None,
     val_loss: str | None = None,
 ) -> Watch:
-    """Record gradients and weights of `model` while it trains.
+    """Record gradients, weights and activations of `model` while it trains.
 
     Call it before the first forward pass; in a run of several processes in each of them, of which the first one writes.
     Nothing that happens in the hooks stops the training: the first error is reported as a warning, and the recording
@@ -79,6 +81,8 @@ def watch(
         gradients: Whether gradients are measured.
         updates: Whether updates and the angle to the last gradient are measured; they take copies of weights and of
             gradients at observed steps.
+        activations: Whether the outputs of activations and of modules with weights are measured, and those of functions
+            such as `F.relu` where they are called in the model's own forward pass.
         histograms: Whether TensorBoard's own dashboard gets histograms of gradients and weights, about 50 in 10,000
             steps, or at every how many steps. They are of a sample of 4,096 elements of a tensor.
         train_loss: Tag under which you log the training loss, where it is not "loss/train", "train_loss" or the like.
@@ -117,8 +121,10 @@ def watch(
     team = Team()
     terms = (columns, budget, every, _patterns(include), _patterns(exclude))
     guard.part("Sharded parameters").run(team.sign_up, root, terms)
-    roster = Roster(root, members, order, _patterns(include), _patterns(exclude), _version(), team)
-    observer = Observer(guard, roster, members, recorder, columns, dashboards, loss, Sharing(team, roster, recorder))
+    capture = Capture(root, guard.part("The activations")) if activations else None
+    roster = Roster(root, members, order, _patterns(include), _patterns(exclude), _version(), team, capture)
+    sharing = Sharing(team, roster, recorder)
+    observer = Observer(guard, roster, members, recorder, columns, dashboards, loss, sharing, capture)
     watched = Watch(
         run,
         model,
@@ -131,6 +137,7 @@ def watch(
         roster=roster,
         recorder=recorder,
         observer=observer,
+        capture=capture,
         team=team,
     )
     run.watches.append(watched)

@@ -144,3 +144,28 @@ class Hook(_Hook):
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch leaves it untyped.
     def _outside(self, *args: Any) -> None:
         self._guard.run(self._function, *args)
+
+
+class Gate:
+    """Says whether hooks that cost something are to do it.
+
+    Attributes:
+        open: Whether they are.
+    """
+
+    def __init__(self) -> None:
+        self.open = False
+
+
+class GatedHook(_Hook):
+    """A guarded hook that does nothing but look at a gate while that is closed; absent inside a compiled graph."""
+
+    def __init__(self, gate: Gate, guard: Guard, function: Callable[..., None]) -> None:
+        self._gate = gate
+        self._guard = guard
+        self._function = function
+
+    def __call__(self, *args: Any) -> None:
+        """Call the function with what torch hands over."""
+        if not torch.compiler.is_compiling() and self._gate.open and not is_capturing():
+            self._guard.run(self._function, *args)

@@ -96,6 +96,12 @@ class Interventions:
         """Look at gradients as `optimizer` gets them, by row."""
         self._of_clipping.run(self._compare, comparison, parameters, optimizer)
 
+    def scale(self, optimizer: Optimizer) -> float | Transfer:
+        """Return the loss scale in the backward passes of the step in progress, 1 without one."""
+        found: list[float | Transfer] = []
+        self._of_scaling.run(lambda: found.append(self._scaling.scale(optimizer)))
+        return found[0] if found else 1.0
+
     def show(self, step: int, comparison: Comparison, measurement: Measurement) -> None:
         """Write what became of the gradients of an observed step."""
         self._of_clipping.run(self._show, step, comparison, measurement)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
+import numpy.typing as npt
 
 from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.interventions import Interventions
 from tb_netviz.pytorch.measurement import Measurement
 from tb_netviz.pytorch.membership import Membership, learning_rates
 from tb_netviz.pytorch.standard import Dashboards
+from tb_netviz.pytorch.transfers import Transfer
 from tb_netviz.pytorch.turns import Step
 from tb_netviz.recorder import Recorder
+from tb_netviz.statistics.units import Activity
 
 UNDERWAY = 4
 """Steps whose values may be on their way at once; until one has arrived no other is observed."""
@@ -38,6 +41,7 @@ class Landing:
         interventions: Interventions,
     ) -> None:
         self._of_records = guard.part("The statistics")
+        self._of_activations = guard.part("The activations")
         self._of_scalars = guard.part("The scalars in TensorBoard's own dashboard")
         self._members = members
         self._recorder = recorder
@@ -56,6 +60,7 @@ class Landing:
     def send(self, step: Step, measurement: Measurement) -> None:
         """Let the values of `step` set out, and hand over what has arrived."""
         measurement.send()
+        self._of_activations.run(step.tally.send)
         self._underway.append(step)
         self._hand_over_arrived()
 
@@ -78,7 +83,17 @@ class Landing:
     def _record(self, step: Step, measurement: Measurement) -> None:
         with np.errstate(over="ignore"):
             values = measurement.values().astype(np.float32)
-        self._recorder.observe(step.index, values, measurement.bins())
+        self._recorder.observe(step.index, values, measurement.bins(), *self._activities(step))
+
+    def _activities(self, step: Step) -> tuple[list[Activity | None], npt.NDArray[np.uint16] | None] | tuple[()]:
+        """Return what activations did, and the magnitudes of their values; nothing where none are recorded."""
+        found: list[tuple[list[Activity | None], npt.NDArray[np.uint16] | None]] = []
+        if step.sites:
+            scale = step.scale.number() if isinstance(step.scale, Transfer) else step.scale
+            self._of_activations.run(
+                lambda: found.append((step.tally.activities(step.sites, scale), step.tally.bins(step.sites)))
+            )
+        return found[0] if found else ()
 
     def _show(self, step: Step, measurement: Measurement) -> None:
         rates = [

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
+from tb_netviz.pytorch.activations.capture import Capture
 from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.interventions import Interventions
 from tb_netviz.pytorch.landing import Landing
@@ -60,6 +61,7 @@ class Observer:
         dashboards: Takes what TensorBoard's own dashboards show.
         criterion: Has the loss, where one is watched.
         sharing: Measures together with other processes, where parameters are sharded over them.
+        capture: Measures activations, where that is wanted.
 
     Attributes:
         interventions: Tells what was done to gradients, and which steps were left out.
@@ -75,6 +77,7 @@ class Observer:
         dashboards: Dashboards,
         criterion: CriterionLoss | None,
         sharing: Sharing,
+        capture: Capture | None,
     ) -> None:
         self._guard = guard
         self._guards = _Guards(guard)
@@ -85,6 +88,7 @@ class Observer:
         self._dashboards = dashboards
         self._criterion = criterion
         self._sharing = sharing
+        self._capture = capture
         self._last = LastGradients()
         self._step: Step | None = None
         self._turns: weakref.WeakKeyDictionary[Optimizer, Turn] = weakref.WeakKeyDictionary()
@@ -117,6 +121,8 @@ class Observer:
         if step.measurement is None and not step.keeps:
             return
         step.rates[id(optimizer)] = learning_rates(optimizer)
+        if self._capture is not None and step.measurement is not None:
+            step.scale = self.interventions.scale(optimizer)
         rows = self._roster.rows_of(optimizer)
         if first:
             rows |= self._roster.rows_of_none()
@@ -137,6 +143,8 @@ class Observer:
         if step is not None:
             if not step.prepared:
                 self._prepare(step)
+            if self._capture is not None:
+                step.tally.merge(self._capture.take())
             if self._sharing.records:
                 self.interventions.hear(step.index, optimizer)
         if turn is None or step is None:
@@ -189,6 +197,7 @@ class Observer:
             return
         if loss_is_logged:
             step.loss = None
+        step.sites = self._roster.sites
         self._landing.send(step, step.measurement)
 
     def land(self) -> None:
@@ -201,6 +210,9 @@ class Observer:
         if self._criterion is not None:
             self._criterion.listen(begin=False)
         self.interventions.free()
+        if self._capture is not None:
+            self._capture.mute()
+            self._capture.take()
         self._last.free()
         self._turns.clear()
 
@@ -223,12 +235,13 @@ class Observer:
         for subject, reason in self._guard.losses:
             self._roster.omit(Omission(subject, reason))
         self._guard.losses.clear()
-        rows = self._roster.identities
+        rows = self._roster.identities, self._roster.sites
         description = self._roster.refresh()
         if description is None:
             return
-        if self._roster.identities != rows:
+        if (self._roster.identities, self._roster.sites) != rows:
             self.land()  # What is on its way belongs to the old rows.
+        if self._roster.identities != rows[0]:
             self._last = LastGradients()
         self._recorder.describe(description, self._columns)
 
@@ -253,15 +266,22 @@ class Observer:
     def _prepare(self, step: Step) -> None:
         """Listen to the loss and the backward passes of the next step if it will be observed, else to none."""
         step.prepared = True
-        observed_next = self._recorder.observes(step.number + min(self._paces))
+        following = step.number + min(self._paces)
+        observed_next = self._recorder.observes(following)
+        goes_on = step.measurement is not None and len(self._members.optimizers) > 1
         if self._criterion is not None:
             self._criterion.listen(begin=observed_next)
+        if self._capture is not None:
+            if observed_next:
+                self._capture.listen(with_bins=self._recorder.bins_due(following))
+            elif not goes_on:
+                self._capture.mute()
         if observed_next and "grad_norm" in self._columns:
             rows = self._roster.rows_of_none()
             for optimizer in self._members.optimizers:
                 rows |= self._roster.rows_of(optimizer)
             self.interventions.listen(self._roster.homes(rows))
-        elif step.measurement is None or len(self._members.optimizers) == 1:
+        elif not goes_on:
             self.interventions.mute()  # Else the backward pass of another optimizer may still belong to this step.
 
     def _copy_weights(self, step: Step, turn: Turn, optimizer: Optimizer) -> None:

@@ -9,12 +9,14 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from tb_netviz.pytorch.activations.capture import Capture
+from tb_netviz.pytorch.activations.sites import Site
 from tb_netviz.pytorch.membership import Membership, describe_groups, parameters_of
 from tb_netviz.pytorch.order import ExecutionOrder
 from tb_netviz.pytorch.shards import is_sharded
 from tb_netviz.pytorch.structure import Home, Layout, describe_parameters, lay_out
 from tb_netviz.pytorch.team import Team
-from tb_netviz_plugin.schema.description import Omission, RunDescription
+from tb_netviz_plugin.schema.description import Activation, Omission, RunDescription
 
 
 class Roster:
@@ -28,6 +30,7 @@ class Roster:
         exclude: Patterns of parameter names that are left out.
         writer: Name and version of this package.
         team: Tells whether parameters that are sharded over processes have rows.
+        capture: Knows the activations, where they are measured.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Roster:
         exclude: Sequence[str],
         writer: str,
         team: Team,
+        capture: Capture | None,
     ) -> None:
         self._model = weakref.ref(model)
         self._members = members
@@ -47,6 +51,8 @@ class Roster:
         self._exclude = exclude
         self._writer = writer
         self._team = team
+        self._capture = capture
+        self._sites: tuple[Site, ...] = ()
         self._layout = Layout()
         self._rows: dict[int, int] = {}
         self._signature: object = None
@@ -61,6 +67,11 @@ class Roster:
     def identities(self) -> tuple[int, ...]:
         """Which parameters stand in the rows; another one of the same name is another."""
         return tuple(self._rows)
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The activations, row by row."""
+        return self._sites
 
     def omit(self, omission: Omission) -> None:
         """Say of something else that it was left out; it stands in the next description."""
@@ -77,6 +88,7 @@ class Roster:
             self._order.heard,
             self._order.omissions,
             self._team.refusal,
+            0 if self._capture is None else len(self._capture.sites.order),
             list(_traits(model, "")),
             [(id(optimizer), [len(group["params"]) for group in optimizer.param_groups]) for optimizer in optimizers],
         )
@@ -119,9 +131,20 @@ class Roster:
             framework=f"pytorch {torch.__version__}",
             modules=self._layout.modules,
             parameters=describe_parameters(self._layout, places),
+            activations=self._describe_activations(),
             groups=groups,
-            omissions=self._layout.omissions + self._order.omissions + self._omissions,
+            omissions=self._layout.omissions + self._order.omissions + self._omissions + self._unseen(),
         )
+
+    def _describe_activations(self) -> tuple[Activation, ...]:
+        if self._capture is None:
+            return ()
+        modules = {module.name: place for place, module in enumerate(self._layout.modules)}
+        self._sites = tuple(site for site in self._capture.sites.order if site.module in modules)
+        return tuple(site.described(modules) for site in self._sites)
+
+    def _unseen(self) -> tuple[Omission, ...]:
+        return () if self._capture is None else self._capture.omissions
 
 
 def _traits(module: nn.Module, name: str) -> Iterator[tuple[object, ...]]:

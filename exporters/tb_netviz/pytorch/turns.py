@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from tb_netviz.pytorch.activations.sites import Site
+from tb_netviz.pytorch.activations.tally import Tally
 from tb_netviz.pytorch.clipping import Comparison
 from tb_netviz.pytorch.histograms import HistogramSample
 from tb_netviz.pytorch.measurement import Measurement
@@ -32,6 +34,9 @@ class Step:
         rates: By the id of the optimizers that stepped, the learning rates of their groups, as they were then.
         complete: Whether all processes that hold shards have measured.
         before: By row, copies of the parameters that several optimizers step, from before the first of them did.
+        tally: What was measured of activations.
+        sites: Those that the description has, row by row.
+        scale: The loss scale in its backward passes.
     """
 
     index: int
@@ -48,12 +53,15 @@ class Step:
     rates: dict[int, list[float]] = field(default_factory=dict)
     complete: bool = True
     before: dict[int, Tensor] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    sites: tuple[Site, ...] = ()
+    scale: float | Transfer = 1.0
 
     @property
     def ready(self) -> bool:
         """Whether all its values have arrived."""
-        losses = () if self.loss is None else (self.loss,)
-        if not all(sent.ready for sent in (*self.skips, *losses)):
+        numbers = [sent for sent in (*self.skips, self.loss, self.scale) if isinstance(sent, Transfer)]
+        if not (self.tally.ready and all(sent.ready for sent in numbers)):
             return False
         return all(sample.ready for sample in self.samples) and (self.measurement is None or self.measurement.ready)
 

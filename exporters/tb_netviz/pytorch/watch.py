@@ -15,6 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from torch.utils.hooks import RemovableHandle
 
 from tb_netviz.events import NullSink, warn
+from tb_netviz.pytorch.activations.capture import Capture
 from tb_netviz.pytorch.graph import UntraceableError, trace
 from tb_netviz.pytorch.hooks import ForwardMark, Guard, Hook
 from tb_netviz.pytorch.losses import CriterionLoss
@@ -51,6 +52,7 @@ class Watch:
         roster: The rows.
         recorder: Takes the values.
         observer: Measures the values.
+        capture: Measures activations, where that is wanted.
         team: The processes that hold shards of the model.
     """
 
@@ -68,6 +70,7 @@ class Watch:
         roster: Roster,
         recorder: Recorder,
         observer: Observer,
+        capture: Capture | None,
         team: Team,
     ) -> None:
         self._run = run
@@ -80,6 +83,7 @@ class Watch:
         self._roster = roster
         self._recorder = recorder
         self._observer = observer
+        self._capture = capture
         self._team = team
         self._counting = Guard("The number of the training step", tells=leads())
         self._joining = Guard("Sharded parameters", tells=leads())
@@ -93,6 +97,8 @@ class Watch:
         self._handles = [module.register_forward_pre_hook(mark) for module in {model, unwrap(model)}]
         self._handles += self._hook_steps(optimizers)
         observer.interventions.listen(homes_in(unwrap(model)))
+        if capture is not None:
+            capture.listen(with_bins=True)
 
     @property
     def step(self) -> int:
@@ -125,6 +131,8 @@ class Watch:
         self._began = math.nan
         if self._criterion is not None:
             self._criterion.listen(begin=True)
+        if self._capture is not None:
+            self._capture.listen(with_bins=True)
 
     def flush(self) -> None:
         """Write the records that are held."""
@@ -145,6 +153,8 @@ class Watch:
         self._handles.clear()
         self._team.leave()
         self._order.detach()
+        if self._capture is not None:
+            self._capture.detach()
         self._observer.free()
         if self._criterion is not None:
             self._criterion.detach()

@@ -12,10 +12,12 @@ import numpy.typing as npt
 from tensorboard.compat.proto.event_pb2 import Event
 
 from tb_netviz.events import Sink
+from tb_netviz.recorder.activity import ActivityRecords, activation_tags, unit_records_per_octave
 from tb_netviz.recorder.budget import BudgetSchedule
 from tb_netviz.recorder.schedule import RECORDS_PER_OCTAVE, FixedSchedule, Plan, Schedule
 from tb_netviz.recorder.schedule import bins_due as bins_due_everywhere
-from tb_netviz.recorder.windows import Float32, Folding, ParameterWindow
+from tb_netviz.recorder.windows import Float32, Folding, ValueWindow
+from tb_netviz.statistics.units import Activity
 from tb_netviz_plugin.schema import description as schema
 from tb_netviz_plugin.schema.bins import COUNT, EVERY_RECORDS
 from tb_netviz_plugin.schema.codec import description_value, encode_description, tensor_value
@@ -66,8 +68,9 @@ class Recorder:
         self._rows = 0
         self._columns: tuple[str, ...] = ()
         self._folding = Folding(())
-        self._window: ParameterWindow | None = None
+        self._window: ValueWindow | None = None
         self._bins: Counts | None = None
+        self._activity = ActivityRecords()
         self._records = 0
         self._step = 0
         self._finished: int | None = None
@@ -100,8 +103,9 @@ class Recorder:
         if description == self._description:
             return
         if self._description is None or description.chunks != self._description.chunks:
-            self._write_window()
+            self.flush()
             self._window = None
+            self._activity = ActivityRecords(description.activations, description.chunks)
             self._rows = len(description.parameters)
             self._columns = columns
             self._folding = Folding(columns)
@@ -116,8 +120,11 @@ class Recorder:
         chunks = (
             *schema.parameter_chunks(self._model, rows, Family.PARAMETERS, columns),
             *schema.parameter_chunks(self._model, rows, Family.BINS),
+            *activation_tags(self._model, description.activations),
         )
-        return dataclasses.replace(description, model=self._model, chunks=chunks, schedule=self._told_schedule)
+        per_octave = unit_records_per_octave(description.activations) if description.activations else 0
+        schedule = dataclasses.replace(self._told_schedule, unit_records_per_octave=per_octave)
+        return dataclasses.replace(description, model=self._model, chunks=chunks, schedule=schedule)
 
     def _announce(self) -> None:
         if self._announcement is not None and self._sink.offer(self._announcement):
@@ -158,7 +165,14 @@ class Recorder:
             return bins_due_everywhere(step, self._schedule.interval_at(step))
         return self._records % EVERY_RECORDS == 0 and not (self._window and self._window.span.continues(step))
 
-    def observe(self, step: int, values: Float32, bins: Counts | None = None) -> None:
+    def observe(
+        self,
+        step: int,
+        values: Float32,
+        bins: Counts | None = None,
+        activities: Sequence[Activity | None] | None = None,
+        activation_bins: Counts | None = None,
+    ) -> None:
         """Take the values of a step. A step below the last one begins a new record.
 
         They may come later than `finish_step`, from a device that is behind.
@@ -167,6 +181,8 @@ class Recorder:
             step: Index of the optimizer step.
             values: Float32 [rows, columns], as described; copied. NaN where a column was not measured.
             bins: Uint16 [rows, 128], where `bins_due`; copied.
+            activities: What each activation did, as described, where that was measured.
+            activation_bins: Uint16 [activations, 128], where magnitudes were counted.
 
         Raises:
             ValueError: If a shape is not the described one, or nothing has been described.
@@ -176,13 +192,17 @@ class Recorder:
         _check_shape("values", values, (self._rows, len(self._columns)))
         if self._window is None or not self._window.span.continues(step):
             self._write_window()
-            self._window = ParameterWindow(step, self._folding)
+            self._window = ValueWindow(step, self._folding)
             self._bins = None
             self._records += 1
         self._window.add(step, np.asarray(values, dtype=np.float32))
         if bins is not None:
             _check_shape("bins", bins, (self._rows, COUNT))
             self._bins = np.array(bins, dtype=np.uint16)
+        if activities is not None:
+            if not self._activity.continues(step):
+                self._write_units()
+            self._activity.observe(step, activities, activation_bins)
         if self._finished is not None and step <= self._finished:
             self._write_if_complete(step)
 
@@ -221,8 +241,11 @@ class Recorder:
             self._write_if_complete(step)
 
     def _write_if_complete(self, step: int) -> None:
-        if self._window is not None and not self._window.span.continues(self._next_observed(step)):
+        following = self._next_observed(step)
+        if self._window is not None and not self._window.span.continues(following):
             self._write_window()
+        if not self._activity.continues(following):
+            self._write_units()
 
     def _next_observed(self, step: int) -> int:
         number = step + self._ahead
@@ -233,6 +256,7 @@ class Recorder:
         """Write the open window under its last step; the rest of the window becomes a record of its own."""
         self._announce()
         self._write_window()
+        self._write_units()
 
     def close(self) -> None:
         """Write the open window."""
@@ -250,14 +274,26 @@ class Recorder:
             rows = slice(chunk.first_row, chunk.first_row + chunk.rows)
             if chunk.family == Family.PARAMETERS:
                 values.append(tensor_value(chunk.tag, Family.PARAMETERS, planes[:, rows]))
-            elif self._bins is not None:
+            elif self._bins is not None and chunk.family == Family.BINS:
                 values.append(tensor_value(chunk.tag, Family.BINS, self._bins[rows]))
+        values.extend(self._activity.take())
         values.append(tensor_value(self._steps_tag, Family.STEPS, self._step_columns(window)))
         if self._sink.offer(event):
             self._since_record = _Times()
         window.span.end()
 
-    def _step_columns(self, window: ParameterWindow) -> Float32:
+    def _write_units(self) -> None:
+        taken = self._activity.take_units()
+        if taken is None:
+            return
+        step, values = taken
+        self._announce()
+        event = Event(wall_time=self._clock(), step=step)
+        event.summary.value.extend(values)
+        if not self._sink.offer(event):
+            self.lose()
+
+    def _step_columns(self, window: ValueWindow) -> Float32:
         times = self._since_record
         steps = times.steps or math.nan
         return np.array(

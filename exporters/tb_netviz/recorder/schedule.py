@@ -11,19 +11,19 @@ RECORDS_PER_OCTAVE = 128
 """Records for each doubling of the step count."""
 
 
-def stride(step: int) -> int:
+def stride(step: int, per_octave: int = RECORDS_PER_OCTAVE) -> int:
     """Return how many steps the record of `step` stands for: a power of two that grows with the run.
 
-    2^floor(log2(step / 128)), at least 1: 1,348 records at 100,000 steps and 1,781 at a million, below the 2,000 points
-    a tag that TensorBoard keeps.
+    2^floor(log2(step / per_octave)), at least 1; 128 an octave give 1,348 records at 100,000 steps and 1,781 at a
+    million, below the 2,000 points a tag that TensorBoard keeps.
     """
-    octave = max(operator.index(step) // RECORDS_PER_OCTAVE, 1)
+    octave = max(operator.index(step) // per_octave, 1)
     return 1 << (octave.bit_length() - 1)
 
 
-def window_start(step: int) -> int:
+def window_start(step: int, per_octave: int = RECORDS_PER_OCTAVE) -> int:
     """Return the first step of the window to which `step` belongs."""
-    return step - step % stride(step)
+    return step - step % stride(step, per_octave)
 
 
 class Plan(NamedTuple):

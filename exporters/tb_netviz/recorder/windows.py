@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tb_netviz.recorder.schedule import window_start
-from tb_netviz_plugin.schema.columns import PARAMETER_COLUMN, Merge
+from tb_netviz.recorder.schedule import RECORDS_PER_OCTAVE, window_start
+from tb_netviz_plugin.schema.columns import ACTIVATION_COLUMN, PARAMETER_COLUMN, Merge
 
 Float32 = npt.NDArray[np.float32]
 
@@ -18,21 +18,26 @@ class Span:
 
     A window that was written before its end is over: what follows is a record of its own. Only the very step that was
     written last goes on in it, so that the event which is then written again under that step holds everything.
+
+    Args:
+        step: The first of them.
+        per_octave: Windows for each doubling of the step count.
     """
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, per_octave: int = RECORDS_PER_OCTAVE) -> None:
         self.first = step
         self.last = step
         self.observations = 0
         self.written = False
         self._over = False
-        self._start = window_start(step)
+        self._per_octave = per_octave
+        self._start = window_start(step, per_octave)
 
     def continues(self, step: int) -> bool:
         """Whether `step` belongs into the same record."""
         if self._over:
             return step == self.last
-        return step >= self.last and window_start(step) == self._start
+        return step >= self.last and window_start(step, self._per_octave) == self._start
 
     def add(self, step: int) -> None:
         """Count an observation."""
@@ -54,13 +59,14 @@ class Folding:
     """How columns fold over steps, from the ids of the columns."""
 
     def __init__(self, columns: Sequence[str]) -> None:
-        merges = [PARAMETER_COLUMN[column].merge for column in columns]
+        known = PARAMETER_COLUMN | ACTIVATION_COLUMN
+        merges = [known[column].merge for column in columns]
         self.squared = np.array([merge is Merge.ROOT_SQUARE for merge in merges], dtype=bool)
         self.highest = np.array([merge is Merge.MAX for merge in merges], dtype=bool)
         self.lowest = np.array([merge is Merge.MIN for merge in merges], dtype=bool)
 
 
-class ParameterWindow:
+class ValueWindow:
     """Values [rows, columns] of the observed steps of a window. NaN is no value, and folds to nothing."""
 
     def __init__(self, step: int, folding: Folding) -> None:

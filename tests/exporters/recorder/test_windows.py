@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tb_netviz.recorder.windows import Folding, ParameterWindow, Span
+from tb_netviz.recorder.windows import Folding, ValueWindow, Span
 from tb_netviz_plugin.schema.columns import PARAMETER_COLUMNS, Merge
 
 COLUMNS = [column.id for column in PARAMETER_COLUMNS]
@@ -20,7 +20,7 @@ OBSERVATIONS = st.integers(2, 6).flatmap(
 
 
 def fold(observations):
-    window = ParameterWindow(1024, Folding(COLUMNS))
+    window = ValueWindow(1024, Folding(COLUMNS))
     for step, values in enumerate(observations, 1024):
         window.add(step, values)
     return window.planes()
@@ -65,7 +65,7 @@ def test_one_observation_is_one_plane_unchanged(values):
 
 def test_values_are_copied():
     values = np.ones((2, len(COLUMNS)), np.float32)
-    window = ParameterWindow(0, Folding(COLUMNS))
+    window = ValueWindow(0, Folding(COLUMNS))
     window.add(0, values)
     values[:] = 7
     assert (window.planes() == 1).all()

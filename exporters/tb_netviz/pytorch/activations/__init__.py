@@ -1,0 +1,1 @@
+"""What the layers of a watched model put out at observed steps: found, measured, and told apart."""

@@ -1,0 +1,206 @@
+"""Forward hooks that measure the outputs of a watched model at observed steps."""
+
+from __future__ import annotations
+
+import weakref
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from tb_netviz.pytorch.activations.functions import Functions
+from tb_netviz.pytorch.activations.outputs import (
+    Layout,
+    Sampling,
+    first_tensor,
+    is_measurable,
+    layout_of,
+    sampling_of,
+    with_units,
+)
+from tb_netviz.pytorch.activations.responses import Bend, bend_of, is_convolution
+from tb_netviz.pytorch.activations.sites import Key, Place, Site, Sites
+from tb_netviz.pytorch.activations.tally import Entry, Tally
+from tb_netviz.pytorch.compiled import has_compiled
+from tb_netviz.pytorch.hooks import Gate, GatedHook, Guard
+from tb_netviz.pytorch.reductions.host import gradient_bins
+from tb_netviz.pytorch.reductions.units import gradient_squares, unit_counts, unit_sums
+from tb_netviz.pytorch.shards import kind_of
+from tb_netviz.pytorch.structure import compiled_modules, named_modules, unwrap
+from tb_netviz_plugin.schema.description import Omission
+
+_COMPILED = "runs compiled, where no hook is called: the activations inside are not recorded"
+
+
+class _Weighted:
+    """The module with weights that ran last."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.units = 0
+        self.convolved: bool | None = None
+
+
+class Capture:
+    """Measures what activations, and modules with weights, put out in training-mode forward passes.
+
+    Nothing of an output is kept but sums. While the gate is closed a hook does nothing but look at it.
+
+    Args:
+        model: The model, held weakly.
+        guard: Runs the hooks.
+    """
+
+    def __init__(self, model: nn.Module, guard: Guard) -> None:
+        self._guard = guard
+        self._model = weakref.ref(model)
+        self._gate = Gate()
+        self._names: dict[int, str] = {}
+        self._handles: list[RemovableHandle] = []
+        self.sites = Sites(self._name, kind_of(model))
+        self._tally = Tally()
+        self._calls: dict[Key, int] = {}
+        self._weighted = _Weighted()
+        self._pass_is_over = False
+        self._with_bins = False
+        self._turn = 0
+        self._functions = Functions(guard, self._owner, self._take_function)
+        hook = GatedHook(self._gate, guard, self._take_module)
+        for name, module in named_modules(model):
+            self._names[id(module)] = name
+            if bend_of(module) is not None:
+                self._handles.append(module.register_forward_hook(hook))
+        self._handles.append(model.register_forward_pre_hook(GatedHook(self._gate, guard, self._begin_pass)))
+        self._handles.append(model.register_forward_hook(GatedHook(self._gate, guard, self._end_pass)))
+
+    @property
+    def omissions(self) -> tuple[Omission, ...]:
+        """What can't be measured."""
+        model = self._model()
+        names = [] if model is None else [name or kind_of(module) for name, module in compiled_modules(model)]
+        return tuple(Omission(f"activations of {name}", _COMPILED) for name in names)
+
+    def listen(self, *, with_bins: bool) -> None:
+        """Measure what comes from now on.
+
+        Args:
+            with_bins: Whether magnitudes are counted, too.
+        """
+        self._gate.open = True
+        self._with_bins = with_bins
+        self._turn += 1
+
+    def mute(self) -> None:
+        """Measure nothing from now on."""
+        self._gate.open = False
+        self._functions.leave()
+
+    def take(self) -> Tally:
+        """Return what was measured since the last call."""
+        tally, self._tally = self._tally, Tally()
+        self._calls.clear()
+        return tally
+
+    def detach(self) -> None:
+        """Take all hooks off."""
+        self.mute()
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def _begin_pass(self, model: nn.Module, _arguments: object) -> None:
+        self._calls.clear()
+        self._weighted = _Weighted()
+        if model.training and not has_compiled():
+            self._functions.enter()
+
+    def _end_pass(self, _model: nn.Module, _arguments: object, _output: object) -> None:
+        self._functions.leave()
+
+    def _take_module(self, module: nn.Module, _arguments: object, output: Any) -> None:
+        tensor, bend = first_tensor(output), bend_of(module)
+        if tensor is None or bend is None or not is_measurable(tensor) or not self._counts(module):
+            return
+        if id(module) not in self._names:
+            self._name_all()
+        convolved = is_convolution(module)
+        has_weights = next(module.parameters(recurse=False), None) is not None and bend.response == ""
+        layout = layout_of(tensor, convolved=convolved if has_weights else self._weighted.convolved)
+        if has_weights:
+            self._weighted.name = self._names.get(id(module), "")
+            self._weighted.convolved = convolved
+            self._weighted.units = tensor.shape[layout.axis] if tensor.ndim > 1 else 1
+        self._take(Key(id(module), 0), module, None, bend, tensor, layout)
+
+    def _take_function(
+        self, module: nn.Module, place: Place, bend: Bend, output: Tensor, layout: Layout | None
+    ) -> None:
+        if is_measurable(output) and self._counts(module):
+            layout = layout or layout_of(output, convolved=self._weighted.convolved)
+            self._take(Key(id(module), 0, place.code), module, place, bend, output, layout)
+
+    def _take(
+        self, key: Key, module: nn.Module, place: Place | None, bend: Bend, output: Tensor, layout: Layout
+    ) -> None:
+        if self._pass_is_over:
+            self._calls.clear()
+            self._pass_is_over = False
+        call = self._calls[key] = self._calls.get(key, 0) + 1
+        key = key._replace(call=call)
+        measured, layout = with_units(output.detach(), layout)
+        units = measured.shape[layout.axis]
+        site = self.sites.find(key)
+        if site is None:
+            source = self._weighted.name if self._weighted.units == units else ""
+            site = self.sites.meet(key, module, place, bend, measured, layout, source)
+        elif site.units != units:
+            return  # Another number of units can't be told apart from those that were described.
+        self._measure(site, output, measured, layout)
+
+    def _measure(self, site: Site, output: Tensor, measured: Tensor, layout: Layout) -> None:
+        sampling = sampling_of(measured, self._turn)
+        counts = unit_counts(measured, layout.axis, *sampling)
+        if not counts.samples:
+            return
+        entry = Entry(unit_sums(measured, layout.axis, site.bend.flat, *sampling), counts)
+        if self._with_bins and measured.is_cpu:
+            entry.bins = gradient_bins([measured])[0]
+        known = self._tally.add(site, entry)
+        if output.requires_grad and not output.is_leaf:
+            output.register_hook(  # type: ignore[no-untyped-call]  # In torch.
+                partial(self._take_gradient, known, layout, sampling, output.ndim < 2)
+            )
+
+    def _take_gradient(self, entry: Entry, layout: Layout, sampling: Sampling, flat: bool, gradient: Tensor) -> None:
+        self._pass_is_over = True
+        if not torch.compiler.is_compiling():
+            self._guard.run(self._add_squares, entry, layout, sampling, flat, gradient)
+
+    def _add_squares(self, entry: Entry, layout: Layout, sampling: Sampling, flat: bool, gradient: Tensor) -> None:
+        gradient = gradient.reshape(-1, 1) if flat else gradient
+        entry.add_squares(gradient_squares(gradient.detach(), layout.axis, *sampling))
+
+    def _counts(self, module: nn.Module) -> bool:
+        """Whether this is a first pass in training, and not one that recomputes, evaluates or runs in a replica."""
+        model = self._model()
+        return (
+            model is not None
+            and model.training
+            and torch._C._current_graph_task_id() == -1
+            and not getattr(module, "_is_replica", False)
+        )
+
+    def _owner(self, candidate: object) -> nn.Module | None:
+        """Return `candidate` if it is a module of the model."""
+        return candidate if isinstance(candidate, nn.Module) and id(candidate) in self._names else None
+
+    def _name(self, module: nn.Module) -> str:
+        return self._names[id(module)]
+
+    def _name_all(self) -> None:
+        """Look at the names again, since the model has changed."""
+        model = self._model()
+        if model is not None:
+            self._names = {id(module): name for name, module in named_modules(unwrap(model))}

@@ -1,0 +1,128 @@
+"""The places in the forward pass where outputs are measured, as they are met."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from tb_netviz.pytorch.activations.outputs import Layout
+from tb_netviz.pytorch.activations.responses import Bend
+from tb_netviz_plugin.schema.description import Activation
+
+
+class Place(NamedTuple):
+    """Where a function is called.
+
+    Attributes:
+        function: Its name.
+        code: Identity of the calling code and the instruction in it.
+        line: Such as "net.py:41".
+    """
+
+    function: str
+    code: tuple[int, int]
+    line: str
+
+
+class Key(NamedTuple):
+    """What tells one site from another: a module, its how-manieth call in a pass, and the call of a function in it."""
+
+    module: int
+    call: int
+    code: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """A place where outputs are measured.
+
+    Attributes:
+        name: Unique in the model.
+        module: Name of the module, or of that in which the function is called.
+        kind: The module's type, or the function.
+        bend: What its units do.
+        layout: Where its units lie.
+        shape: Shape of the first output that was seen.
+        source: Name of the module whose weights make the units, or None.
+        line: Where the function is called.
+    """
+
+    name: str
+    module: str
+    kind: str
+    bend: Bend
+    layout: Layout
+    shape: tuple[int, ...]
+    source: str | None
+    line: str = ""
+
+    @property
+    def units(self) -> int:
+        """How many units it has."""
+        return self.shape[self.layout.axis]
+
+    def described(self, modules: Mapping[str, int]) -> Activation:
+        """Return it as the description has it.
+
+        Args:
+            modules: Index of each module by its name.
+        """
+        return Activation(
+            name=self.name,
+            module=modules[self.module],
+            kind=self.kind,
+            response=self.bend.response,
+            units=self.units,
+            unit=self.layout.unit,
+            shape=self.shape,
+            source=None if self.source is None else modules.get(self.source),
+            place=self.line,
+        )
+
+
+class Sites:
+    """All of them, in the order in which they were met first.
+
+    Args:
+        name: Returns the name of a module in the model; raises KeyError where it has none.
+        root: Name of the model itself, which is not in front of what it holds.
+    """
+
+    def __init__(self, name: Callable[[nn.Module], str], root: str) -> None:
+        self._name = name
+        self._root = root
+        self._sites: dict[Key, Site] = {}
+        self._names: dict[str, int] = {}
+        self.order: list[Site] = []
+
+    def find(self, key: Key) -> Site | None:
+        """Return what is known under `key`."""
+        return self._sites.get(key)
+
+    def meet(
+        self, key: Key, module: nn.Module, place: Place | None, bend: Bend, output: Tensor, layout: Layout, source: str
+    ) -> Site:
+        """Return a new site."""
+        owner = self._name(module)
+        kind = type(module).__name__ if place is None else place.function
+        prefix = "" if owner == self._root else f"{owner}."
+        site = Site(
+            self._unique(owner if place is None else prefix + kind),
+            owner,
+            kind,
+            bend,
+            layout,
+            tuple(output.shape),
+            source or None,
+            "" if place is None else place.line,
+        )
+        self._sites[key] = site
+        self.order.append(site)
+        return site
+
+    def _unique(self, wanted: str) -> str:
+        count = self._names[wanted] = self._names.get(wanted, 0) + 1
+        return wanted if count == 1 else f"{wanted}#{count}"
