@@ -204,7 +204,7 @@ export function MapGrid(props: MapGridProps) {
           scroll.value = currentTarget.scrollTop;
         }}
       >
-        <div style={{ height: `${content - NAME / 2}px` }} />
+        <div style={{ height: `${content}px` }} />
       </div>
       {order.length === 0 && <p class="map-grid-empty muted">{props.empty}</p>}
     </div>

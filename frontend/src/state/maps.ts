@@ -1,0 +1,254 @@
+/** Which maps are looked at: probe, input, module and step, and what they are compared with. */
+import { batch, computed, effect, signal } from '@preact/signals';
+import type { TileSize } from '../charts/maps/layout';
+import {
+  getInputs,
+  getPage,
+  getProbes,
+  inputsAddress,
+  type MapSource,
+  type Probe,
+  probesAddress,
+} from '../data/maps';
+import { selectLayer, selectStep } from './actions';
+import { layers } from './derived';
+import { type MapShow, type MapSort, orderMaps, parseNumbers } from './maps-order';
+import { PageStore } from './maps-pages';
+import { type ScaleMode, scaleOf } from './maps-scale';
+import { keyOf, Seen } from './maps-seen';
+import { matchingSource, sourceKey, sourceOfLayer, stepAtOrBefore } from './maps-sources';
+import type { Side } from './maps-wanted';
+import * as selection from './selection';
+import { aboutRun, follow, runs } from './store';
+
+/** Whether someone looks at maps: nothing is asked for before. */
+export const watching = signal(false);
+
+export const scaleMode = signal<ScaleMode>('map');
+export const sort = signal<MapSort>('index');
+export const show = signal<MapShow>('all');
+/** Numbers of maps as they were typed. */
+export const typed = signal('');
+export const size = signal<TileSize>('fit');
+/** What lies over the input: the key of a module, '' for nothing, or null for what suits. */
+export const overlay = signal<string | null>(null);
+export const opacity = signal(0.6);
+/** The map under the cursor of the keyboard, and whether it is shown large. */
+export const cursor = signal(0);
+export const zoomed = signal(false);
+/** Maps in sight. */
+export const inView = signal<readonly number[]>([]);
+
+export const seen = new Seen();
+export const pages = new PageStore(getPage, 128 * 2 ** 20, (query, page) => seen.add(query, page));
+/** Counts how often what was recorded turned out to have changed. */
+const era = signal(0);
+
+export const probes = follow(() => (watching.value ? aboutRun(probesAddress, getProbes) : null)).state;
+
+export const probe = computed<Probe | null>(() => chosen(probes.value.value ?? [], selection.probe.value));
+
+/** Index of the chosen module among the probe's maps; -1 where the probe has none. */
+export const sourceIndex = computed(() => {
+  const maps = probe.value?.maps ?? [];
+  const named = maps.findIndex((source) => sourceKey(source) === selection.map.value);
+  if (named >= 0) return named;
+  return Math.max(
+    sourceOfLayer(maps, probe.value?.model ?? '', selection.layer.value),
+    Math.min(0, maps.length - 1),
+  );
+});
+
+export const source = computed<MapSource | null>(() => probe.value?.maps[sourceIndex.value] ?? null);
+
+export const sample = computed(() =>
+  Math.max(0, Math.min((probe.value?.samples ?? 1) - 1, selection.sample.value)),
+);
+
+/** The probe's step that is shown: the selected one, or the last one before it. */
+export const probeStep = computed<number | null>(() =>
+  stepAtOrBefore(probe.value?.steps ?? [], selection.step.value),
+);
+
+/** Whether the layer that is selected in the other views is another one. */
+export const otherLayer = computed<string | null>(() => {
+  const layer = selection.layer.value;
+  const maps = probe.value?.maps ?? [];
+  return layer !== null && sourceOfLayer(maps, probe.value?.model ?? '', layer) < 0 ? layer : null;
+});
+
+export const inputs = follow(() => {
+  const run = selection.run.value;
+  const name = probe.value?.inputs ? probe.value.name : null;
+  if (run === null || name === null) return null;
+  return {
+    address: inputsAddress(run, name),
+    version: String(era.value),
+    load: (signal: AbortSignal) => getInputs(run, name, signal),
+  };
+}).state;
+
+/** What is shown. */
+export const side = computed<Side | null>(() => {
+  const run = selection.run.value;
+  if (run === null || probe.value === null || source.value === null || probeStep.value === null) return null;
+  return {
+    run,
+    probe: probe.value.name,
+    map: sourceIndex.value,
+    source: source.value,
+    sample: sample.value,
+    step: probeStep.value,
+  };
+});
+
+export type Against = { readonly step: number } | { readonly run: string };
+
+export const against = computed<Against | null>(() => {
+  const [, kind, value] = /^(step|run):(.*)$/s.exec(selection.against.value ?? '') ?? [];
+  if (kind === 'run' && value) return { run: value };
+  return kind === 'step' && /^\d+$/.test(value ?? '') ? { step: Number(value) } : null;
+});
+
+/** The probes of the run that this one is compared with. */
+export const otherProbes = follow(() => {
+  const other = against.value;
+  const summary =
+    other && 'run' in other ? runs.answer.value?.find(({ run }) => run === other.run) : undefined;
+  if (!watching.value || summary === undefined || summary.error !== null) return null;
+  return {
+    address: probesAddress(summary.run),
+    version: summary.revision,
+    load: (signal: AbortSignal) => getProbes(summary.run, signal),
+  };
+}).state;
+
+/** The probe of the other side. */
+export const otherProbe = computed<Probe | null>(() => {
+  if (against.value === null || probe.value === null) return null;
+  return 'step' in against.value ? probe.value : chosen(otherProbes.value.value ?? [], probe.value.name);
+});
+
+/** What is compared with, where there is such a thing. */
+export const otherSide = computed<Side | null>(() => {
+  const [own, other, theirs] = [side.value, against.value, otherProbe.value];
+  if (own === null || other === null || theirs === null) return null;
+  const map = matchingSource(theirs.maps, own.source);
+  const step = stepAtOrBefore(theirs.steps, 'step' in other ? other.step : own.step);
+  if (map < 0 || step === null || own.sample >= theirs.samples) return null;
+  const run = 'run' in other ? other.run : own.run;
+  return { ...own, run, probe: theirs.name, map, source: theirs.maps[map]!, step };
+});
+
+export const sides = computed<readonly Side[]>(() =>
+  [side.value, otherSide.value].filter((one) => one !== null),
+);
+
+export const numbers = computed(() => parseNumbers(typed.value));
+
+/** Where and at which step the maps are sorted: the order stays while steps go by. */
+export const sorted = signal<{ readonly place: string; readonly step: number } | null>(null);
+
+/** The step by whose strengths maps are sorted and left out. */
+export const sortStep = computed<number | null>(() => {
+  const own = side.value;
+  if (own === null) return null;
+  return sorted.value?.place === keyOf(own) ? sorted.value.step : own.step;
+});
+
+export const order = computed<readonly number[]>(() => {
+  void pages.arrivals.value;
+  const own = side.value;
+  if (own === null) return [];
+  const strength = seen.of(own).get(sortStep.value ?? own.step)?.strength ?? null;
+  return orderMaps(own.source.maps, strength, { sort: sort.value, show: show.value, numbers: numbers.value });
+});
+
+export const scale = computed(() => {
+  void pages.arrivals.value;
+  return scaleOf(
+    scaleMode.value,
+    sides.value.map((one) => ({ seen: seen.of(one), step: one.step })),
+  );
+});
+
+export function selectProbeStep(to: number): void {
+  selectStep(to);
+  // The newest record of the run may lie before the newest of the probe.
+  if (probeStep.value !== to) selection.step.value = to;
+}
+
+export function selectSource(index: number): void {
+  const picked = probe.value?.maps[index];
+  if (picked === undefined) return;
+  const name = withModel(picked.module);
+  batch(() => {
+    selection.map.value = sourceKey(picked);
+    const layer = layers.value.findIndex((one) => one.name === name || one.name === picked.module);
+    if (layer >= 0) selectLayer(layer);
+  });
+}
+
+/** Sort by the strengths of the step that is shown. */
+export function sortNow(by: MapSort, only: MapShow = show.value): void {
+  batch(() => {
+    sort.value = by;
+    show.value = only;
+    sorted.value = side.value && { place: keyOf(side.value), step: side.value.step };
+  });
+}
+
+/** What follows from a change elsewhere, while someone looks. */
+export function linkMaps(): () => void {
+  watching.value = true;
+  let layer = selection.layer.peek();
+  const follows = effect(() => {
+    const now = selection.layer.value;
+    const before = layer;
+    layer = now;
+    if (before === null || now === null || now === before) return;
+    const maps = probe.peek()?.maps ?? [];
+    const index = sourceOfLayer(maps, probe.peek()?.model ?? '', now);
+    const shown = source.peek();
+    if (index >= 0 && (shown === null || shown.module !== maps[index]!.module))
+      selection.map.value = sourceKey(maps[index]!);
+  });
+  const anchors = effect(() => {
+    const own = side.value;
+    if (own !== null && sorted.peek()?.place !== keyOf(own))
+      sorted.value = { place: keyOf(own), step: own.step };
+  });
+  let known: readonly Probe[] = [];
+  let run = selection.run.peek();
+  const renews = effect(() => {
+    const now = probes.value.value ?? [];
+    if (selection.run.value === run && known.some((one) => isChanged(one, now))) {
+      seen.clear();
+      pages.clear();
+      era.value = era.peek() + 1;
+    }
+    known = now;
+    run = selection.run.value;
+  });
+  return () => {
+    watching.value = false;
+    for (const stop of [follows, anchors, renews]) stop();
+    pages.want([]);
+  };
+}
+
+/** Whether something else was recorded in the place of what was known, as after a resume from an earlier step. */
+function isChanged(before: Probe, probes: readonly Probe[]): boolean {
+  const now = probes.find(({ name }) => name === before.name);
+  if (now === undefined) return false;
+  const sameMaps = JSON.stringify(before.maps) === JSON.stringify(now.maps);
+  return !sameMaps || !before.steps.every((step, index) => step === now.steps[index]);
+}
+
+function chosen(list: readonly Probe[], name: string | null): Probe | null {
+  return list.find((one) => one.name === name) ?? list[0] ?? null;
+}
+
+function withModel(module: string): string {
+  return probe.value?.model ? `${probe.value.model}/${module}` : module;
+}
