@@ -1,8 +1,8 @@
-"""From recorded columns to a statistic of each layer: values, states and bands."""
+"""From recorded columns to a statistic of each layer, parameter or activation: values, states and bands."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tb_netviz_plugin.analysis.grid import Grid, as_slice
-from tb_netviz_plugin.analysis.network import Indices
+from tb_netviz_plugin.analysis.placement import Indices
 from tb_netviz_plugin.analysis.records import Bools, Floats
-from tb_netviz_plugin.schema.columns import PARAMETER_COLUMN, PLANES, Merge
-from tb_netviz_plugin.schema.statistics import Statistic
+from tb_netviz_plugin.schema.columns import ACTIVATION_COLUMN, PARAMETER_COLUMN, PLANES, Column, Merge
+from tb_netviz_plugin.schema.statistics import Rows, Statistic
 
 CENTRE, LOW, HIGH = range(len(PLANES))
 _NEUTRAL = {Merge.SUM: 0.0, Merge.ROOT_SQUARE: 0.0, Merge.MAX: -np.inf, Merge.MIN: np.inf}
@@ -25,12 +25,35 @@ _Number = TypeVar("_Number", bound=np.generic)
 
 
 class State(IntEnum):
-    """What a cell of layers by records holds."""
+    """What a cell of rows by records holds."""
 
     NUMBER = 0
     NOT_RECORDED = 1
     NO_GRADIENT = 2
     NONFINITE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How the columns of one kind of row are to be read.
+
+    Attributes:
+        columns: By id, how they merge.
+        prefix: What the ids of those columns begin with that elements which are not finite spoil.
+        nonfinite: The column that counts such elements.
+        present: The column that is 0 where there was nothing to measure, if there is one.
+    """
+
+    columns: Mapping[str, Column]
+    prefix: str
+    nonfinite: str
+    present: str | None = None
+
+
+KINDS = {
+    Rows.PARAMETERS: Kind(PARAMETER_COLUMN, "grad_", "grad_nonfinite", "present"),
+    Rows.ACTIVATIONS: Kind(ACTIVATION_COLUMN, "act_", "act_nonfinite"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +75,14 @@ class Derived:
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """Which parameters make up each row: `parameters` in order, a new row at each of `starts`, of these `lengths`."""
+    """Which rows of a grid make up each row: `members` in order, a new one at each of `starts`, of these `lengths`."""
 
-    parameters: Indices
+    members: Indices
     starts: Indices
     lengths: Indices
 
     def merge(self, combine: np.ufunc, cells: npt.NDArray[Any], dtype: type[_Number]) -> npt.NDArray[_Number]:
-        """Return `cells`, [parameters, T], as `dtype`, combined over the parameters of each row, [R, T].
+        """Return `cells`, [members, T], as `dtype`, combined over the members of each row, [R, T].
 
         As `combine.reduceat` does, which takes six times as long where rows are as short as layers are.
         """
@@ -80,30 +103,36 @@ def by_layer(grid: Grid, layers: Iterable[int] | None = None) -> Grouping:
     return _grouping([layer.parameters for layer in chosen])
 
 
-def by_parameter(grid: Grid, parameters: Iterable[int] | None = None) -> Grouping:
-    """Return the grouping that has each of these parameters, or all, by itself."""
-    chosen = range(len(grid.network.parameters)) if parameters is None else parameters
+def by_row(grid: Grid, rows: Iterable[int] | None = None) -> Grouping:
+    """Return the grouping that has each of these rows of the grid, or all, by itself."""
+    chosen = range(grid.rows) if rows is None else rows
     return _grouping([range(index, index + 1) for index in chosen])
 
 
 def by_network(grid: Grid) -> Grouping:
-    """Return the grouping of all parameters in one row."""
-    return _grouping([range(len(grid.network.parameters))])
+    """Return the grouping of all of a grid's rows in one."""
+    return _grouping([range(grid.rows)])
 
 
 def _grouping(members: list[range]) -> Grouping:
     members = [held for held in members if held]
     lengths = np.array([len(held) for held in members], np.intp)
-    parameters = np.array([index for held in members for index in held], np.intp)
-    return Grouping(parameters, np.cumsum(lengths) - lengths, lengths)
+    indices = np.array([index for held in members for index in held], np.intp)
+    return Grouping(indices, np.cumsum(lengths) - lengths, lengths)
 
 
 def derive(grid: Grid, statistic: Statistic, grouping: Grouping, *, band: bool = False) -> Derived:
     """Return `statistic` of each row of `grouping`.
 
-    Parameters without a number don't count: their elements are left out too. A row's state is
-    non-finite if any of its parameters is, else a number if any has one, else no gradient if any
+    Members without a number don't count: their elements are left out too. A row's state is
+    non-finite if any of its members is, else a number if any has one, else no gradient if any
     has none, else not recorded.
+
+    Args:
+        grid: Rows of the kind that `statistic` is of.
+        statistic: What is wanted.
+        grouping: Which rows of the grid make up each of the rows that are wanted.
+        band: Whether the lowest and highest values are wanted too.
     """
     if not grouping.starts.size or not grid.steps.size:
         nothing = np.full((len(grouping.starts), len(grid.steps)), np.nan)
@@ -126,25 +155,27 @@ def derive(grid: Grid, statistic: Statistic, grouping: Grouping, *, band: bool =
 
 
 class _Merger:
-    """Merges the columns of one statistic over the parameters of each row."""
+    """Merges the columns of one statistic over the members of each row."""
 
     def __init__(self, grid: Grid, statistic: Statistic, grouping: Grouping) -> None:
         self._grid = grid
         self._statistic = statistic
         self._grouping = grouping
+        self._kind = kind = KINDS[statistic.rows]
         self._centre = {name: self._column(name) for name in statistic.columns}
         finite = [np.isfinite(values) for values in self._centre.values()]
-        spoiled = self._column("grad_nonfinite") > 0
+        spoiled = self._column(kind.nonfinite) > 0
         infinite = np.logical_or.reduce([np.isinf(values) for values in self._centre.values()])
-        reads_gradient = any(name.startswith("grad_") for name in statistic.columns)
+        spoils = any(name.startswith(kind.prefix) for name in statistic.columns)
         self.known: Bools = np.logical_and.reduce(finite)
         # Weights that have become NaN can't be told from weights that weren't measured, but for the
         # gradient, which is NaN then too.
-        self.nonfinite: Bools = infinite | (spoiled & (reads_gradient | ~self.known))
-        self.absent: Bools = (self._column("present") == 0) & ~self.known & reads_gradient
+        self.nonfinite: Bools = infinite | (spoiled & (spoils | ~self.known))
+        absent = self._column(kind.present) == 0 if kind.present else np.zeros(self.known.shape, np.bool_)
+        self.absent: Bools = absent & ~self.known & spoils
 
     def any(self, cells: Bools) -> Bools:
-        """Return for each row whether any of its parameters is marked in `cells`."""
+        """Return for each row whether any of its members is marked in `cells`."""
         # Most runs are well: their cells are all alike, and merging them would be most of the work.
         if not cells.any() or cells.all():
             return np.full((len(self._grouping.starts), cells.shape[1]), cells[0, 0])
@@ -153,7 +184,7 @@ class _Merger:
     def value(self, planes: dict[str, int] | None = None) -> Floats:
         """Return the statistic, [R, T], with each column read from its plane."""
         columns = {
-            name: self._merge(self._column(name, planes[name]) if planes else centre, PARAMETER_COLUMN[name].merge)
+            name: self._merge(self._column(name, planes[name]) if planes else centre, self._kind.columns[name].merge)
             for name, centre in self._centre.items()
         }
         values = np.array(self._statistic.value(columns, self._elements), np.float64)
@@ -162,8 +193,13 @@ class _Merger:
 
     @cached_property
     def _elements(self) -> Floats:
-        """Elements of the parameters that count, [R, T], or [R, 1] where they are the same at all records."""
-        sizes = self._grid.network.elements[self._grouping.parameters, None]
+        """Elements of the parameters that count, [R, T], or [R, 1] where they are the same at all records.
+
+        NaN for activations, of which the records themselves say how many values they hold.
+        """
+        if self._statistic.rows is not Rows.PARAMETERS:
+            return np.full((len(self._grouping.starts), 1), np.nan)
+        sizes = self._grid.network.elements[self._grouping.members, None]
         counted = sizes if self._complete else np.where(self.known, sizes, 0.0)
         return self._grouping.merge(np.add, counted, np.float64)
 
@@ -172,7 +208,7 @@ class _Merger:
         return bool(self.known.all())
 
     def _column(self, name: str, plane: int = CENTRE) -> npt.NDArray[np.float32]:
-        return self._grid.column(name, plane)[as_slice(self._grouping.parameters)]
+        return self._grid.column(name, plane)[as_slice(self._grouping.members)]
 
     def _merge(self, values: npt.NDArray[np.float32], rule: Merge) -> Floats:
         terms = values if self._complete else np.where(self.known, values, np.float32(_NEUTRAL[rule]))

@@ -1,33 +1,33 @@
-"""Counts of gradient magnitudes of a layer or a parameter over the records that have them."""
+"""Counts of magnitudes of some rows over the records that have them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from tb_netviz_plugin.analysis.grid import survivors
-from tb_netviz_plugin.analysis.network import Network
+from tb_netviz_plugin.analysis.placement import Placement
 from tb_netviz_plugin.analysis.records import Floats, Records, distinct
 from tb_netviz_plugin.schema import bins
 
 
 def count_magnitudes(
-    network: Network, steps: Mapping[str, Records], tags: Mapping[str, Records], parameters: range
+    placed: Sequence[Placement], steps: Mapping[str, Records], tags: Mapping[str, Records], rows: range
 ) -> tuple[Floats, npt.NDArray[np.uint32]]:
-    """Return the steps [T] and the counts [T, 128], added up over `parameters`.
+    """Return the steps [T] and the counts [T, 128], added up over `rows`.
 
     Args:
-        network: What the tags mean.
+        placed: What the tags mean.
         steps: By model, its records of the family `steps`.
-        tags: By tag, the records of the family `bins`.
-        parameters: Indices of the parameters.
+        tags: By tag, its records.
+        rows: Indices of the parameters or activations.
     """
     found: list[tuple[Floats, npt.NDArray[np.uint32]]] = []
-    for placement in network.bin_tags:
+    for placement in placed:
         records = tags[placement.tag]
-        wanted = np.flatnonzero((placement.rows >= parameters.start) & (placement.rows < parameters.stop))
+        wanted = np.flatnonzero((placement.rows >= rows.start) & (placement.rows < rows.stop))
         counts = records.plane(0)
         if wanted.size and counts.shape[:2] == (len(placement.rows), bins.COUNT):
             kept = survivors(records, [records, steps[placement.model]])

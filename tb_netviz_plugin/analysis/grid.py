@@ -1,4 +1,4 @@
-"""Parameters by records: the tags of all chunks and models on one axis of steps."""
+"""Rows by records: the tags of all chunks and models on one axis of steps."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tb_netviz_plugin.analysis.network import Indices, Network, Placement
+from tb_netviz_plugin.analysis.network import Network
+from tb_netviz_plugin.analysis.placement import Indices, Placement
 from tb_netviz_plugin.analysis.records import Floats, Records, distinct, surviving
 from tb_netviz_plugin.schema.columns import STEP_COLUMNS
+from tb_netviz_plugin.schema.tags import Family
 
 _STEP_COLUMN = {column.id: index for index, column in enumerate(STEP_COLUMNS)}
 
@@ -34,62 +36,110 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
-    """What was recorded of each parameter at each record, T records in increasing step.
+class Table:
+    """What was recorded of each row at each record, T records in increasing step.
 
     Attributes:
-        network: Rows and layers.
+        rows: Number of rows.
         steps: Last step of each record, [T].
-        spans: Steps that each covers, [T].
-        observations: Steps that were observed in it, NaN where that is unknown, [T].
         parts: The tags.
     """
 
-    network: Network
+    rows: int
     steps: Floats
-    spans: Floats
-    observations: Floats
     parts: tuple[Part, ...]
 
-    def column(self, name: str, plane: int = 0) -> npt.NDArray[np.float32]:
-        """Return one recorded column, [P, T]; NaN where there is no record of it."""
-        values = np.full((len(self.network.parameters), len(self.steps)), np.nan, np.float32)
+    def column(self, name: str, plane: int = 0, rows: Indices | None = None) -> npt.NDArray[np.float32]:
+        """Return one recorded column, [R, T]; NaN where there is no record of it.
+
+        Args:
+            name: Id of the column.
+            plane: Which plane of it.
+            rows: Distinct indices of the rows that are wanted; all of them by default.
+        """
+        wanted = np.arange(self.rows) if rows is None else rows
+        values = np.full((len(wanted), len(self.steps)), np.nan, np.float32)
+        places = np.full(self.rows, -1, np.intp)
+        places[wanted] = np.arange(len(wanted))
         for part in self.parts:
-            if name in part.placement.columns and part.records.steps.size:
+            at = places[part.placement.rows]
+            held = np.flatnonzero(at >= 0)
+            if held.size and name in part.placement.columns and part.records.steps.size:
                 source = part.records.plane(plane)[:, part.placement.columns.index(name)]
-                _put(values, as_slice(part.placement.rows), as_slice(part.times), source[:, as_slice(part.kept)])
+                chosen = source[as_slice(held)][:, as_slice(part.kept)]
+                _put(values, as_slice(at[held]), as_slice(part.times), chosen)
         return values
 
 
-def align(network: Network, steps: Mapping[str, Records], tags: Mapping[str, Records]) -> Grid:
+@dataclass(frozen=True, slots=True)
+class Grid(Table):
+    """Parameters or activations by records.
+
+    Attributes:
+        network: What the rows are.
+        spans: Steps that each record covers, [T].
+        observations: Steps that were observed in it, NaN where that is unknown, [T].
+    """
+
+    network: Network
+    spans: Floats
+    observations: Floats
+
+
+def align(
+    network: Network, steps: Mapping[str, Records], tags: Mapping[str, Records], family: Family = Family.PARAMETERS
+) -> Grid:
     """Return the grid of a run over the union of its steps.
 
     Args:
         network: What the tags mean.
         steps: By model, its records of the family `steps`.
-        tags: By tag, the records of the family `parameters`.
+        tags: By tag, the records of `family`.
+        family: What is recorded of each row.
     """
-    sessions = {
-        model: [steps[model], *(tags[p.tag] for p in network.parameter_tags if p.model == model)]
-        for model in network.models
-    }
-    kept = {p.tag: survivors(tags[p.tag], sessions[p.model]) for p in network.parameter_tags}
+    placed = network.tags[family]
+    sessions = {model: [steps[model], *(tags[p.tag] for p in placed if p.model == model)] for model in network.models}
+    kept = {p.tag: survivors(tags[p.tag], sessions[p.model]) for p in placed}
     times = {model: survivors(steps[model], sessions[model]) for model in network.models}
     every = [tags[tag].steps[indices] for tag, indices in kept.items()]
-    every += [steps[model].steps[indices] for model, indices in times.items()]
-    axis = distinct(np.concatenate(every)) if every else np.empty(0)
+    axis = united_axis([*every, *(steps[model].steps[indices] for model, indices in times.items())])
     spans, observations = np.full(len(axis), np.nan), np.full(len(axis), np.nan)
     for model, indices in times.items():
         records = steps[model]
         at = np.searchsorted(axis, records.steps[indices])
         spans[at] = np.fmax(spans[at], step_column(records, "span")[indices])
         observations[at] = np.fmax(observations[at], step_column(records, "observations")[indices])
-    parts = tuple(
+    return Grid(
+        rows=network.count(family),
+        steps=axis,
+        parts=place_parts(placed, tags, kept, axis),
+        network=network,
+        spans=np.where(spans >= 1, spans, 1.0),
+        observations=observations,
+    )
+
+
+def united_axis(steps: Sequence[Floats]) -> Floats:
+    """Return all of `steps` in increasing order, each once."""
+    return distinct(np.concatenate(steps)) if steps else np.empty(0)
+
+
+def place_parts(
+    placed: Sequence[Placement], tags: Mapping[str, Records], kept: Mapping[str, Indices], axis: Floats
+) -> tuple[Part, ...]:
+    """Return the parts of a table on `axis`; a tag whose records have another shape than it says is left out.
+
+    Args:
+        placed: The tags.
+        tags: By tag, its records.
+        kept: By tag, the indices of its surviving records.
+        axis: Steps of the table's records.
+    """
+    return tuple(
         Part(p, tags[p.tag], kept[p.tag], np.searchsorted(axis, tags[p.tag].steps[kept[p.tag]]))
-        for p in network.parameter_tags
+        for p in placed
         if _fits(tags[p.tag], p)
     )
-    return Grid(network, axis, np.where(spans >= 1, spans, 1.0), observations, parts)
 
 
 def survivors(records: Records, session: Sequence[Records]) -> Indices:

@@ -21,7 +21,17 @@ from tb_netviz_plugin.schema.migrations import UnreadableSchemaError, check
 from tb_netviz_plugin.schema.tags import Family, parse, tag
 
 _Value = TypeVar("_Value")
-_PLANE_DIMENSIONS = {Family.PARAMETERS: 2, Family.BINS: 2, Family.STEPS: 1, Family.METRIC: 1}
+_PLANE_DIMENSIONS = {
+    Family.PARAMETERS: 2,
+    Family.BINS: 2,
+    Family.ACTIVATIONS: 2,
+    Family.ACTIVATION_BINS: 2,
+    Family.UNITS: 2,
+    Family.UNIT_STEPS: 2,
+    Family.STEPS: 1,
+    Family.METRIC: 1,
+}
+_NEED_A_DESCRIPTION = (Family.PARAMETERS, Family.ACTIVATIONS, Family.UNITS)
 _BYTES_PER_PARAMETER = 2000
 _BYTES_PER_FACT = 1000
 
@@ -111,25 +121,28 @@ class Run:
             )
         except UnreadableSchemaError as error:
             raise UnreadableError(str(error)) from error
-        if self._tags(Family.PARAMETERS) and not network.descriptions:
+        if not network.descriptions and any(self._tags(family) for family in _NEED_A_DESCRIPTION):
             raise UnreadableError("the description of the network is missing; the event file may be damaged")
         return network
 
     @cached_property
     def grid(self) -> Grid:
         """The recorded columns of its parameters."""
-        tags = [placement.tag for placement in self.network.parameter_tags]
-        return align(self.network, self.step_records, {name: self.records(name, Family.PARAMETERS) for name in tags})
+        return align(self.network, self.step_records, self.placed(Family.PARAMETERS))
+
+    @cached_property
+    def activation_grid(self) -> Grid:
+        """The recorded columns of its activations."""
+        return align(self.network, self.step_records, self.placed(Family.ACTIVATIONS), Family.ACTIVATIONS)
 
     @cached_property
     def step_records(self) -> dict[str, Records]:
         """By model, its records of the family `steps`."""
         return {model: self.records(tag(Family.STEPS, model), Family.STEPS) for model in self.network.models}
 
-    @property
-    def bin_records(self) -> dict[str, Records]:
-        """By tag, the records of the family `bins`."""
-        return {placement.tag: self.records(placement.tag, Family.BINS) for placement in self.network.bin_tags}
+    def placed(self, family: Family) -> dict[str, Records]:
+        """Return the records of a family whose rows the network has, by tag."""
+        return {placement.tag: self.records(placement.tag, family) for placement in self.network.tags[family]}
 
     @property
     def metrics(self) -> list[Metric]:

@@ -25,6 +25,7 @@ def answer(_reader: Reader, call: Call) -> Reply:
                     "label": statistic.label,
                     "unit": statistic.unit,
                     "scale": statistic.scale.value,
+                    "rows": statistic.rows.value,
                     "definition": statistic.definition,
                     "reading": statistic.reading,
                 }

@@ -10,6 +10,7 @@ from tb_netviz_plugin.analysis.recording import cost, evicted
 from tb_netviz_plugin.reader import Reader, Run
 from tb_netviz_plugin.routes.call import Call
 from tb_netviz_plugin.routes.reply import Reply, json_reply
+from tb_netviz_plugin.schema.tags import Family
 
 
 def answer(reader: Reader, call: Call) -> Reply:
@@ -24,6 +25,7 @@ def answer(reader: Reader, call: Call) -> Reply:
             "models": _models(network),
             "layers": _layers(network),
             "parameters": _parameters(network),
+            "activations": _activations(network),
             "groups": [
                 {
                     "model": model,
@@ -35,7 +37,9 @@ def answer(reader: Reader, call: Call) -> Reply:
             ],
             "omissions": [{"subject": omission.subject, "reason": omission.reason} for omission in network.omissions],
             "statistics": [statistic.id for statistic in network.statistics],
-            "has_bins": bool(network.bin_tags),
+            "has_bins": bool(network.tags[Family.BINS]),
+            "has_activation_bins": bool(network.tags[Family.ACTIVATION_BINS]),
+            "has_units": bool(network.tags[Family.UNITS]),
             "cost": None if took is None else asdict(took),
             "sampling": _sampling(run),
         }
@@ -83,6 +87,26 @@ def _parameters(network: Network) -> list[dict[str, Any]]:
             "group": row.group,
         }
         for row in network.parameters
+    ]
+
+
+def _activations(network: Network) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": row.name,
+            "label": row.label,
+            "layer": row.layer,
+            "module": row.module,
+            "model": row.model,
+            "kind": row.activation.kind,
+            "function": row.function,
+            "response": row.activation.response.value,
+            "units": row.activation.units,
+            "unit": row.activation.unit,
+            "shape": row.activation.shape,
+            "place": row.activation.place,
+        }
+        for row in network.activations
     ]
 
 

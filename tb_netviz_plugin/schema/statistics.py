@@ -1,7 +1,7 @@
 """The statistics that people read, with their definitions: the one catalogue of netviz.
 
-A statistic is a function of recorded columns that were merged over a layer's parameters. To add
-one: write its function, add a line to STATISTICS, and give it a heading in docs/statistics.md.
+A statistic is a function of recorded columns that were merged over a layer's parameters, or of those of an
+activation. To add one: write its function, add a line to STATISTICS, and give it a heading in docs/statistics.md.
 """
 
 from __future__ import annotations
@@ -26,6 +26,17 @@ class Scale(StrEnum):
     """Shares from 0 to 1."""
     SIGNED = "signed"
     """From -1 to 1 with zero in the middle."""
+    LINEAR = "linear"
+    """Any number with its sign, zero in the middle; symmetric about it over what is shown."""
+
+
+class Rows(StrEnum):
+    """What a statistic is of."""
+
+    PARAMETERS = "parameters"
+    """Parameters, and so layers and networks."""
+    ACTIVATIONS = "activations"
+    """Places in the forward pass where an output is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,7 @@ class Statistic:
             Monotone in each column where `bounded`, so that windows keep a lowest and a highest value.
         falling: The columns in which `value` falls; it rises in the others. Only read where `bounded`.
         bounded: Whether the extremes of the columns bound the statistic.
+        rows: What it is of.
         definition: One or two sentences: what it is.
         reading: One or two sentences: what a healthy or an ill network shows.
     """
@@ -56,6 +68,7 @@ class Statistic:
     reading: str
     bounded: bool = True
     falling: tuple[str, ...] = ()
+    rows: Rows = Rows.PARAMETERS
 
 
 def _column(name: str) -> Callable[[Columns, FloatArray], FloatArray]:
@@ -82,6 +95,20 @@ def _update_ratio(columns: Columns, _elements: FloatArray) -> FloatArray:
 def _cosine(columns: Columns, _elements: FloatArray) -> FloatArray:
     norms = columns["grad_norm"].astype(np.float64) * columns["grad_norm_last"]
     return np.clip(_ratio(columns["grad_dot_last"], norms), -1.0, 1.0)
+
+
+def _mean_output(columns: Columns, _elements: FloatArray) -> FloatArray:
+    return _ratio(columns["act_sum"].astype(np.float64), columns["act_values"])
+
+
+def _output_deviation(columns: Columns, elements: FloatArray) -> FloatArray:
+    square = _ratio(columns["act_norm"].astype(np.float64) ** 2, columns["act_values"])
+    return np.sqrt(np.maximum(square - _mean_output(columns, elements) ** 2, 0.0))
+
+
+def _share_of_values(name: str) -> Callable[[Columns, FloatArray], FloatArray]:
+    # The number of values may differ from step to step, so that the extremes of a window could pass 1.
+    return lambda columns, _elements: np.minimum(_ratio(columns[name], columns["act_values"]), 1.0)
 
 
 STATISTICS: tuple[Statistic, ...] = (
@@ -170,6 +197,91 @@ STATISTICS: tuple[Statistic, ...] = (
         definition="Cosine of the angle between this gradient and that of the optimizer step before.",
         reading="Near 1 the steps agree, near 0 noise dominates, below 0 they undo each other, as with a "
         "learning rate that is too high.",
+    ),
+    Statistic(
+        id="activation_mean",
+        label="Mean activation",
+        unit="",
+        scale=Scale.LINEAR,
+        columns=("act_sum", "act_values"),
+        value=_mean_output,
+        bounded=False,
+        rows=Rows.ACTIVATIONS,
+        definition="Mean of the output's values, with their sign.",
+        reading="Near zero, or positive behind a ReLU. A mean that drifts far beyond the deviation pushes the next "
+        "layer to one side of its bend.",
+    ),
+    Statistic(
+        id="activation_std",
+        label="Activation deviation",
+        unit="",
+        scale=Scale.LOG,
+        columns=("act_norm", "act_sum", "act_values"),
+        value=_output_deviation,
+        bounded=False,
+        rows=Rows.ACTIVATIONS,
+        definition="Standard deviation of the output's values, over samples and units together.",
+        reading="Similar through the depth of a healthy network. A fall towards the output is a signal that dies out, "
+        "a rise one that blows up.",
+    ),
+    Statistic(
+        id="activation_max_abs",
+        label="Max |a|",
+        unit="",
+        scale=Scale.LOG,
+        columns=("act_abs_max",),
+        value=_column("act_abs_max"),
+        rows=Rows.ACTIVATIONS,
+        definition="Largest magnitude among the output's values.",
+        reading="Far above the deviation, a few outliers carry the layer. Near 65,504 it overflows in fp16.",
+    ),
+    Statistic(
+        id="activation_zero_fraction",
+        label="Zero activations",
+        unit="",
+        scale=Scale.FRACTION,
+        columns=("act_zeros", "act_values"),
+        value=_share_of_values("act_zeros"),
+        falling=("act_values",),
+        rows=Rows.ACTIVATIONS,
+        definition="Share of the output's values that are exactly zero.",
+        reading="Half is usual behind a ReLU, and more is no illness: sparse is not dead. Whether units are dead says "
+        "the count of units that never fire.",
+    ),
+    Statistic(
+        id="activation_saturation",
+        label="Saturation",
+        unit="",
+        scale=Scale.FRACTION,
+        columns=("act_saturated", "act_values"),
+        value=_share_of_values("act_saturated"),
+        falling=("act_values",),
+        rows=Rows.ACTIVATIONS,
+        definition="Share of the output's values where the function is flat at an end, as tanh is near -1 and 1.",
+        reading="Where it is near 1, hardly any gradient passes. The floor of a ReLU counts as zeros, not here.",
+    ),
+    Statistic(
+        id="activation_nonfinite",
+        label="Non-finite activations",
+        unit="",
+        scale=Scale.FRACTION,
+        columns=("act_nonfinite", "act_values"),
+        value=_share_of_values("act_nonfinite"),
+        falling=("act_values",),
+        rows=Rows.ACTIVATIONS,
+        definition="Share of the output's values that are NaN or infinite.",
+        reading="Anything above zero spoils what comes after it. The first one in network order is where it began.",
+    ),
+    Statistic(
+        id="output_gradient_norm",
+        label="Output gradient norm",
+        unit="",
+        scale=Scale.LOG,
+        columns=("act_grad_norm",),
+        value=_column("act_grad_norm"),
+        rows=Rows.ACTIVATIONS,
+        definition="Euclidean norm of the gradient of the loss by the output, over the measured samples.",
+        reading="Shows where in the depth the gradient is lost, in activations without parameters too.",
     ),
 )
 STATISTIC: dict[str, Statistic] = {statistic.id: statistic for statistic in STATISTICS}

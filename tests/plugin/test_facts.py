@@ -10,6 +10,7 @@ from tb_netviz_plugin.analysis.facts.no_gradient import frozen_layers
 from tb_netviz_plugin.analysis.grid import align
 from tb_netviz_plugin.analysis.network import unite
 from tb_netviz_plugin.analysis.records import stack
+from tb_netviz_plugin.schema.tags import Family
 from tests.support.devruns import convolutional_layers, modelled_columns
 from tests.support.runs import HOSTILE_NAMES, describe
 
@@ -51,7 +52,7 @@ class Model:
         axis = [self.interval * record for record in range(RECORDS)]
         records = stack(axis, axis, tensors, 2)
         steps = stack(axis, axis, [np.array([1, 1, 0.1, 0.001, 10, 0], np.float32)] * RECORDS, 1)
-        return find_facts(align(network, {"": steps}, {network.parameter_tags[0].tag: records}))
+        return find_facts(align(network, {"": steps}, {network.tags[Family.PARAMETERS][0].tag: records}))
 
 
 def only(found, kind):

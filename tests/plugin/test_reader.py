@@ -3,6 +3,7 @@
 import pytest
 
 from tb_netviz_plugin.reader.cache import Cache
+from tb_netviz_plugin.routes.series import ROWS_OF
 from tb_netviz_plugin.schema.statistics import STATISTICS
 from tests.support.runs import START, write_run
 
@@ -31,7 +32,7 @@ def picture(app, run):
     app.frame("metrics", run=run)
     app.frame("bins", run=run, layer=0)
     for statistic in STATISTICS:
-        for rows in ("layers", "parameters", "network"):
+        for rows in ROWS_OF[statistic.rows]:
             app.frame("series", run=run, statistic=statistic.id, rows=rows, band="true")
 
 

@@ -25,7 +25,7 @@ def test_the_catalogue_explains_every_statistic(tmp_path, open_logdir):
     catalogue = app.json("catalogue")
     assert [one["id"] for one in catalogue["statistics"]][:2] == ["gradient_norm", "gradient_mean_abs"]
     for statistic in catalogue["statistics"]:
-        assert set(statistic) == {"id", "label", "unit", "scale", "definition", "reading"}
+        assert set(statistic) == {"id", "label", "unit", "scale", "rows", "definition", "reading"}
         assert statistic["definition"].endswith(".")
     assert catalogue["bins"]["count"] == 128
     assert catalogue["schema_version"] == 1

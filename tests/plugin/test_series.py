@@ -6,7 +6,7 @@ The expected values are computed from whole layers' concatenated gradients, not 
 import numpy as np
 import pytest
 
-from tb_netviz_plugin.schema.statistics import STATISTIC, STATISTICS
+from tb_netviz_plugin.schema.statistics import STATISTICS, Rows
 from tests.support.runs import (
     RunFile,
     count_bins,
@@ -18,6 +18,7 @@ from tests.support.runs import (
     write_run,
 )
 
+OF_PARAMETERS = [one for one in STATISTICS if one.rows is Rows.PARAMETERS]
 NUMBER, NOT_RECORDED, NO_GRADIENT, NONFINITE = range(4)
 TINY = 1e-6
 
@@ -81,7 +82,7 @@ def training(tmp_path):
     return Training(tmp_path / "run")
 
 
-@pytest.mark.parametrize("statistic", [one.id for one in STATISTICS])
+@pytest.mark.parametrize("statistic", [one.id for one in OF_PARAMETERS])
 def test_layers_have_the_statistics_of_their_elements(tmp_path, training, open_logdir, statistic):
     header, arrays = open_logdir(tmp_path).frame("series", run="run", statistic=statistic)
     assert header["rows"] == "layers"
@@ -95,7 +96,7 @@ def test_layers_have_the_statistics_of_their_elements(tmp_path, training, open_l
     assert "low" not in arrays
 
 
-@pytest.mark.parametrize("statistic", [one.id for one in STATISTICS])
+@pytest.mark.parametrize("statistic", [one.id for one in OF_PARAMETERS])
 def test_the_network_is_one_row(tmp_path, training, open_logdir, statistic):
     header, arrays = open_logdir(tmp_path).frame("series", run="run", statistic=statistic, rows="network")
     assert header["row"] == [0]
@@ -115,7 +116,7 @@ def test_rows_can_be_chosen_in_any_order(tmp_path, training, open_logdir):
     assert header["row"] == [2, 0]
 
 
-@pytest.mark.parametrize("statistic", [one.id for one in STATISTICS if one.bounded])
+@pytest.mark.parametrize("statistic", [one.id for one in OF_PARAMETERS if one.bounded])
 def test_bands_enclose_every_step_of_a_window(tmp_path, open_logdir, statistic):
     training = Training(tmp_path / "run", window=4)
     _, arrays = open_logdir(tmp_path).frame("series", run="run", statistic=statistic, band="true")
@@ -228,7 +229,7 @@ def test_extreme_numbers_pass(tmp_path, open_logdir, value):
         file.describe(description)
         file.record(description, 0, columns)
     app = open_logdir(tmp_path)
-    for statistic in STATISTIC:
+    for statistic in [one.id for one in OF_PARAMETERS]:
         for rows in ("layers", "parameters", "network"):
             _, arrays = app.frame("series", run="run", statistic=statistic, rows=rows, band="true")
             finite = np.isfinite(arrays["values"])
@@ -280,6 +281,9 @@ def window(step):
         ({"statistic": "gradient_norm"}, 400, "'run' is missing"),
         ({"run": "run", "statistic": "<b>"}, 400, "statistic is one of"),
         ({"run": "run", "statistic": "gradient_norm", "rows": "all"}, 400, "rows is one of"),
+        ({"run": "run", "statistic": "gradient_norm", "rows": "activations"}, 400, "is a statistic of parameters"),
+        ({"run": "run", "statistic": "activation_std", "rows": "layers"}, 400, "is a statistic of activations"),
+        ({"run": "run", "statistic": "activation_std", "row": "0"}, 404, "row 0 does not exist"),
         ({"run": "run", "statistic": "gradient_norm", "band": "yes"}, 400, "band is one of"),
         ({"run": "run", "statistic": "gradient_norm", "row": "-1"}, 400, "row is an index"),
         ({"run": "run", "statistic": "gradient_norm", "row": "²"}, 400, "row is an index"),

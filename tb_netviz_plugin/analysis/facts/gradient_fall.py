@@ -8,7 +8,7 @@ from tb_netviz_plugin.analysis.facts.evidence import PERSISTING, STRIKING_FALL, 
 from tb_netviz_plugin.analysis.facts.fact import Fact
 from tb_netviz_plugin.analysis.facts.series import logarithm, nanmedian, running_median
 from tb_netviz_plugin.analysis.facts.wording import fold, layer_name, number
-from tb_netviz_plugin.analysis.network import Indices
+from tb_netviz_plugin.analysis.placement import Indices
 from tb_netviz_plugin.analysis.records import Floats
 
 
