@@ -71,7 +71,7 @@ export class PageStore {
   retry(): void {
     if (this.#failed.size === 0) return;
     this.#failed.clear();
-    this.#arrivals.value++;
+    this.#tell();
     this.#next();
   }
 
@@ -81,8 +81,12 @@ export class PageStore {
     this.#failed.clear();
     for (const controller of this.#open.values()) controller.abort();
     this.#open.clear();
-    this.#arrivals.value++;
+    this.#tell();
     this.#next();
+  }
+
+  #tell(): void {
+    this.#arrivals.value = this.#arrivals.peek() + 1;
   }
 
   #next(): void {
@@ -109,7 +113,7 @@ export class PageStore {
     } finally {
       if (ours()) {
         this.#open.delete(address);
-        this.#arrivals.value++;
+        this.#tell();
         this.#next();
       }
     }

@@ -19,7 +19,7 @@ import { keyOf, Seen } from './maps-seen';
 import { matchingSource, sourceKey, sourceOfLayer, stepAtOrBefore } from './maps-sources';
 import type { Side } from './maps-wanted';
 import * as selection from './selection';
-import { aboutRun, follow, runs } from './store';
+import { aboutRun, follow, retries, runs } from './store';
 
 /** Whether someone looks at maps: nothing is asked for before. */
 export const watching = signal(false);
@@ -38,6 +38,8 @@ export const cursor = signal(0);
 export const zoomed = signal(false);
 /** Maps in sight. */
 export const inView = signal<readonly number[]>([]);
+/** Where all steps are to be loaded, see `keyOf`. */
+export const wholePlace = signal<string | null>(null);
 
 export const seen = new Seen();
 export const pages = new PageStore(getPage, 128 * 2 ** 20, (query, page) => seen.add(query, page));
@@ -218,6 +220,10 @@ export function linkMaps(): () => void {
     if (own !== null && sorted.peek()?.place !== keyOf(own))
       sorted.value = { place: keyOf(own), step: own.step };
   });
+  const again = effect(() => {
+    void retries.value;
+    pages.retry();
+  });
   let known: readonly Probe[] = [];
   let run = selection.run.peek();
   const renews = effect(() => {
@@ -232,7 +238,7 @@ export function linkMaps(): () => void {
   });
   return () => {
     watching.value = false;
-    for (const stop of [follows, anchors, renews]) stop();
+    for (const stop of [follows, anchors, again, renews]) stop();
     pages.want([]);
   };
 }

@@ -8,7 +8,7 @@ import { pageTheme } from '../theme';
 import type { ChartProps, Painter } from '../types';
 import { drawTiles, TITLES, type TileScene } from './drawTiles';
 import { MapImages } from './images';
-import { layoutTiles, NAME, type TileSize, tileAt, tilePlace, tilesInView } from './layout';
+import { layoutTiles, type TileSize, tileAt, tilePlace, tilesInView } from './layout';
 import type { MapPane, MapScale } from './types';
 import { mapsTable, mapWords } from './words';
 

@@ -2,6 +2,7 @@
 import type { ComponentType } from 'preact';
 import type { Run } from '../../data/types';
 import { recordedStatistics } from '../../state/derived';
+import { Maps } from '../maps/maps';
 import { Statistics } from './statistics';
 
 export interface Section {
@@ -20,4 +21,5 @@ export const SECTIONS: readonly Section[] = [
     hasData: ({ activations }) => activations.length > 0 && recordedStatistics('activations').length > 0,
     component: Statistics,
   },
+  { id: 'maps', label: 'Maps', hasData: ({ layers }) => layers.length > 0, component: Maps },
 ];

@@ -1,0 +1,51 @@
+/** Activation maps: the inputs of a probe, and what the modules make of them over the steps. */
+import { useEffect } from 'preact/hooks';
+import { linkMaps, probe, probes, side, zoomed } from '../../state/maps';
+import { stopMaps } from '../../state/maps-play';
+import { Notice, Retry } from '../states';
+import { sentence } from '../words';
+import { NoMaps, NoProbes, NoSteps } from './empty';
+import { InputPanel } from './inputs';
+import { Stage } from './stage';
+import { Zoom } from './zoom';
+
+export function Maps() {
+  useEffect(() => {
+    const unlink = linkMaps();
+    return () => {
+      stopMaps();
+      unlink();
+    };
+  }, []);
+  const { value, error } = probes.value;
+  if (value === null) return error === null ? <Waiting /> : <Trouble words={error.message} />;
+  if (probe.value === null) return <NoProbes />;
+  if (probe.value.maps.length === 0) return <NoMaps probe={probe.value} />;
+  if (side.value === null) return <NoSteps probe={probe.value} />;
+  return (
+    <div class={zoomed.value ? 'maps with-zoom' : 'maps'}>
+      <h2 class="visually-hidden">Activation maps</h2>
+      <InputPanel probe={probe.value} />
+      <Stage probe={probe.value} side={side.value} />
+      {zoomed.value && <Zoom probe={probe.value} side={side.value} />}
+    </div>
+  );
+}
+
+function Waiting() {
+  return (
+    <div class="maps">
+      <div class="maps-waiting" role="status" aria-label="Loading maps" />
+    </div>
+  );
+}
+
+function Trouble({ words }: { words: string }) {
+  return (
+    <Notice title="The activation maps can’t be read">
+      <p>{sentence(words)}</p>
+      <p>What else was recorded of this run is not affected.</p>
+      <Retry />
+    </Notice>
+  );
+}
