@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from tb_netviz.statistics.partials import Array
+from tb_netviz.statistics.units import UNIT_SUMS
 from tb_netviz_plugin.schema.bins import COUNT
 
 _native: Any
@@ -22,6 +23,20 @@ Job = tuple[int, int, int]
 
 GRADIENT_RESULTS = ("squares", "magnitudes", "total", "zeros", "nonfinite", "largest", "product", "last_squares")
 WEIGHT_RESULTS = ("weight_squares", "update_squares")
+
+
+class Units(NamedTuple):
+    """Where the float32 values of the units of an output lie.
+
+    Attributes:
+        address: Of the first value.
+        shape: Length along axis 0, values of a unit at each index along it, and units.
+        steps: Elements from one to the next, of the same three; that of the units, or of a unit's values, is 1.
+    """
+
+    address: int
+    shape: tuple[int, int, int]
+    steps: tuple[int, int, int]
 
 
 def available() -> bool:
@@ -42,6 +57,21 @@ def weights(jobs: Sequence[Job]) -> Array:
 def bins(jobs: Sequence[Job]) -> npt.NDArray[np.uint16]:
     """Count magnitudes by power of two, uint16 [jobs, bins.COUNT]; the other number is the stride, at least 1."""
     return _reduce("bins", jobs, np.empty((len(jobs), COUNT), dtype=np.uint16))
+
+
+def units(where: Units, flat: tuple[float, float], stride: int, start: int, *, by_row: bool) -> Array:
+    """Return UNIT_SUMS, float64 [len(UNIT_SUMS), units].
+
+    Args:
+        where: The values.
+        flat: The function is flat for values up to the first and from the second on.
+        stride: Only every stride-th index along axis 0 counts, from `start` on; for the largest value all do.
+        start: At least 0.
+        by_row: Whether each value is a sample, and not all of a unit at one index along axis 0.
+    """
+    results = np.empty((len(UNIT_SUMS), where.shape[2]))
+    _native.units(*where, (stride, start), by_row, flat, results)
+    return results
 
 
 def copy(jobs: Sequence[Job]) -> None:

@@ -13,13 +13,16 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from tb_netviz.pytorch.reductions.device import wide_type
+from tb_netviz.pytorch.reductions.strides import readable
+from tb_netviz.statistics import native
 from tb_netviz.statistics.units import ADDED, UNIT_SUMS
 
 __all__ = ["ADDED", "UNIT_SUMS", "UnitCounts", "gradient_squares", "merge_units", "unit_counts", "unit_sums"]
 
-_LARGEST = UNIT_SUMS.index("largest")
+_SQUARES, _NONFINITE, _LARGEST = (UNIT_SUMS.index(name) for name in ("squares", "nonfinite", "largest"))
 
 
 class UnitCounts(NamedTuple):
@@ -67,12 +70,14 @@ def unit_sums(
         TypeError: If `output` is no ordinary dense tensor.
         ValueError: If it has no such axis.
     """
+    where = readable(output, axis)
+    if where is not None:
+        return torch.from_numpy(native.units(where, flat, stride, start, by_row=axis == -1))
     values = _values(output, axis)
     part = values[start::stride]
-    if not values.numel():
-        return _nothing(values.shape[axis], values)
-    sums = _counted_sums(_real(part), axis, flat) if part.shape[0] else _nothing(values.shape[axis], values)
-    sums[_LARGEST] = _largest(values, axis)
+    sums = _counted_sums(_real(part), axis, flat) if part.numel() else _nothing(values.shape[axis], values)
+    if values.numel():
+        sums[_LARGEST] = _largest(values, axis)
     return sums
 
 
@@ -82,10 +87,12 @@ def gradient_squares(gradient: Tensor, axis: int, stride: int = 1, start: int = 
     The arguments, the type of the result and the errors are those of `unit_sums`; not finite where the gradient is not.
     """
     part = _values(gradient, axis)[start::stride]
-    wide = wide_type(part.device)
-    if part.is_cpu:
-        return _real(part).to(wide).square().sum(_others(part, axis))
-    return torch.linalg.vector_norm(part, 2, _others(part, axis), dtype=wide).square()
+    where = readable(part, axis)
+    if where is not None:
+        sums = native.units(where, (-math.inf, math.inf), 1, 0, by_row=True)
+        sums[_SQUARES, sums[_NONFINITE] > 0] = math.nan
+        return torch.from_numpy(sums[_SQUARES])
+    return _squares(part, _others(part, axis))
 
 
 def merge_units(into: Tensor, sums: Tensor) -> None:
@@ -97,14 +104,17 @@ def merge_units(into: Tensor, sums: Tensor) -> None:
 def _values(output: Tensor, axis: int) -> Tensor:
     """Return `output` as a plain tensor of at least two axes without a history; of complex ones the magnitudes."""
     kind = type(output)
-    if kind.__torch_dispatch__ is not Tensor.__torch_dispatch__:
-        raise TypeError(f"expected an ordinary tensor, got {kind.__name__}, whose values are not at hand")
+    if kind.__torch_dispatch__ is not Tensor.__torch_dispatch__ or is_functorch_wrapped_tensor(output):
+        raise TypeError(f"expected an ordinary tensor, got a {kind.__name__} whose values are not at hand")
     if output.layout is not torch.strided or output.is_quantized or output.is_nested:
         raise TypeError(f"expected a dense tensor, got one of {output.dtype} with the layout {output.layout}")
     _shape(output, axis)
-    values = output.detach() if kind is Tensor else output.detach().as_subclass(Tensor)
+    with torch._C.DisableTorchFunctionSubclass():
+        values = output.detach().as_subclass(Tensor)
     if values.is_complex():
         values = values.abs()
+    elif values.is_floating_point() and values.element_size() == 1:
+        values = values.float()  # Eight-bit floats have no arithmetic of their own.
     return values if values.dim() > 1 else values.unsqueeze(0)
 
 
@@ -154,21 +164,40 @@ def _largest(values: Tensor, axis: int) -> Tensor:
 
 
 def _counted_sums(values: Tensor, axis: int, flat: tuple[float, float]) -> Tensor:
-    """Reduce values all of which count."""
+    """Reduce values all of which count, float32 or float64."""
+    if values.is_cpu and values.dtype == torch.float32:
+        values = values if readable(values, axis) else values.resolve_neg().contiguous()
+        where = readable(values, axis)
+        if where is not None:
+            return torch.from_numpy(native.units(where, flat, 1, 0, by_row=axis == -1))
     wide, others = wide_type(values.device), _others(values, axis)
-    finite = values.isfinite()
-    clean = values.masked_fill(~finite, 0.0)
+    odd = (values * 0) != 0  # Zero times what is not finite is NaN.
+    clean = values.masked_fill(odd, 0.0)
     fires = values > 0
-    if axis == 1 and values.dim() > 2:
-        fires = fires.flatten(2).any(2)
-    sums = [
-        clean.sum(others, dtype=wide),
-        torch.linalg.vector_norm(clean, 2, others, dtype=wide).square(),
-        (values == 0).sum(others),
-        (((values <= flat[0]) | (values >= flat[1])) & finite).sum(others),
-        (~finite).sum(others),
-        fires.sum(_others(fires, axis)),
-        clean.abs().amax(others),
-    ]
-    sums.insert(_LARGEST, torch.empty_like(sums[0]))
-    return torch.stack([each.to(wide) for each in sums])
+    inner = [place for place in others if place] if axis == 1 else []
+    fired = fires.any(inner) if inner else fires
+    counts = torch.stack([values == 0, _is_flat(values, flat) & ~odd, odd])
+    zeros, saturated, nonfinite = counts.sum([place + 1 for place in others], dtype=wide)
+    return torch.stack(
+        [
+            clean.sum(others, dtype=wide),
+            _squares(clean, others),
+            zeros,
+            saturated,
+            nonfinite,
+            fired.sum(_others(fired, axis), dtype=wide),
+            torch.full_like(zeros, -math.inf),  # The largest of all values follows.
+            clean.abs().amax(others).to(wide),
+        ]
+    )
+
+
+def _is_flat(values: Tensor, flat: tuple[float, float]) -> Tensor:
+    return (values <= flat[0]) | (values >= flat[1])
+
+
+def _squares(values: Tensor, axes: list[int]) -> Tensor:
+    wide = wide_type(values.device)
+    if values.is_cpu:
+        return values.to(wide).square().sum(axes)
+    return torch.linalg.vector_norm(values, 2, axes, dtype=wide).square()
