@@ -30,6 +30,9 @@ UNIT_SUMS: Final = (
 
 ADDED: Final = UNIT_SUMS.index("largest")
 
+_NOISE = 1e-13
+"""A variance is none below this share of the mean square: float32 holds steps of 1.2e-7, whose square is 1.4e-14."""
+
 
 def unit_sums(output: npt.ArrayLike, axis: int, flat: tuple[float, float], stride: int = 1, start: int = 0) -> Array:
     """Return UNIT_SUMS, float64 [len(UNIT_SUMS), units], of an output with its units along axis 1 or -1.
@@ -133,7 +136,8 @@ def activation_row(activity: Activity) -> Array:
 def unit_rows(activity: Activity) -> Array:
     """Return UNIT_COLUMNS, float64 [units, len(UNIT_COLUMNS)].
 
-    Moments and shares are of finite values, and NaN where there are none; a largest value is known without.
+    Moments and shares are of finite values, and NaN where there are none; a largest value is known without. Values that
+    float32 can hardly tell apart have no spread: what sums of squares leave of it is noise, and a constant unit has none.
     """
     sums = dict(zip(UNIT_SUMS, activity.sums, strict=True))
     with np.errstate(all="ignore"):  # Without values there is nothing to divide by.
@@ -143,9 +147,14 @@ def unit_rows(activity: Activity) -> Array:
         columns = {
             "fired": sums["fired"] / counted,
             "mean": mean,
-            "std": np.sqrt(np.maximum(sums["squares"] / finite - np.square(mean), 0.0)),
+            "std": _spread(mean, sums["squares"] / finite),
             "largest": sums["largest"] if activity.samples else np.full_like(mean, np.nan),
             "saturated": sums["saturated"] / finite,
             "gradient": np.full_like(mean, np.nan) if activity.squares is None else np.sqrt(activity.squares / counted),
         }
     return np.stack([columns[column.id] for column in UNIT_COLUMNS], axis=1)
+
+
+def _spread(mean: Array, mean_square: Array) -> Array:
+    variance: Array = mean_square - np.square(mean)
+    return np.sqrt(np.where(variance < _NOISE * mean_square, 0.0, variance))
