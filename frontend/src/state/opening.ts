@@ -19,6 +19,17 @@ export function newestRun(list: readonly RunSummary[]): string | null {
   );
 }
 
+/** What was selected by itself when the run was opened. */
+let opening: { readonly layer: string | null; readonly step: number | null } = { layer: null, step: null };
+
+/** Whether neither a link nor the reader has selected a layer or a step. */
+export function isUntouched(): boolean {
+  const { layer, step, activation, unit } = selection;
+  const none = layer.peek() === null && step.peek() === null;
+  const same = layer.peek() === opening.layer && step.peek() === opening.step;
+  return activation.peek() === null && unit.peek() === null && (none || same);
+}
+
 /** Open each run once, as soon as its parts are there; what a link or the reader selected stays. */
 export function openRuns(): void {
   effect(() => {
@@ -31,9 +42,11 @@ export function openRuns(): void {
     const ready = run.value.value?.run === name && facts.value.value !== null && steps.value.length > 0;
     if (name === opened || !ready) return;
     opened = name;
+    opening = { layer: null, step: null };
     if (selection.layer.peek() !== null || selection.step.peek() !== null) return;
     const worst = factList.peek()[0];
     if (worst) selectFact(worst);
     else if (layers.peek().length > 0) selectLayer(layers.peek().length - 1);
+    opening = { layer: selection.layer.peek(), step: selection.step.peek() };
   });
 }

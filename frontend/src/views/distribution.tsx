@@ -1,4 +1,4 @@
-/** How the gradient's magnitudes of one layer or parameter are distributed at the step, against the start. */
+/** How magnitudes are distributed at the step, against the start: those of a layer's or parameter's gradient, or of an activation. */
 import { useSignal } from '@preact/signals';
 import { Distribution as Chart } from '../charts/distribution/Distribution';
 import { formatCount } from '../charts/numbers';
@@ -13,7 +13,7 @@ import { say } from './readout';
 import { useFollow } from './use-follow';
 
 export interface DistributionProps {
-  readonly kind: 'layers' | 'parameters';
+  readonly kind: 'layers' | 'parameters' | 'activations';
   readonly row: number;
   readonly name: string;
 }
@@ -25,7 +25,8 @@ export function Distribution({ kind, row, name }: DistributionProps) {
     const layout = catalogue.value.value?.bins;
     if (layout === undefined) return null;
     const { kind, row } = wanted.value;
-    const which = kind === 'layers' ? { layer: row } : { parameter: row };
+    const which =
+      kind === 'layers' ? { layer: row } : kind === 'parameters' ? { parameter: row } : { activation: row };
     return aboutRun(
       (run) => address('bins', { run, ...which }),
       (run, signal) => getBins(run, which, layout.count, signal),
@@ -36,7 +37,7 @@ export function Distribution({ kind, row, name }: DistributionProps) {
   if (layout === undefined) return null;
   const now = value === null ? null : countsAt(value, step.value ?? Number.POSITIVE_INFINITY, layout.count);
   const start = value === null ? null : countsAt(value, 0, layout.count);
-  const title = 'Gradient magnitudes';
+  const title = kind === 'activations' ? 'Magnitudes of the values' : 'Gradient magnitudes';
   return (
     <Figure title={title} caption={now === null ? '' : `at step ${formatCount(now.step)}`}>
       {(exportRef) => (

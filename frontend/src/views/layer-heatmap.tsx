@@ -1,10 +1,18 @@
 /** The heatmap of a statistic of all layers or parameters, with what both views need around it. */
 import { type Signal, signal } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
-import { Heatmap } from '../charts/heatmap/Heatmap';
+import { Heatmap, type HeatmapProps } from '../charts/heatmap/Heatmap';
 import type { ValueScale } from '../charts/scale';
 import { autoFold } from '../charts/scopes';
-import type { Insets, LayerLabel, RowFlag, RowFrame, Selection, StepMark } from '../charts/types';
+import type {
+  Insets,
+  LayerLabel,
+  RowFlag,
+  RowFrame,
+  Selection,
+  StatisticLabel,
+  StepMark,
+} from '../charts/types';
 import type { Series } from '../data/types';
 import { skips } from '../state/scaling';
 import type { ExportRef } from './figure';
@@ -25,6 +33,10 @@ export interface LayerHeatmapProps {
   readonly tree: boolean;
   readonly exportRef: ExportRef;
   readonly frame?: Signal<RowFrame | null>;
+  /** What is drawn, where the series is of no statistic of the catalogue. */
+  readonly statistic?: StatisticLabel;
+  readonly words?: HeatmapProps['words'];
+  readonly table?: HeatmapProps['table'];
 }
 
 export function LayerHeatmap(props: LayerHeatmapProps) {
@@ -48,7 +60,7 @@ export function LayerHeatmap(props: LayerHeatmapProps) {
         title={props.title}
         layers={labels}
         matrix={matrix}
-        statistic={labelOf(series.statistic)}
+        statistic={props.statistic ?? labelOf(series.statistic)}
         scale={props.scale}
         steps={steps}
         hover={hover}
@@ -65,6 +77,8 @@ export function LayerHeatmap(props: LayerHeatmapProps) {
         insets={props.insets}
         exportRef={exportRef}
         onReadout={say}
+        words={props.words}
+        table={props.table}
         empty={rows.length === 0 ? 'No layer passes the filter' : 'Nothing recorded yet'}
         {...(frame ? { frame } : {})}
       />

@@ -14,12 +14,14 @@ import { labelOf, toMatrix } from './page';
 
 export interface LegendProps {
   readonly statistic: string;
+  /** What the colours are of, where no statistic says it. */
+  readonly title?: string;
   readonly scale: ValueScale;
   readonly series: Series | null;
   readonly row: number | null;
 }
 
-export function Legend({ statistic, scale, series, row }: LegendProps) {
+export function Legend({ statistic, title, scale, series, row }: LegendProps) {
   const matrix = series && toMatrix(series);
   const columns = useMemo(() => series && placeColumns(series.steps, series.spans), [series]);
   const marks = useMemo(() => (matrix && columns ? marksIn(matrix, columns, scale) : []), [matrix, scale]);
@@ -28,7 +30,7 @@ export function Legend({ statistic, scale, series, row }: LegendProps) {
   const value = matrix === null || row === null || record < 0 ? null : cellValue(matrix, row, record);
   return (
     <div class="legend">
-      <ColorLegend title={labelOf(statistic).label} scale={scale} value={value} marks={marks} />
+      <ColorLegend title={title ?? labelOf(statistic).label} scale={scale} value={value} marks={marks} />
     </div>
   );
 }

@@ -177,7 +177,7 @@ function Flow() {
             title="Each layer at step 1,240"
             layers={layers}
             mean={mean}
-            max={max}
+            reach={max}
             step={selection.value.step}
             frame={frame}
             reference={reference}
@@ -266,7 +266,7 @@ function Panels() {
             title="Profile"
             layers={layers}
             mean={scaled(matrix, 0.01)}
-            max={matrix}
+            reach={matrix}
             step={2320}
           />
         </Box>

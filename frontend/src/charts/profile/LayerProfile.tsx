@@ -24,14 +24,17 @@ import type {
   Selection,
 } from '../types';
 import { drawProfile, type ProfileScene } from './drawProfile';
+import { MAGNITUDES, type ProfileKind } from './kinds';
 import { profileTable } from './table';
-import { profileScale, reading, recordOf } from './values';
+import { recordOf } from './values';
 
 export interface LayerProfileProps extends ChartProps {
   readonly layers: readonly LayerLabel[];
-  /** Mean |g| and max |g|, with the same rows. */
+  /** What is drawn of them; by default mean and largest magnitude. */
+  readonly kind?: ProfileKind;
+  /** The mean and how far it reaches, by `kind`: largest magnitude, or standard deviation. */
   readonly mean: Matrix;
-  readonly max: Matrix;
+  readonly reach: Matrix;
   /** The step that is shown. */
   readonly step: number | null;
   readonly hover: Signal<Hover | null>;
@@ -54,7 +57,7 @@ const NOTHING_FOLDED: ReadonlySet<string> = new Set();
 const NO_FLAGS: readonly RowFlag[] = [];
 
 export function LayerProfile(props: LayerProfileProps) {
-  const { layers, mean, max, step, hover, selection, folded = NOTHING_FOLDED } = props;
+  const { layers, kind = MAGNITUDES, mean, reach, step, hover, selection, folded = NOTHING_FOLDED } = props;
   const root = useRef<HTMLDivElement>(null);
   const size = useSize(root);
   const theme = pageTheme();
@@ -69,10 +72,11 @@ export function LayerProfile(props: LayerProfileProps) {
   const layout = frame?.layout ?? own;
   const { scroll, scroller, onScroll } = useScroll(layout, height, frame ? null : selection.row);
   const offset = () => frame?.scroll ?? scroll.value;
-  const scale = useMemo(() => profileScale([mean, max]), [mean, max]);
+  const scale = useMemo(() => kind.scaleOf(mean, reach), [kind, mean, reach]);
   const records = useMemo(
-    () => (step === null ? { mean: -1, max: -1 } : { mean: recordOf(mean, step), max: recordOf(max, step) }),
-    [mean, max, step],
+    () =>
+      step === null ? { mean: -1, reach: -1 } : { mean: recordOf(mean, step), reach: recordOf(reach, step) },
+    [mean, reach, step],
   );
 
   const scene = (box: Pick<Size, 'width'>): ProfileScene => ({
@@ -85,8 +89,9 @@ export function LayerProfile(props: LayerProfileProps) {
     selection,
     flags: props.flags ?? NO_FLAGS,
     labels: 'compact',
+    kind,
     mean,
-    max,
+    reach,
     records,
     scale,
     reference: props.reference ?? null,
@@ -98,10 +103,11 @@ export function LayerProfile(props: LayerProfileProps) {
   };
   const words = (row: number) => {
     const say = (matrix: Matrix, record: number) => {
-      const one = reading(matrix, row, record);
+      const one = kind.read(matrix, row, record);
       return typeof one === 'number' ? formatValue(one) : MARK_WORDS[one];
     };
-    return `${layers[row]?.name ?? ''} · mean ${say(mean, records.mean)} · max ${say(max, records.max)}`;
+    const [first, second] = kind.names;
+    return `${layers[row]?.name ?? ''} · ${first} ${say(mean, records.mean)} · ${second} ${say(reach, records.reach)}`;
   };
 
   const rowUnder = (event: MouseEvent) => {
@@ -144,7 +150,7 @@ export function LayerProfile(props: LayerProfileProps) {
         drawProfile(painter, paper);
         drawLabels(painter, paper);
       },
-      table: () => profileTable(layers, mean, max, records, props.rows),
+      table: () => profileTable(layers, kind, mean, reach, records, props.rows),
     };
   });
 
@@ -154,7 +160,7 @@ export function LayerProfile(props: LayerProfileProps) {
       class="chart"
       role="application"
       aria-roledescription="profile"
-      aria-label={`${props.title}: mean and maximum of ${layers.length} layers. Up and down arrows move the layer.`}
+      aria-label={`${props.title}: ${kind.names.join(' and ')} of ${layers.length} layers. Up and down arrows move the layer.`}
       // biome-ignore lint/a11y/noNoninteractiveTabindex: one stop of the tab key, moved through with the arrows
       tabIndex={0}
       onKeyDown={onKeyDown}

@@ -1,4 +1,4 @@
-/** All layers at one step: mean and max as dots on a log axis, which has no foot for bars to stand on. */
+/** All layers at one step, each in its row over one axis. */
 
 import { flaggedRows, inView, type RowScene, rowTop } from '../heatmap/scene';
 import { rowOf } from '../layout';
@@ -7,12 +7,14 @@ import { formatTick } from '../numbers';
 import { AXIS_TEXT, BODY_TEXT, hairline, write } from '../paint';
 import type { ValueScale } from '../scale';
 import type { LayoutRow, Matrix, Painter } from '../types';
-import { type Reading, rowReading } from './values';
+import type { ProfileKind } from './kinds';
+import type { Reading } from './values';
 
 export interface ProfileScene extends RowScene {
+  readonly kind: ProfileKind;
   readonly mean: Matrix;
-  readonly max: Matrix;
-  readonly records: { readonly mean: number; readonly max: number };
+  readonly reach: Matrix;
+  readonly records: { readonly mean: number; readonly reach: number };
   readonly scale: ValueScale;
   /** [R] A tick of reference for each row, NaN for none. */
   readonly reference: ArrayLike<number> | null;
@@ -43,7 +45,7 @@ export function drawProfile(painter: Painter, scene: ProfileScene): void {
   drawGrid(painter, scene);
   const flags = new Map(flaggedRows(scene).map(({ row, flag }) => [row, theme.severity(flag.severity)]));
   for (const row of scene.layout.rows)
-    if (inView(scene, row)) drawRow(painter, scene, row, flags.get(row) ?? theme.token['run-1']);
+    if (inView(scene, row)) scene.kind.drawRow(painter, scene, row, flags.get(row) ?? theme.token['run-1']);
   painter.restore();
 }
 
@@ -76,54 +78,8 @@ function drawGrid(painter: Painter, scene: ProfileScene): void {
   }
 }
 
-function drawRow(painter: Painter, scene: ProfileScene, row: LayoutRow, color: string): void {
-  const { theme } = scene;
-  const y = rowTop(scene, row) + row.height / 2;
-  const mean = rowReading(scene.mean, row, scene.records.mean, 'low');
-  const max = rowReading(scene.max, row, scene.records.max, 'high');
-  if (typeof mean !== 'number' || typeof max !== 'number') {
-    drawAbsence(painter, scene, row, y, [mean, max]);
-    return;
-  }
-  const [from, to] = [xOfValue(scene, mean), xOfValue(scene, max)];
-  const radius = Math.min(3.5, Math.max(1.25, row.height * 0.3));
-  painter.setLineDash([]);
-  painter.strokeStyle = color;
-  painter.lineWidth = row.height < 6 ? 0.5 : 1;
-  painter.beginPath();
-  painter.moveTo(from, y);
-  painter.lineTo(to - radius, y);
-  painter.stroke();
-  dot(painter, to, y, radius, theme.token.bg, color);
-  dot(painter, from, y, radius, color, color);
-  const reference = scene.reference ? lowest(scene.reference, row.members) : Number.NaN;
-  if (reference > 0) {
-    const half = Math.max(1, row.height / 2 - 2);
-    hairline(
-      painter,
-      [xOfValue(scene, reference), y - half],
-      [xOfValue(scene, reference), y + half],
-      theme.token.text,
-    );
-  }
-}
-
-function dot(painter: Painter, x: number, y: number, radius: number, fill: string, stroke: string): void {
-  painter.beginPath();
-  painter.arc(x, y, radius, 0, 2 * Math.PI);
-  painter.fillStyle = fill;
-  painter.fill();
-  painter.strokeStyle = stroke;
-  painter.lineWidth = radius > 2 ? 1.25 : 0.75;
-  painter.stroke();
-}
-
-function lowest(values: ArrayLike<number>, members: readonly number[]): number {
-  return Math.min(...members.map((member) => values[member]!).filter((value) => value > 0));
-}
-
 /** The mark of what is missing, and its word where the row is high enough. */
-function drawAbsence(
+export function drawAbsence(
   painter: Painter,
   scene: ProfileScene,
   row: LayoutRow,

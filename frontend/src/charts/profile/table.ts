@@ -2,25 +2,26 @@
 
 import { MARK_WORDS } from '../marks';
 import type { Entry, LayerLabel, Matrix, Table } from '../types';
-import { reading } from './values';
+import type { ProfileKind } from './kinds';
 
 export function profileTable(
   layers: readonly LayerLabel[],
+  kind: ProfileKind,
   mean: Matrix,
-  max: Matrix,
-  records: { readonly mean: number; readonly max: number },
+  reach: Matrix,
+  records: { readonly mean: number; readonly reach: number },
   shown: readonly number[] = layers.map((_, row) => row),
 ): Table {
   const entry = (matrix: Matrix, row: number, record: number): Entry => {
-    const one = reading(matrix, row, record);
+    const one = kind.read(matrix, row, record);
     return one === 'zero' ? 0 : typeof one === 'number' ? one : MARK_WORDS[one];
   };
   return {
-    columns: ['layer', 'mean |g|', 'max |g|'],
+    columns: ['layer', ...kind.names],
     rowCount: shown.length,
     row(index) {
       const row = shown[index]!;
-      return [layers[row]!.name, entry(mean, row, records.mean), entry(max, row, records.max)];
+      return [layers[row]!.name, entry(mean, row, records.mean), entry(reach, row, records.reach)];
     },
   };
 }

@@ -31,6 +31,13 @@ export function reading(matrix: Matrix, row: number, record: number): Reading {
   return value > 0 ? value : 'zero';
 }
 
+/** As `reading`, for what may have either sign: zero is a number like others. */
+export function signedReading(matrix: Matrix, row: number, record: number): Reading {
+  const one = reading(matrix, row, record);
+  if (one !== 'zero') return one;
+  return matrix.values[row * matrix.steps.length + shownRecord(matrix, row, record)]!;
+}
+
 const ORDER: readonly Reading[] = ['nonfinite', 'zero', 'no gradient', 'not recorded'];
 
 /** Of a folded scope the worst member: NaN, then zero, then the lowest (or the highest) number. */

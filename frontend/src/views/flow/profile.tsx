@@ -37,7 +37,7 @@ export function Profile({ mean, max, labels, row, frame }: ProfileProps) {
               title="Gradient of each layer"
               layers={labels}
               mean={means}
-              max={maxima}
+              reach={maxima}
               step={at}
               hover={hover}
               selection={row.selection.value}

@@ -7,11 +7,13 @@ import { facts, run } from '../../state/store';
 import { DataNotice } from '../data-notice';
 import { statisticInfo } from '../explain';
 import { Check, Diamond, Warning } from '../icons';
+import { curvesOf, JustBefore } from '../just-before';
+import { useStrips } from '../strips';
 import { plural } from '../words';
-import { JustBefore } from './just-before';
 
 export function Facts() {
   const { value, error, loading } = facts.value;
+  const curves = curvesOf(useStrips());
   return (
     <section class="facts" aria-label="Facts">
       <header class="panel-head">
@@ -27,7 +29,7 @@ export function Facts() {
         {factList.value.map((fact) => (
           <li key={fact.id}>
             <FactItem fact={fact} selected={fact === selectedFact.value} />
-            {fact === selectedFact.value && <JustBefore fact={fact} />}
+            {fact === selectedFact.value && <JustBefore step={fact.step} curves={curves} />}
           </li>
         ))}
       </ul>

@@ -1,4 +1,129 @@
 /** Which units are dead, since when, and after what. */
+import { useComputed } from '@preact/signals';
+import type { Insets } from '../../charts/types';
+import { type DeadSeries, type Death, UNIT } from '../../data/types';
+import { aboutDead, aboutDeaths, activationIndex, activations } from '../../state/activations';
+import * as selection from '../../state/selection';
+import { aboutSeries, catalogue, run } from '../../state/store';
+import { Choice } from '../choice';
+import { DataNotice } from '../data-notice';
+import { Notice } from '../states';
+import { Strips, useStrips } from '../strips';
+import { UnitCurves } from '../unit-curves';
+import { useFollow } from '../use-follow';
+import { totalsOf } from './counts';
+import { Deaths } from './deaths';
+import { Listing } from './listing';
+import { Lives, sort } from './lives';
+import { useOpening } from './opening';
+import { useUnits } from './pages';
+import { Shares } from './shares';
+import { useStateStrip } from './state-strip';
+import { Thresholds } from './thresholds';
+import { Verdict } from './verdict';
+
+const INSETS: Insets = { left: 132, right: 132, top: 22, bottom: 0 };
+const LIVES: Insets = { ...INSETS, top: 4 };
+const ZEROS = 'activation_zero_fraction';
+const NO_DEATHS: readonly Death[] = [];
+
 export function DeadUnits() {
-  return <h2 class="visually-hidden">Dead units</h2>;
+  const dead = useFollow(aboutDead);
+  const deaths = useFollow(aboutDeaths);
+  useOpening(dead, deaths);
+  const { value, error } = dead.value;
+  return (
+    <div class="dead-units">
+      <h2 class="visually-hidden">Dead units</h2>
+      <DataNotice error={error} />
+      {value === null && error === null && <div class="waiting" />}
+      {value !== null && value.steps.length === 0 && <NoRecord />}
+      {value !== null && value.steps.length > 0 && (
+        <Page dead={value} deaths={deaths.value.value ?? NO_DEATHS} deathsError={deaths.value.error} />
+      )}
+    </div>
+  );
 }
+
+function NoRecord() {
+  return (
+    <Notice title="No units have been recorded yet">
+      <p>Units are recorded in windows of several steps. The first one appears here by itself.</p>
+    </Notice>
+  );
+}
+
+interface PageProps {
+  readonly dead: DeadSeries;
+  readonly deaths: readonly Death[];
+  readonly deathsError: Parameters<typeof Deaths>[0]['error'];
+}
+
+function Page({ dead, deaths, deathsError }: PageProps) {
+  const shown = useComputed(() => {
+    const index = activationIndex.value;
+    return index !== null && (activations.value[index]?.units ?? 0) > 0 ? index : null;
+  });
+  const units = useUnits(shown, sort);
+  const zeros = useFollow(() =>
+    run.value.value?.statistics.includes(ZEROS)
+      ? aboutSeries({ statistic: ZEROS, rows: 'activations' })
+      : null,
+  ).value.value;
+  const index = shown.value;
+  const place = index === null ? -1 : dead.activations.indexOf(index);
+  const about = activations.value[index ?? -1];
+  const unit = selection.unit.value ?? units.life(0)?.unit ?? null;
+  const strip = useStateStrip(dead, place);
+  const loss = useStrips().filter(({ id }) => id === 'loss');
+  return (
+    <>
+      <Verdict dead={dead} deaths={deaths} activations={activations.value} index={index} zeros={zeros} />
+      <section class="units-stage" aria-label="Units over steps">
+        <div class="toolbar">
+          <States dead={dead} />
+          <span class="space" />
+          <Thresholds />
+        </div>
+        <Shares dead={dead} insets={INSETS} />
+        {about !== undefined && place >= 0 ? (
+          <Lives dead={dead} about={about} place={place} units={units} unit={unit} insets={LIVES} />
+        ) : (
+          <p class="muted">Choose a row in the picture above, with the pointer or with ↑ and ↓.</p>
+        )}
+        <Strips strips={[...(strip === null ? [] : [strip]), ...loss]} insets={INSETS} />
+      </section>
+      <Deaths dead={dead} deaths={deaths} error={deathsError} />
+      <div class="units-detail">
+        {index !== null && unit !== null && <UnitCurves activation={index} unit={unit} />}
+        <Listing dead={dead} />
+      </div>
+    </>
+  );
+}
+
+/** Which state is counted in the picture, with how many units are in it now. */
+function States({ dead }: { dead: DeadSeries }) {
+  const states = catalogue.value.value?.unit_states ?? [];
+  const options = states.flatMap(({ id, label }, code) =>
+    code === UNIT.neverRun || code === UNIT.notRecorded
+      ? []
+      : [{ id, label, count: String(totalsOf(dead, code).count), code }],
+  );
+  const common = options.filter(({ code }) => COMMON.includes(code)).map(({ id }) => id);
+  return (
+    <Choice
+      label="State"
+      more="More states"
+      options={options}
+      common={common}
+      chosen={selection.unitState.value}
+      onChoose={(id) => {
+        selection.unitState.value = id;
+      }}
+    />
+  );
+}
+
+/** Codes of the states that stand side by side. */
+const COMMON: readonly number[] = [UNIT.dead, UNIT.sparse, UNIT.saturated, UNIT.alive];

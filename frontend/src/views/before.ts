@@ -1,5 +1,5 @@
 /** What changed in the records just before something began. */
-import type { Series as Curve } from '../../charts/types';
+import type { Series as Curve } from '../charts/types';
 
 export interface Change {
   /** Name of the curve. */
@@ -37,6 +37,14 @@ export function changeIn(name: string, curve: Curve, from: number, to: number): 
       largest = { name, step, value, factor };
   }
   return largest !== null && distance(largest.factor) >= Math.log(STRIKING) ? largest : null;
+}
+
+/** The last number of a curve in the steps `from` to `to`; null where it has none there. */
+export function levelIn({ steps, values }: Curve, from: number, to: number): number | null {
+  for (let record = steps.length - 1; record >= 0; record--)
+    if (steps[record]! >= from && steps[record]! <= to && Number.isFinite(values[record]))
+      return values[record]!;
+  return null;
 }
 
 const distance = (factor: number) => Math.abs(Math.log(factor));

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { changeIn } from './before';
+import { changeIn, levelIn } from './before';
 
 function curve(values: number[]) {
   return {
@@ -43,5 +43,12 @@ describe('changeIn', () => {
     expect(changeIn('loss', curve([...usual, 1.3, 0.7, 0]), 10, 12)).toBeNull();
     expect(changeIn('loss', curve([1, 1, 9]), 2, 2)).toBeNull();
     expect(changeIn('loss', curve([]), 2, 2)).toBeNull();
+  });
+});
+
+describe('levelIn', () => {
+  it('is the last number that lies between the steps', () => {
+    expect(levelIn(curve([5, 6, 7, Number.NaN, 9]), 0, 3)).toBe(7);
+    expect(levelIn(curve([5, 6, 7]), 4, 9)).toBeNull();
   });
 });

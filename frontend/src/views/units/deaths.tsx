@@ -1,0 +1,132 @@
+/** Moments of death, the largest first; the chosen one says what happened just before it. */
+import { useComputed } from '@preact/signals';
+import { formatCount } from '../../charts/numbers';
+import type { DataError } from '../../data/errors';
+import type { DeadSeries, Death } from '../../data/types';
+import { onsetOf, selectStep, zoomToOnset } from '../../state/actions';
+import { activationIndex, activations, selectActivation } from '../../state/activations';
+import { layers, step } from '../../state/derived';
+import * as selection from '../../state/selection';
+import { aboutSeries, run } from '../../state/store';
+import { rowCurve } from '../curves';
+import { DataNotice } from '../data-notice';
+import { Diamond } from '../icons';
+import { curvesOf, JustBefore, type NamedCurve } from '../just-before';
+import { labelOf } from '../page';
+import { useStrips } from '../strips';
+import { useFollow } from '../use-follow';
+import { nameOr, plural } from '../words';
+
+export interface DeathsProps {
+  readonly dead: DeadSeries;
+  readonly deaths: readonly Death[];
+  readonly error: DataError | null;
+}
+
+/** The route lists no more than this. */
+const LISTED = 200;
+
+export function Deaths({ dead, deaths, error }: DeathsProps) {
+  const chosen = deaths.find(isChosen) ?? null;
+  return (
+    <section class="deaths facts" aria-label="Moments of death">
+      <header class="panel-head">
+        <h2>Moments of death</h2>
+        {deaths.length > 0 && <span class="muted">largest first</span>}
+      </header>
+      <DataNotice error={error} />
+      {deaths.length === 0 && error === null && (
+        <p class="looking muted">No unit fell silent for long enough to be called dead.</p>
+      )}
+      <ul>
+        {deaths.map((death) => (
+          <li key={`${death.activation} ${death.step}`}>
+            <Moment death={death} selected={death === chosen} />
+            {death === chosen && <Before death={death} dead={dead} />}
+          </li>
+        ))}
+      </ul>
+      {deaths.length >= LISTED && <p class="looking muted">These are the {LISTED} largest.</p>}
+    </section>
+  );
+}
+
+const isChosen = (death: Death) => death.activation === activationIndex.value && death.step === step.value;
+
+function Moment({ death, selected }: { death: Death; selected: boolean }) {
+  const { activation, count, of, samples, revived } = death;
+  const name = nameOr(activations.value[activation]?.label ?? '');
+  return (
+    <button
+      type="button"
+      class={`fact ${selected ? 'selected' : ''}`}
+      aria-current={selected}
+      onClick={() => choose(death)}
+    >
+      <Diamond />
+      <span class="fact-body">
+        <span class="fact-title">
+          Step {formatCount(death.step)}: {formatCount(count)} of {plural(of, 'unit')}
+        </span>
+        <span class="fact-when">{name}</span>
+        {selected && (
+          <span class="fact-detail">
+            {count === 1 ? 'It has' : 'They have'} not fired since in at least {plural(samples, 'sample')}
+            {revived > 0 ? `, until ${formatCount(revived)} of them came back.` : '.'}
+          </span>
+        )}
+        {!selected && revived > 0 && <span class="fact-when">{formatCount(revived)} came back</span>}
+      </span>
+    </button>
+  );
+}
+
+function choose(death: Death): void {
+  selectActivation(death.activation);
+  selection.unit.value = death.units[0] ?? null;
+  selectStep(death.step);
+}
+
+/** Statistics of the layer whose change may have killed its units. */
+const CAUSES = ['update_ratio', 'gradient_norm'] as const;
+
+function Before({ death, dead }: { death: Death; dead: DeadSeries }) {
+  const strips = useStrips().filter(({ id }) => id !== 'norm');
+  const layer = activations.value[death.activation]?.layer ?? null;
+  const own = useLayerCurves(layer);
+  const record = dead.steps.findIndex((last) => last >= death.step);
+  const before = dead.steps[record - 1];
+  const from = before === undefined ? undefined : before - Math.max(1, dead.spans[record - 1] || 1) + 1;
+  if (before === undefined)
+    return <p class="just-before">From its first record on: nothing is known of the time before.</p>;
+  return (
+    <>
+      <JustBefore step={death.step} from={from} curves={[...own, ...curvesOf(strips)]} unchanged />
+      {selection.zoom.value === null && onsetOf(death) !== null && (
+        <p class="just-before">
+          <button type="button" class="link" onClick={() => zoomToOnset(death)}>
+            Zoom to step {formatCount(death.step)}
+          </button>
+        </p>
+      )}
+    </>
+  );
+}
+
+function useLayerCurves(layer: number | null): NamedCurve[] {
+  const row = useComputed(() => activations.value[activationIndex.value ?? -1]?.layer ?? null);
+  const ratio = useFollow(() => causeOf(CAUSES[0], row.value)).value.value;
+  const norm = useFollow(() => causeOf(CAUSES[1], row.value)).value.value;
+  const name = nameOr(layers.value[layer ?? -1]?.name ?? '');
+  return [ratio, norm]
+    .filter((series) => series !== null && series.rows[0] === layer)
+    .map((series) => ({
+      name: `${labelOf(series!.statistic).label} of ${name}`,
+      curve: rowCurve(series!, 0, ''),
+    }));
+}
+
+function causeOf(statistic: string, row: number | null) {
+  const recorded = run.value.value?.statistics.includes(statistic);
+  return row === null || !recorded ? null : aboutSeries({ statistic, rows: 'layers', row });
+}
