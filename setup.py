@@ -13,6 +13,7 @@ DEMO = [*TORCH, "scikit-learn>=1.4", "tqdm>=4.60"]
 LIGHTNING = [*TORCH, "lightning>=2.2"]
 TRANSFORMERS = [*TORCH, "transformers[torch]>=5.0"]
 ACCELERATE = [*TORCH, "accelerate>=1.0"]
+ATTRIBUTION = [*TORCH, "captum>=0.7"]
 
 # Without a compiler the package installs without it, and reduces with torch's own operations.
 NATIVE = Extension(
@@ -55,6 +56,7 @@ setup(
         "lightning": LIGHTNING,
         "transformers": TRANSFORMERS,
         "accelerate": ACCELERATE,
+        "attribution": ATTRIBUTION,
         "keras": ["keras>=3.5"],
         "jax": ["jax>=0.4.30", "optax>=0.2"],
         "embedding": ["openTSNE>=1.0"],
@@ -64,6 +66,7 @@ setup(
             *LIGHTNING,
             *TRANSFORMERS,
             *ACCELERATE,
+            *ATTRIBUTION,
             "build",
             "grpcio-tools==1.76.0",
             "hypothesis",

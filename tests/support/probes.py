@@ -1,6 +1,6 @@
 """Writes a synthetic run with a probe, to develop its view with: `python -m tests.support.probes LOGDIR`.
 
-Pictures are quantised here from float64 values by their definition in docs/wire-format.md, with no code of the exporter.
+Pictures are quantised here from float64 values by their definition in docs/wire-format.md; no code is the exporter's.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ def digits(samples: int = 4, side: int = 32) -> npt.NDArray[np.uint8]:
         ring = np.exp(-(((np.hypot(x, 1.3 * y) - 0.18 - 0.05 * sample) / 0.06) ** 2))
         stroke = np.exp(-(((x * np.cos(sample) + y * np.sin(sample)) / 0.05) ** 2)) * (np.abs(y) < 0.4)
         pictures.append(np.clip(ring + 0.6 * stroke, 0, 1))
-    return np.rint(255 * np.stack(pictures)).astype(np.uint8)[..., None]
+    drawn: npt.NDArray[np.uint8] = np.rint(255 * np.stack(pictures)).astype(np.uint8)[..., None]
+    return drawn
 
 
 def feature_maps(inputs: npt.NDArray[np.uint8], source: MapSource, progress: float, seed: int) -> Values:
@@ -109,7 +110,7 @@ def feature_maps(inputs: npt.NDArray[np.uint8], source: MapSource, progress: flo
     weights = rng.standard_normal((source.maps, 3)) * np.geomspace(2.0, 0.02, source.maps)[:, None]
     learnt = np.einsum("ck,knhw->nchw", weights, np.stack([reduced, *grown]))
     noise = rng.standard_normal((len(inputs), source.maps, source.height, source.width))
-    values = progress * learnt + (1 - progress) * 0.1 * noise
+    values: Values = progress * learnt + (1 - progress) * 0.1 * noise
     values[:, 3] = 0.0  # A channel that is constant.
     return values
 

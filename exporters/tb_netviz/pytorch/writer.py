@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from multiprocessing.util import Finalize
 from typing import Any
 
@@ -12,10 +12,11 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tb_netviz.events import open_sink
+from tb_netviz.events import open_sink, warn
 from tb_netviz.pytorch._files import SinkFile
 from tb_netviz.pytorch._summary_writer import SummaryWriter, hparams
 from tb_netviz.pytorch.attach import watch
+from tb_netviz.pytorch.probes import ActivationMaps, watch_activation_maps
 from tb_netviz.pytorch.run import Run, RunOwner
 from tb_netviz.pytorch.shards import may_follow
 from tb_netviz.pytorch.watch import Watch
@@ -27,11 +28,13 @@ class Belongings:
     Attributes:
         run: The run, once something is watched.
         files: The event files.
+        probes: What is run through models beside their training.
     """
 
     def __init__(self) -> None:
         self.run: Run | None = None
         self.files: list[SinkFile] = []
+        self.probes: list[ActivationMaps] = []
         # Before the files themselves are closed at the end of the process, hence the priority.
         self._finalizer = Finalize(None, self.close, exitpriority=20)
 
@@ -47,8 +50,22 @@ class Belongings:
         except Exception:  # The user's own number of the step can't be had; where the optimizer steps we say so.
             return None
 
+    def adopt(self, probe: ActivationMaps) -> None:
+        """Keep a probe; it takes the place of one of the same model and name."""
+        for earlier in [earlier for earlier in self.probes if earlier.identity == probe.identity]:
+            self.probes.remove(earlier)
+            if earlier.attached:
+                warn(
+                    f"activation maps were recorded as {probe.name!r} already; the new ones replace them.", stacklevel=3
+                )
+                earlier.detach()
+        self.probes.append(probe)
+
     def end_run(self) -> None:
         """Detach all watches and write what is held."""
+        for probe in self.probes:
+            probe.detach()
+        self.probes.clear()
         if self.run is not None and not self.run.ended:
             self.run.end()
 
@@ -159,6 +176,40 @@ class NetVizWriter(SummaryWriter, RunOwner):  # type: ignore[misc]  # torch.util
             train_loss=train_loss,
             val_loss=val_loss,
         )
+
+    def watch_activation_maps(
+        self,
+        inputs: Any,
+        modules: str | Iterable[str] | None = None,
+        *,
+        model: nn.Module | None = None,
+        name: str = "probe",
+        labels: Iterable[Any] | None = None,
+        every: int | None = None,
+        target: int | Sequence[int] | None = None,
+        attribution: str | Iterable[str] = (),
+        images: bool = True,
+        budget_bytes: int = 64 << 20,
+    ) -> ActivationMaps:
+        """Run `inputs` through a watched model now and then, and keep pictures of what its modules make of them.
+
+        See `tb_netviz.pytorch.probes.watch_activation_maps`.
+        """
+        probe = watch_activation_maps(
+            self.netviz_run(),
+            inputs,
+            modules,
+            model=model,
+            name=name,
+            labels=labels,
+            every=every,
+            target=target,
+            attribution=attribution,
+            images=images,
+            budget_bytes=budget_bytes,
+        )
+        self._belongings.adopt(probe)
+        return probe
 
     def netviz_run(self) -> Run:
         """Return the run of this writer, open for records."""

@@ -115,5 +115,5 @@ class ProbeSchedule:
 def _growing(step: int, records: int) -> int:
     """Return the step of the next record, so that `records` of them reach the horizon."""
     horizon = max(HORIZON, 4 * step)
-    growth = max(2 ** (1 / PER_OCTAVE), (horizon / max(step, 1)) ** (1 / max(records, 1)))
+    growth: float = max(2 ** (1 / PER_OCTAVE), (horizon / max(step, 1)) ** (1 / max(records, 1)))
     return max(step + 1, math.ceil(step * growth))
