@@ -16,7 +16,7 @@ export interface SeenSide {
 export interface ScaleInUse extends MapScale {
   readonly mode: ScaleMode;
   /** What the scale was taken from. */
-  readonly over: { readonly maps: number; readonly steps: number };
+  readonly over: { readonly sides: number; readonly maps: number; readonly steps: number };
 }
 
 /** The scale that one side, or two that are compared, share. */
@@ -31,6 +31,7 @@ export function scaleOf(mode: ScaleMode, sides: readonly SeenSide[]): ScaleInUse
     mode,
     signed,
     over: {
+      sides: sides.length,
       maps: Math.max(0, ...shown.map(({ loaded }) => loaded)),
       steps: Math.max(0, ...sides.map(({ seen }) => seen.size)),
     },

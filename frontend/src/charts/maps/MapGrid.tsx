@@ -167,15 +167,16 @@ export function MapGrid(props: MapGridProps) {
       // biome-ignore lint/a11y/noNoninteractiveTabindex: one stop of the tab key, moved through with the arrows
       tabIndex={0}
       onKeyDown={onKeyDown}
-      onFocus={() => {
+      onFocusIn={() => {
         focused.current = true;
         if (words !== '') props.onReadout?.(words);
       }}
-      onBlur={() => {
+      onFocusOut={() => {
         focused.current = false;
       }}
       onClick={(event) => {
         const tile = locate(event);
+        root.current!.focus({ preventScroll: true });
         if (tile < 0) return;
         props.onCursor(order[tile]!);
         props.onOpen();

@@ -58,7 +58,7 @@ export function MapLarge({ title, pane, index, scale, axes, onReadout }: MapLarg
       <div
         ref={root}
         class="chart"
-        style={{ aspectRatio: `${pane.width} / ${pane.height}` }}
+        style={{ '--aspect': pane.width / Math.max(1, pane.height) }}
         role="application"
         aria-roledescription="map"
         aria-label={`${title}, ${pane.height} rows of ${pane.width} values. Arrows move over them.`}

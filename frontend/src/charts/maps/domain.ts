@@ -43,6 +43,8 @@ export function byteColours(low: number, high: number, domain: Domain): Uint16Ar
 
 /** The scale as its legend shows it, with ends that can be read. */
 export function legendScale(domain: Domain, signed: boolean): ValueScale {
-  const short = (value: number) => Number(value.toPrecision(3));
+  const farthest = Math.max(Math.abs(domain[0]), Math.abs(domain[1]));
+  // Beside the other end, what is a thousand times smaller is nothing.
+  const short = (value: number) => (Math.abs(value) < farthest / 1000 ? 0 : Number(value.toPrecision(3)));
   return linearScale([short(domain[0]), short(domain[1])], paletteKind(signed));
 }

@@ -61,6 +61,8 @@ describe('colours', () => {
     const scale = legendScale([-1.23456, 1.23456], true);
     expect(scale.domain).toEqual([-1.23, 1.23]);
     expect(scale.kind).toBe('signed');
+    expect(legendScale([7.65e-15, 0.712], false).domain).toEqual([0, 0.712]);
+    expect(legendScale([2e-9, 4e-9], false).domain).toEqual([2e-9, 4e-9]);
   });
 });
 

@@ -1,6 +1,5 @@
 /** Which maps, and how they are shown. */
 import type { TileSize } from '../../charts/maps/layout';
-import { formatCount } from '../../charts/numbers';
 import type { Probe } from '../../data/maps';
 import { filter } from '../../state/derived';
 import {
@@ -168,7 +167,6 @@ function Ways() {
 
 function Numbers() {
   const { error } = numbers.value;
-  const count = source.value?.maps ?? 0;
   return (
     <span class="map-numbers">
       <label class={error === null ? 'search' : 'search wrong'}>
@@ -176,8 +174,9 @@ function Numbers() {
         <input
           type="text"
           aria-label="Numbers of maps to show"
+          title="Numbers of maps to show, such as 3, 8-15"
           aria-invalid={error !== null}
-          placeholder={`Numbers, of ${formatCount(count)}: 3, 8-15`}
+          placeholder="3, 8-15"
           spellcheck={false}
           autocomplete="off"
           value={typed.value}

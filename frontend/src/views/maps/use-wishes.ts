@@ -1,7 +1,7 @@
 /** Asks for the pages that the view needs, again whenever that changes. */
 import { effect } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import { inView, pages, probe, seen, side, sides, wholePlace } from '../../state/maps';
+import { inView, pages, probe, seen, side, sides, wholePlace, zoomed } from '../../state/maps';
 import { over } from '../../state/maps-over';
 import { sidesAhead } from '../../state/maps-play';
 import { keyOf } from '../../state/maps-seen';
@@ -18,10 +18,17 @@ export function useWishes(): void {
   );
 }
 
-/** The shown side at all steps that were not seen yet, where the reader wants them all. */
+/** What all steps may take to be loaded unasked. */
+const UNASKED_BYTES = 2 ** 22;
+
+/** The shown side at all steps that were not seen yet, where the reader wants them all or looks at a curve over them. */
 function stepsToLoad(): Side[] {
   const own = side.value;
-  if (own === null || wholePlace.value !== keyOf(own)) return [];
+  if (own === null) return [];
   const known = seen.of(own);
-  return (probe.value?.steps ?? []).filter((step) => !known.has(step)).map((step) => ({ ...own, step }));
+  const steps = probe.value?.steps ?? [];
+  const { maps, height, width } = own.source;
+  const unasked = zoomed.value && steps.length * maps * height * width <= UNASKED_BYTES;
+  if (!unasked && wholePlace.value !== keyOf(own)) return [];
+  return steps.filter((step) => !known.has(step)).map((step) => ({ ...own, step }));
 }

@@ -15,23 +15,26 @@ describe('words about maps', () => {
   });
 
   it.each([
-    [999, '999 bytes'],
-    [1000, '1 kB'],
-    [12_345_678, '12.3 MB'],
-    [999_900, '1 MB'],
-    [5e12, '5 TB'],
+    [1023, '1,023 bytes'],
+    [1024, '1 KiB'],
+    [12_345_678, '11.8 MiB'],
+    [2 ** 20 - 1, '1 MiB'],
+    [5 * 2 ** 50, '5,120 TiB'],
   ])('count %d as %s', (bytes, words) => {
     expect(formatBytes(bytes)).toBe(words);
   });
 
   it('say how much of the budget is used', () => {
-    expect(budgetWords({ bytes: 16e6, budget: 64e6 })).toBe('16 MB of the budget of 64 MB (25 %)');
+    expect(budgetWords({ bytes: 2 ** 24, budget: 2 ** 26 })).toBe('16 MiB of the budget of 64 MiB (25 %)');
     expect(budgetWords({ bytes: 5, budget: 0 })).toBe('5 bytes of maps');
   });
 
   it('say what the scale was taken from', () => {
-    const over = { maps: 64, steps: 3 };
+    const over = { maps: 64, steps: 3, sides: 1 };
     expect(scaleWords({ ...scale, mode: 'map', over }, source, 50)).toBe('each channel over its own range');
+    expect(scaleWords({ ...scale, mode: 'map', over: { ...over, sides: 2 } }, source, 50)).toBe(
+      'each channel over its range on both sides',
+    );
     expect(scaleWords({ ...scale, mode: 'step', over }, source, 50)).toBe(
       'the same for all 64 channels at this step',
     );

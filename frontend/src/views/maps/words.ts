@@ -1,5 +1,5 @@
 /** What kinds of maps are, in words. */
-import { formatCount, formatShare } from '../../charts/numbers';
+import { formatCount, formatShare, formatValue } from '../../charts/numbers';
 import type { MapSource, Probe } from '../../data/maps';
 import type { ScaleInUse } from '../../state/maps-scale';
 import { nameOr, plural } from '../words';
@@ -36,7 +36,7 @@ const KINDS: Readonly<Record<string, KindWords>> = {
       'A diagonal attends to itself or to a neighbour, a column to one token from everywhere. An even picture has not learnt to choose yet.',
   },
   hidden: {
-    noun: 'state',
+    noun: 'map',
     label: 'Hidden states',
     row: 'unit',
     column: 'time',
@@ -83,10 +83,13 @@ export function sampleName(probe: Probe, index: number): string {
   return label === undefined || label.trim() === '' ? `Input ${index}` : label;
 }
 
-/** "over 64 channels at step 400" */
+/** "the same for all 64 channels at this step" */
 export function scaleWords(scale: ScaleInUse, source: MapSource, steps: number): string {
   const { noun } = kindWords(source.kind);
-  if (scale.mode === 'map') return `each ${noun} over its own range`;
+  if (scale.mode === 'map')
+    return scale.over.sides > 1
+      ? `each ${noun} over its range on both sides`
+      : `each ${noun} over its own range`;
   const { maps, steps: loaded } = scale.over;
   if (scale.mode === 'steps')
     return `the same at the ${plural(loaded, 'step')} loaded, of ${formatCount(steps)}`;
@@ -95,16 +98,16 @@ export function scaleWords(scale: ScaleInUse, source: MapSource, steps: number):
     : `the same for all ${plural(source.maps, noun)} at this step`;
 }
 
-/** "12 MB", as disks count them. */
+/** "12 MiB" */
 export function formatBytes(bytes: number): string {
-  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
+  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
   let power = 0;
   let size = bytes;
-  while (size >= 999.5 && power < units.length - 1) {
-    size /= 1000;
+  while (size >= 1023.5 && power < units.length - 1) {
+    size /= 1024;
     power++;
   }
-  return `${power === 0 ? formatCount(size) : Number(size.toPrecision(3))} ${units[power]}`;
+  return `${formatValue(size, size < 1000 ? 3 : 4)} ${units[power]}`;
 }
 
 export function budgetWords({ bytes, budget }: Pick<Probe, 'bytes' | 'budget'>): string {
