@@ -19,12 +19,18 @@ export interface ValueScale {
 
 /** Magnitudes have the same colours in every layer and run, unless they leave this. */
 const MAGNITUDES: Domain = [1e-9, 1];
+/** Those of outputs, which are near one in good health. */
+export const OUTPUTS: Domain = [1e-3, 10];
 /** A denormal must not stretch the colours beyond use. */
 const FARTHEST: Domain = [1e-24, 1e12];
 
-/** The scale of a statistic; a log scale is widened to the decades that `matrices` need. */
-export function valueScale(kind: ScaleKind, matrices: readonly Matrix[] = []): ValueScale {
-  if (kind === 'log') return logScale(widen(MAGNITUDES, matrices));
+/** The scale of a statistic; a log scale spans `magnitudes`, and the decades beyond that `matrices` need. */
+export function valueScale(
+  kind: ScaleKind,
+  matrices: readonly Matrix[] = [],
+  magnitudes: Domain = MAGNITUDES,
+): ValueScale {
+  if (kind === 'log') return logScale(widen(magnitudes, matrices));
   if (kind === 'fraction') return linearScale([0, 1], 'fraction', 'high');
   if (kind === 'signed') return linearScale([-1, 1], 'signed', 'low');
   if (kind === 'share' || kind === 'dead') return shareScale(kind);

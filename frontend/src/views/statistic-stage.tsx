@@ -3,7 +3,7 @@ import { type Signal, signal } from '@preact/signals';
 import type { ComponentChildren, VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { valueScale } from '../charts/scale';
-import type { Insets, LayerLabel, RowFlag, RowFrame, Selection, StepMark } from '../charts/types';
+import type { Domain, Insets, LayerLabel, RowFlag, RowFrame, Selection, StepMark } from '../charts/types';
 import type { DataError } from '../data/errors';
 import type { Series } from '../data/types';
 import { DataNotice } from './data-notice';
@@ -29,6 +29,8 @@ export interface StatisticStageProps {
   readonly series: Series | null;
   readonly error: DataError | null;
   readonly labels: readonly LayerLabel[];
+  /** What a log scale spans at least. */
+  readonly magnitudes?: Domain | undefined;
   /** What a row is, in a word. */
   readonly noun: string;
   /** Rows that pass the filter. */
@@ -47,7 +49,11 @@ export function StatisticStage(props: StatisticStageProps) {
   const { statistic, series, error, labels, noun, shown, selection } = props;
   const { label, scale: kind } = labelOf(statistic);
   const frame = useMemo(() => signal<RowFrame | null>(null), []);
-  const scale = useMemo(() => valueScale(kind, series === null ? [] : [toMatrix(series)]), [kind, series]);
+  const { magnitudes } = props;
+  const scale = useMemo(
+    () => valueScale(kind, series === null ? [] : [toMatrix(series)], magnitudes),
+    [kind, series, magnitudes],
+  );
   const strips = useStrips().filter(({ id }) => id === 'loss');
   return (
     <div class="flow-stage">

@@ -85,6 +85,8 @@ function drawTree(painter: Painter, scene: RowScene): void {
   const detailWidth = detailed ? 64 : 0;
   const leafWidth = plot.left - leafLeft - detailWidth - 16;
   const scopes: Label[] = [];
+  /** Rows that stand in no scope: no leaf is beside them, so their names may be as long as both. */
+  const loose: Label[] = [];
   const leaves: Label[] = [];
   const details: Label[] = [];
   const quiet = { color: theme.token['text-3'], strong: false };
@@ -106,11 +108,12 @@ function drawTree(painter: Painter, scene: RowScene): void {
     if (row.folded)
       leaves.push({ text: `${formatCount(row.members.length)} layers`, y, ...quiet, order: look.order });
     else if (scope) leaves.push({ text: leafOf(layer.name, scope), y, ...look });
-    else scopes.push({ text: layer.name, y, ...look });
+    else loose.push({ text: layer.name, y, ...look });
     if (detailed && !row.folded && layer.detail)
       details.push({ text: layer.detail, y, ...quiet, order: look.order });
   }
-  drawColumn(painter, scene, scopes, NAME_LEFT, scopeWidth || plot.left - NAME_LEFT - 16, 'left');
+  drawColumn(painter, scene, scopes, NAME_LEFT, scopeWidth, 'left');
+  drawColumn(painter, scene, loose, NAME_LEFT, plot.left - NAME_LEFT - detailWidth - 16, 'left');
   drawColumn(painter, scene, leaves, leafLeft, leafWidth, 'left');
   drawColumn(painter, scene, details, plot.left - 16, detailWidth, 'right');
   if (plot.top >= 16)

@@ -10,7 +10,6 @@ import type { Series } from '../../data/types';
 import { Figure } from '../figure';
 import { hover, toMatrix } from '../page';
 import { say } from '../readout';
-import { nameOr } from '../words';
 
 export interface DepthProps {
   readonly mean: Series | null;
@@ -28,7 +27,7 @@ export function Depth({ mean, std, labels, shown, selection, onSelect, frame }: 
   const at = selection.step;
   const fits =
     means !== null && spreads !== null && means.rows === labels.length && spreads.rows === labels.length;
-  const words = spreads === null || at === null ? '' : depthWords(spreads, shown, at, labels);
+  const words = spreads === null || at === null ? '' : depthWords(spreads, shown, at);
   return (
     <Figure
       title="Through the depth"
@@ -66,20 +65,15 @@ export function Depth({ mean, std, labels, shown, selection, onSelect, frame }: 
 /** A change by less than this factor is none. */
 const MUCH = 3;
 
-/** "Std shrinks to 1/1,200 from fc1 to fc8": the first and the last row that have a spread. */
-export function depthWords(
-  std: Matrix,
-  shown: readonly number[],
-  step: number,
-  labels: readonly LayerLabel[],
-): string {
+/** "Signal shrinks to 1/1,200: std 0.98 → 8e-4", of the first and the last row that have a spread. */
+export function depthWords(std: Matrix, shown: readonly number[], step: number): string {
   const record = recordOf(std, step);
   const known = shown.filter((row) => typeof reading(std, row, record) === 'number');
   const [first, last] = [known[0], known.at(-1)];
   if (first === undefined || last === undefined || first === last) return '';
-  const factor = (reading(std, last, record) as number) / (reading(std, first, record) as number);
-  const ends = `from ${nameOr(labels[first]!.name)} to ${nameOr(labels[last]!.name)}`;
-  if (factor >= MUCH) return `Std grows ${formatValue(factor)}-fold ${ends}`;
-  if (factor <= 1 / MUCH) return `Std shrinks to 1/${formatCount(1 / factor)} ${ends}`;
-  return `Std keeps its size ${ends}`;
+  const [from, to] = [reading(std, first, record), reading(std, last, record)] as [number, number];
+  const ends = `std ${formatValue(from)} → ${formatValue(to)}`;
+  if (to / from >= MUCH) return `Signal grows ${formatValue(to / from)}-fold: ${ends}`;
+  if (to / from <= 1 / MUCH) return `Signal shrinks to 1/${formatCount(from / to)}: ${ends}`;
+  return `Signal keeps its size: ${ends}`;
 }

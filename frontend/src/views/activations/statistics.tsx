@@ -1,5 +1,6 @@
 /** Any statistic of all activations over the steps, and all of them at one step. */
 import { useComputed } from '@preact/signals';
+import { OUTPUTS } from '../../charts/scale';
 import type { RowFlag } from '../../charts/types';
 import { selectStep } from '../../state/actions';
 import {
@@ -51,6 +52,7 @@ export function Statistics() {
         error={error}
         labels={labels}
         noun="activation"
+        magnitudes={shown.value.startsWith('activation_') ? OUTPUTS : undefined}
         shown={shownActivations.value}
         selection={{ row, step: recordedStep.value }}
         onSelect={onSelect}
