@@ -38,6 +38,12 @@ class Units(NamedTuple):
     shape: tuple[int, int, int]
     steps: tuple[int, int, int]
 
+    def every(self, stride: int, start: int) -> Units:
+        """Return where those of every stride-th index along axis 0 lie, from `start` on."""
+        (items, rows, units), (step, row_step, unit_step) = self.shape, self.steps
+        items = len(range(start, items, stride))
+        return Units(self.address + 4 * start * step, (items, rows, units), (step * stride, row_step, unit_step))
+
 
 def available() -> bool:
     """Whether the functions of this module can be called."""

@@ -46,7 +46,7 @@ def unit_sums(output: npt.ArrayLike, axis: int, flat: tuple[float, float], strid
         start: The first index that counts.
     """
     output = np.atleast_2d(output)
-    limits = flat if output.dtype in (np.float64, np.complex128) else np.float32(flat).astype(float)
+    limits = flat if output.dtype in (np.float64, np.complex128) else np.asarray(flat, np.float32).astype(float)
     samples = _by_sample(output, axis)
     counted = _by_sample(output[start::stride], axis)
     finite = np.isfinite(counted)
@@ -137,7 +137,7 @@ def unit_rows(activity: Activity) -> Array:
     """Return UNIT_COLUMNS, float64 [units, len(UNIT_COLUMNS)].
 
     Moments and shares are of finite values, and NaN where there are none; a largest value is known without. Values that
-    float32 can hardly tell apart have no spread: what sums of squares leave of it is noise, and a constant unit has none.
+    float32 can hardly tell apart have no spread: the sums would leave some noise of it even to a constant unit.
     """
     sums = dict(zip(UNIT_SUMS, activity.sums, strict=True))
     with np.errstate(all="ignore"):  # Without values there is nothing to divide by.

@@ -236,7 +236,8 @@ def test_the_compiled_reductions_read_the_usual_layouts_in_place(name):
 
 
 def test_several_threads_at_once(way):
-    output, wrong = torch.randn(64, 32, 8, 8), []
+    output = torch.randn(64, 32, 8, 8)
+    wrong: list[int] = []
     wanted = unit_sums(output, 1, FLAT, 8)
 
     def reduce():

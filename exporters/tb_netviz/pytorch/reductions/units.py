@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
@@ -86,12 +87,11 @@ def gradient_squares(gradient: Tensor, axis: int, stride: int = 1, start: int = 
 
     The arguments, the type of the result and the errors are those of `unit_sums`; not finite where the gradient is not.
     """
-    part = _values(gradient, axis)[start::stride]
-    where = readable(part, axis)
+    where = readable(gradient, axis)
     if where is not None:
-        sums = native.units(where, (-math.inf, math.inf), 1, 0, by_row=True)
-        sums[_SQUARES, sums[_NONFINITE] > 0] = math.nan
-        return torch.from_numpy(sums[_SQUARES])
+        sums = native.units(where.every(stride, start), (-math.inf, math.inf), 1, 0, by_row=True)
+        return torch.from_numpy(np.where(sums[_NONFINITE] > 0, math.nan, sums[_SQUARES]))
+    part = _values(gradient, axis)[start::stride]
     return _squares(part, _others(part, axis))
 
 
@@ -200,4 +200,5 @@ def _squares(values: Tensor, axes: list[int]) -> Tensor:
     wide = wide_type(values.device)
     if values.is_cpu:
         return values.to(wide).square().sum(axes)
-    return torch.linalg.vector_norm(values, 2, axes, dtype=wide).square()
+    norms: Tensor = torch.linalg.vector_norm(values, 2, axes, dtype=wide)
+    return norms.square()
