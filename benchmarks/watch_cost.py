@@ -62,7 +62,17 @@ def every_step(task: Callable[[], Task], rounds: int) -> list[Ratio]:
             Variant("bare again (A/A)", task().step),
             stack.enter_context(watched("attached, not recording", task, every=1_000_000_000)),
             stack.enter_context(
-                watched("gradient statistics, weight norms", task, every=1, updates=False, histograms=False)
+                watched(
+                    "gradient statistics, weight norms",
+                    task,
+                    every=1,
+                    updates=False,
+                    histograms=False,
+                    activations=False,
+                )
+            ),
+            stack.enter_context(
+                watched("activations, weight norms", task, every=1, gradients=False, updates=False, histograms=False)
             ),
             stack.enter_context(watched("everything", task, every=1)),
         ]

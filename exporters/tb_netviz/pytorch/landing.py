@@ -14,8 +14,7 @@ from tb_netviz.pytorch.membership import Membership, learning_rates
 from tb_netviz.pytorch.standard import Dashboards
 from tb_netviz.pytorch.transfers import Transfer
 from tb_netviz.pytorch.turns import Step
-from tb_netviz.recorder import Recorder
-from tb_netviz.statistics.units import Activity
+from tb_netviz.recorder import Activities, Recorder
 
 UNDERWAY = 4
 """Steps whose values may be on their way at once; until one has arrived no other is observed."""
@@ -85,9 +84,9 @@ class Landing:
             values = measurement.values().astype(np.float32)
         self._recorder.observe(step.index, values, measurement.bins(), *self._activities(step))
 
-    def _activities(self, step: Step) -> tuple[list[Activity | None], npt.NDArray[np.uint16] | None] | tuple[()]:
+    def _activities(self, step: Step) -> tuple[Activities, npt.NDArray[np.uint16] | None] | tuple[()]:
         """Return what activations did, and the magnitudes of their values; nothing where none are recorded."""
-        found: list[tuple[list[Activity | None], npt.NDArray[np.uint16] | None]] = []
+        found: list[tuple[Activities, npt.NDArray[np.uint16] | None]] = []
         if step.sites:
             scale = step.scale.number() if isinstance(step.scale, Transfer) else step.scale
             self._of_activations.run(

@@ -17,11 +17,15 @@ from tb_netviz.pytorch.steps import StepCounter
 from tb_netviz.pytorch.structure import Shapes, compiled_modules, named_modules, unwrap
 from tb_netviz_plugin.schema.description import Omission
 
-_UNSEEN = "runs where no hook is called, as in compiled code: the order and the shapes of what is inside are unknown"
+_UNSEEN = (
+    "runs where no hook is called, as in compiled code: the order, the shapes and the activations of what is inside "
+    "are unknown"
+)
 _LATE = (
     "no forward pass of {} was seen, as where it is called by a function that torch.compile compiled before `watch`. "
-    "Gradients and weights are recorded; the order and the shapes of its modules are unknown, and writer.step moves on "
-    "with the optimizer's step rather than with the forward pass before it. Call `watch` before the first such call."
+    "Gradients and weights are recorded; the order, the shapes and the activations of its modules are unknown, and "
+    "writer.step moves on with the optimizer's step rather than with the forward pass before it. Call `watch` before "
+    "the first such call."
 )
 
 

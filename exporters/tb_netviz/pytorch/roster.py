@@ -133,7 +133,7 @@ class Roster:
             parameters=describe_parameters(self._layout, places),
             activations=self._describe_activations(),
             groups=groups,
-            omissions=self._layout.omissions + self._order.omissions + self._omissions + self._unseen(),
+            omissions=self._layout.omissions + self._order.omissions + self._omissions,
         )
 
     def _describe_activations(self) -> tuple[Activation, ...]:
@@ -142,9 +142,6 @@ class Roster:
         modules = {module.name: place for place, module in enumerate(self._layout.modules)}
         self._sites = tuple(site for site in self._capture.sites.order if site.module in modules)
         return tuple(site.described(modules) for site in self._sites)
-
-    def _unseen(self) -> tuple[Omission, ...]:
-        return () if self._capture is None else self._capture.omissions
 
 
 def _traits(module: nn.Module, name: str) -> Iterator[tuple[object, ...]]:

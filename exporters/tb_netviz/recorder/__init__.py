@@ -1,6 +1,6 @@
 """From observations to records: windows, the schedule, and metrics. Knows NumPy and no framework."""
 
-from tb_netviz.recorder.activity import ACTIVATION_IDS
+from tb_netviz.recorder.activity import ACTIVATION_IDS, Activities
 from tb_netviz.recorder.budget import BudgetSchedule
 from tb_netviz.recorder.metrics import MetricRecorder
 from tb_netviz.recorder.recorder import ALL_COLUMNS, Recorder
@@ -9,6 +9,7 @@ from tb_netviz.recorder.schedule import FixedSchedule, Plan, Schedule, bins_due,
 __all__ = [
     "ACTIVATION_IDS",
     "ALL_COLUMNS",
+    "Activities",
     "BudgetSchedule",
     "FixedSchedule",
     "MetricRecorder",

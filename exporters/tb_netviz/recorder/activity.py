@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from tb_netviz.recorder.windows import Float32, Folding, Span, ValueWindow
-from tb_netviz.statistics.units import Activity, activation_row, merged, unit_rows
+from tb_netviz.statistics.partials import Array
+from tb_netviz.statistics.units import ADDED, UNIT_SUMS
 from tb_netviz_plugin.schema.codec import tensor_value
 from tb_netviz_plugin.schema.columns import ACTIVATION_COLUMNS, UNIT_COLUMNS, UNIT_STEP_COLUMNS
 from tb_netviz_plugin.schema.description import Activation, Chunk, activation_chunks, unit_chunks
@@ -34,59 +36,90 @@ def unit_records_per_octave(activations: Sequence[Activation]) -> int:
     return per_octave
 
 
-def activation_values(activities: Sequence[Activity | None]) -> Float32:
-    """Return ACTIVATION_COLUMNS at one step, float32 [activations, columns]; NaN where there was none."""
-    values = np.full((len(activities), len(ACTIVATION_IDS)), np.nan)
-    for row, activity in enumerate(activities):
-        if activity is not None:
-            values[row] = activation_row(activity)
-            # What was counted stands for all samples.
-            values[row, _GRADIENT] *= np.sqrt(activity.samples / max(1, activity.counted))
-    with np.errstate(over="ignore"):
-        return values.astype(np.float32)
+class Activities(NamedTuple):
+    """What the activations of a model did, at one step or over many; their units stand one after another.
 
-
-class UnitWindow:
-    """What the units of all activations did at the observed steps of a window.
-
-    Args:
-        step: The first of them.
-        per_octave: Windows for each doubling of the step count.
-        units: Units of each activation that are recorded.
+    Attributes:
+        sums: UNIT_SUMS, float64 [len(UNIT_SUMS), units].
+        squares: Sum of the squares of each unit's gradient over the counted samples, [units].
+        counts: For each activation: steps at which it was observed, samples whose largest value was read, samples that
+            are counted, values of one unit in these, and counted samples whose gradient was seen, [activations, 5].
+        ends: Index behind the last unit of each activation, [activations].
     """
 
-    def __init__(self, step: int, per_octave: int, units: Sequence[int]) -> None:
-        self.span = Span(step, per_octave)
-        self._units = units
-        self._activities: list[Activity | None] = [None] * len(units)
-        self._observations = np.zeros(len(units), dtype=np.int64)
+    sums: Array
+    squares: Array
+    counts: Array
+    ends: npt.NDArray[np.int64]
 
-    def add(self, step: int, activities: Sequence[Activity | None]) -> None:
-        """Add what was observed at `step`."""
-        self.span.add(step)
-        for row, activity in enumerate(activities):
-            known = self._activities[row]
-            if activity is not None:
-                self._observations[row] += 1
-                self._activities[row] = activity if known is None else merged([known, activity])
+    @classmethod
+    def none(cls, units: Sequence[int]) -> Self:
+        """Return what nothing was observed of."""
+        ends = np.cumsum(units, dtype=np.int64)
+        sums = np.zeros((len(UNIT_SUMS), int(sum(units))))
+        sums[ADDED:] = -np.inf
+        return cls(sums, np.zeros(sums.shape[1]), np.zeros((len(units), 5)), ends)
 
-    def units(self) -> Float32:
-        """Return UNIT_COLUMNS of all units, float32 [units, columns]; NaN where nothing was observed."""
-        rows = [np.empty((0, len(UNIT_IDS)))]
-        for count, activity in zip(self._units, self._activities, strict=True):
-            unknown = activity is None or not count
-            rows.append(np.full((count, len(UNIT_IDS)), np.nan) if activity is None or unknown else unit_rows(activity))
-        with np.errstate(over="ignore"):
-            return np.concatenate(rows).astype(np.float32)
+    def add(self, other: Activities) -> None:
+        """Add what was observed at another step."""
+        self.sums[:ADDED] += other.sums[:ADDED]
+        np.maximum(self.sums[ADDED:], other.sums[ADDED:], out=self.sums[ADDED:])
+        self.squares[:] += other.squares
+        self.counts[:] += other.counts
 
-    def steps(self) -> Float32:
-        """Return UNIT_STEP_COLUMNS of all activations, float32 [activations, columns]."""
-        samples = [(0, 0) if each is None else (each.samples, each.counted) for each in self._activities]
-        spans = np.full(len(self._units), self.span.steps)
-        return np.column_stack([spans, self._observations, np.reshape(samples, (-1, 2))]).astype(np.float32)
+    @property
+    def units(self) -> npt.NDArray[np.int64]:
+        """Number of units of each activation."""
+        return np.diff(self.ends, prepend=0)
 
+    def values(self) -> Float32:
+        """Return ACTIVATION_COLUMNS, float32 [activations, columns]; NaN where nothing was observed."""
+        observed, samples, counted, values, graded = self.counts.T
+        total = self._by_activation(np.add)
+        every = values * self.units
+        with np.errstate(all="ignore"):  # Without values there is nothing to divide by.
+            known = np.where(total["nonfinite"] < every, 1.0, np.nan)
+            whole = np.sqrt(samples / np.where(graded > 0, graded, np.nan))  # Those that were counted stand for all.
+            columns = {
+                "act_values": every,
+                "act_samples": counted,
+                "act_sum": total["total"] * known,
+                "act_norm": np.sqrt(total["squares"]) * known,
+                "act_abs_max": self._by_activation(np.maximum)["magnitude"] * known,
+                "act_zeros": total["zeros"],
+                "act_saturated": total["saturated"],
+                "act_nonfinite": total["nonfinite"],
+                "act_grad_norm": np.sqrt(total["gradient"]) * whole,
+            }
+            rows = np.stack([columns[name] for name in ACTIVATION_IDS], axis=1)
+            rows[observed == 0] = np.nan
+            return rows.astype(np.float32)
 
-_GRADIENT = ACTIVATION_IDS.index("act_grad_norm")
+    def _by_activation(self, combine: np.ufunc) -> dict[str, Array]:
+        """Return each sum and the squares of the gradient, combined over the units of each activation."""
+        numbers = np.vstack([self.sums, self.squares])
+        held = self.units > 0
+        combined = np.zeros((len(numbers), len(self.ends)))
+        if held.any():
+            combined[:, held] = combine.reduceat(numbers, (self.ends - self.units)[held], axis=1)
+        return dict(zip((*UNIT_SUMS, "gradient"), combined, strict=True))
+
+    def unit_values(self) -> Float32:
+        """Return UNIT_COLUMNS, float32 [units, columns]; NaN where nothing was observed."""
+        sums = dict(zip(UNIT_SUMS, self.sums, strict=True))
+        _, samples, counted, values, graded = np.repeat(self.counts, self.units, axis=0).T
+        with np.errstate(all="ignore"):
+            finite = values - sums["nonfinite"]
+            mean = sums["total"] / finite
+            columns = {
+                "fired": sums["fired"] / counted,
+                "mean": mean,
+                "std": np.sqrt(np.maximum(sums["squares"] / finite - np.square(mean), 0.0)),
+                "largest": np.where(samples > 0, sums["largest"], np.nan),
+                "saturated": sums["saturated"] / finite,
+                "gradient": np.sqrt(self.squares / np.where(graded > 0, graded, np.nan)),
+            }
+            return np.stack([columns[name] for name in UNIT_IDS], axis=1).astype(np.float32)
 
 
 def activation_tags(model: str, activations: tuple[Activation, ...]) -> tuple[Chunk, ...]:
@@ -109,37 +142,40 @@ class ActivityRecords:
 
     def __init__(self, activations: Sequence[Activation] = (), chunks: Sequence[Chunk] = ()) -> None:
         self.per_octave = unit_records_per_octave(activations)
-        self._units = [activation.units for activation in activations]
+        self._rows = len(activations)
         self._chunks = chunks
         self._folding = Folding(ACTIVATION_IDS)
         self._window: ValueWindow | None = None
-        self._unit_window: UnitWindow | None = None
+        self._unit_span: Span | None = None
+        self._of_units: Activities | None = None
         self._bins: npt.NDArray[np.uint16] | None = None
 
-    def observe(self, step: int, activities: Sequence[Activity | None], bins: npt.NDArray[np.uint16] | None) -> None:
+    def observe(self, step: int, activities: Activities, bins: npt.NDArray[np.uint16] | None) -> None:
         """Take what was observed at `step`.
 
         Args:
             step: Its number.
-            activities: Row by row, None where an activation did not run.
+            activities: Of all activations as described; they are kept, and changed.
             bins: Uint16 [activations, 128], where magnitudes were counted.
 
         Raises:
             ValueError: If they are not as many as the description has.
         """
-        if len(activities) != len(self._units):
-            raise ValueError(f"expected {len(self._units)} activations as described, got {len(activities)}")
+        if len(activities.ends) != self._rows:
+            raise ValueError(f"expected {self._rows} activations as described, got {len(activities.ends)}")
         if self._window is None:
             self._window = ValueWindow(step, self._folding)
-        self._window.add(step, activation_values(activities))
-        if self._unit_window is None:
-            self._unit_window = UnitWindow(step, self.per_octave, self._units)
-        self._unit_window.add(step, activities)
+        self._window.add(step, activities.values())
+        if self._unit_span is None or self._of_units is None:
+            self._unit_span, self._of_units = Span(step, self.per_octave), activities
+        else:
+            self._of_units.add(activities)
+        self._unit_span.add(step)
         self._bins = self._bins if bins is None else bins
 
     def continues(self, step: int) -> bool:
         """Whether `step` belongs into the open record of units; so it does where there is none."""
-        return self._unit_window is None or self._unit_window.span.continues(step)
+        return self._unit_span is None or self._unit_span.continues(step)
 
     def take(self) -> list[Summary.Value]:
         """Return what goes along with a record of the parameters; the next one begins."""
@@ -157,18 +193,22 @@ class ActivityRecords:
 
     def take_units(self) -> tuple[int, list[Summary.Value]] | None:
         """Return the last step of the open record of units, and its values; None where there is none."""
-        window = self._unit_window
-        if window is None or window.span.written:
+        span, activities = self._unit_span, self._of_units
+        if span is None or activities is None:
             return None
-        units, steps = window.units(), window.steps()
+        units, steps = activities.unit_values(), self._steps(span, activities)
         values = []
         for chunk in self._chunks:
             if chunk.family == Family.UNITS:
                 values.append(tensor_value(chunk.tag, Family.UNITS, units[_rows(chunk)]))
             elif chunk.family == Family.UNIT_STEPS:
                 values.append(tensor_value(chunk.tag, Family.UNIT_STEPS, steps[_rows(chunk)]))
-        self._unit_window = None
-        return window.span.last, values
+        self._unit_span = self._of_units = None
+        return span.last, values
+
+    def _steps(self, span: Span, activities: Activities) -> Float32:
+        spans = np.full(self._rows, span.steps)
+        return np.column_stack([spans, activities.counts[:, :3]]).astype(np.float32)
 
 
 def _rows(chunk: Chunk) -> slice:

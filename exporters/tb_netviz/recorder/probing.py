@@ -15,6 +15,8 @@ HORIZON = 2**17
 """Steps for which the bytes are to last; from then on, for two more doublings at any time."""
 SHARE = 1 - SPARSER_ABOVE
 """Part of the budget of time that the statistics leave to probes."""
+HEAD_START_OCTAVES = 10
+"""Doublings of the step count over which a run's beginning may cost more, by HEAD_START_STEPS in all."""
 COSTS = 5
 BYTES_OF_A_TAG = 192 << 20
 """TensorBoard hands over a tag at once, in 256 MB at most."""
@@ -91,8 +93,8 @@ class ProbeSchedule:
 
     def cost(self, seconds: float) -> None:
         """Learn what a run of the probe took. The first one is not held against it, being full of first allocations."""
-        self._costs.append(seconds)
         if self._warm:
+            self._costs.append(seconds)
             self._spent += seconds
         self._warm = True
 
@@ -101,8 +103,8 @@ class ProbeSchedule:
             return True
         if not self._trainings:
             return False
-        training = median(self._trainings)
-        allowed = self._budget * training * (HEAD_START_STEPS + SHARE * self._steps)
+        started = min(1.0, math.log2(self._steps + 2) / HEAD_START_OCTAVES)
+        allowed = self._budget * median(self._trainings) * (HEAD_START_STEPS * started + SHARE * self._steps)
         return self._spent + median(self._costs) <= allowed
 
     def _following(self, step: int) -> int:

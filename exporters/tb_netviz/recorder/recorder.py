@@ -12,12 +12,11 @@ import numpy.typing as npt
 from tensorboard.compat.proto.event_pb2 import Event
 
 from tb_netviz.events import Sink
-from tb_netviz.recorder.activity import ActivityRecords, activation_tags, unit_records_per_octave
+from tb_netviz.recorder.activity import Activities, ActivityRecords, activation_tags, unit_records_per_octave
 from tb_netviz.recorder.budget import BudgetSchedule
 from tb_netviz.recorder.schedule import RECORDS_PER_OCTAVE, FixedSchedule, Plan, Schedule
 from tb_netviz.recorder.schedule import bins_due as bins_due_everywhere
 from tb_netviz.recorder.windows import Float32, Folding, ValueWindow
-from tb_netviz.statistics.units import Activity
 from tb_netviz_plugin.schema import description as schema
 from tb_netviz_plugin.schema.bins import COUNT, EVERY_RECORDS
 from tb_netviz_plugin.schema.codec import description_value, encode_description, tensor_value
@@ -170,7 +169,7 @@ class Recorder:
         step: int,
         values: Float32,
         bins: Counts | None = None,
-        activities: Sequence[Activity | None] | None = None,
+        activities: Activities | None = None,
         activation_bins: Counts | None = None,
     ) -> None:
         """Take the values of a step. A step below the last one begins a new record.

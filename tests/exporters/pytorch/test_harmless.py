@@ -163,7 +163,7 @@ def test_between_records_only_two_hooks_on_the_model_are_left(tmp_path):
     model = Noisy()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with NetVizWriter(tmp_path) as writer:
-        writer.watch(model, optimizer)
+        writer.watch(model, optimizer, activations=False)
         step(model, optimizer)
         assert sum(len(hooks) for hooks in hooks_of(model, optimizer)) == 3  # One forward, two of the optimizer.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from tb_netviz.pytorch.activations.outputs import (
     sampling_of,
     with_units,
 )
-from tb_netviz.pytorch.activations.responses import Bend, bend_of, is_convolution
+from tb_netviz.pytorch.activations.responses import WEIGHTED, Bend, bend_of, is_convolution
 from tb_netviz.pytorch.activations.sites import Key, Place, Site, Sites
 from tb_netviz.pytorch.activations.tally import Entry, Tally
 from tb_netviz.pytorch.compiled import has_compiled
@@ -29,18 +29,28 @@ from tb_netviz.pytorch.reductions.host import gradient_bins
 from tb_netviz.pytorch.reductions.units import gradient_squares, unit_counts, unit_sums
 from tb_netviz.pytorch.shards import kind_of
 from tb_netviz.pytorch.structure import compiled_modules, named_modules, unwrap
-from tb_netviz_plugin.schema.description import Omission
-
-_COMPILED = "runs compiled, where no hook is called: the activations inside are not recorded"
 
 
-class _Weighted:
+class _Hooked(NamedTuple):
+    """What is known of a module whose output is measured.
+
+    Attributes:
+        bend: What its units do.
+        has_weights: Whether it is its weights that make the units.
+        convolved: Whether they do so by convolution.
+    """
+
+    bend: Bend
+    has_weights: bool
+    convolved: bool
+
+
+class _Weighted(NamedTuple):
     """The module with weights that ran last."""
 
-    def __init__(self) -> None:
-        self.name = ""
-        self.units = 0
-        self.convolved: bool | None = None
+    name: str = ""
+    units: int = 0
+    convolved: bool | None = None
 
 
 class Capture:
@@ -61,26 +71,23 @@ class Capture:
         self._handles: list[RemovableHandle] = []
         self.sites = Sites(self._name, kind_of(model))
         self._tally = Tally()
-        self._calls: dict[Key, int] = {}
+        self._calls: dict[tuple[int, tuple[int, int] | None], int] = {}
         self._weighted = _Weighted()
         self._pass_is_over = False
         self._with_bins = False
         self._turn = 0
+        self._passes = 0
+        self._previous: Site | None = None  # In the pass.
         self._functions = Functions(guard, self._owner, self._take_function)
-        hook = GatedHook(self._gate, guard, self._take_module)
         for name, module in named_modules(model):
             self._names[id(module)] = name
-            if bend_of(module) is not None:
+            bend = bend_of(module)
+            if bend is not None:
+                hooked = _Hooked(bend, isinstance(module, WEIGHTED), is_convolution(module))
+                hook = GatedHook(self._gate, guard, partial(self._take_module, hooked))
                 self._handles.append(module.register_forward_hook(hook))
         self._handles.append(model.register_forward_pre_hook(GatedHook(self._gate, guard, self._begin_pass)))
         self._handles.append(model.register_forward_hook(GatedHook(self._gate, guard, self._end_pass)))
-
-    @property
-    def omissions(self) -> tuple[Omission, ...]:
-        """What can't be measured."""
-        model = self._model()
-        names = [] if model is None else [name or kind_of(module) for name, module in compiled_modules(model)]
-        return tuple(Omission(f"activations of {name}", _COMPILED) for name in names)
 
     def listen(self, *, with_bins: bool) -> None:
         """Measure what comes from now on.
@@ -112,50 +119,61 @@ class Capture:
 
     def _begin_pass(self, model: nn.Module, _arguments: object) -> None:
         self._calls.clear()
-        self._weighted = _Weighted()
-        if model.training and not has_compiled():
+        self._weighted, self._previous = _Weighted(), None
+        if model.training and self._passes and not self._is_compiled(model):
             self._functions.enter()
 
     def _end_pass(self, _model: nn.Module, _arguments: object, _output: object) -> None:
         self._functions.leave()
+        self._passes += 1
 
-    def _take_module(self, module: nn.Module, _arguments: object, output: Any) -> None:
-        tensor, bend = first_tensor(output), bend_of(module)
-        if tensor is None or bend is None or not is_measurable(tensor) or not self._counts(module):
-            return
-        if id(module) not in self._names:
-            self._name_all()
-        convolved = is_convolution(module)
-        has_weights = next(module.parameters(recurse=False), None) is not None and bend.response == ""
-        layout = layout_of(tensor, convolved=convolved if has_weights else self._weighted.convolved)
-        if has_weights:
-            self._weighted.name = self._names.get(id(module), "")
-            self._weighted.convolved = convolved
-            self._weighted.units = tensor.shape[layout.axis] if tensor.ndim > 1 else 1
-        self._take(Key(id(module), 0), module, None, bend, tensor, layout)
+    @staticmethod
+    def _is_compiled(model: nn.Module) -> bool:
+        """Whether something may be compiled anew because we lie over the calls of torch.
+
+        A function that is compiled when it is first called is known only after the first pass, which is left alone.
+        """
+        return has_compiled() or next(compiled_modules(model), None) is not None
+
+    def _take_module(self, hooked: _Hooked, module: nn.Module, _arguments: object, output: Any) -> None:
+        # What we do with tensors is none of the user's functions.
+        with torch._C.DisableTorchFunction():
+            tensor = first_tensor(output)
+            if tensor is None or not is_measurable(tensor) or not self._counts(module):
+                return
+            if id(module) not in self._names:
+                self._name_all()
+            layout = layout_of(tensor, convolved=hooked.convolved if hooked.has_weights else self._weighted.convolved)
+            if hooked.has_weights:
+                units = tensor.shape[layout.axis] if tensor.ndim > 1 else 1
+                self._weighted = _Weighted(self._names.get(id(module), ""), units, hooked.convolved)
+            self._take(id(module), module, None, hooked.bend, tensor, layout)
 
     def _take_function(
         self, module: nn.Module, place: Place, bend: Bend, output: Tensor, layout: Layout | None
     ) -> None:
-        if is_measurable(output) and self._counts(module):
-            layout = layout or layout_of(output, convolved=self._weighted.convolved)
-            self._take(Key(id(module), 0, place.code), module, place, bend, output, layout)
+        with torch._C.DisableTorchFunction():
+            if is_measurable(output) and self._counts(module):
+                layout = layout or layout_of(output, convolved=self._weighted.convolved)
+                self._take(id(module), module, place, bend, output, layout)
 
     def _take(
-        self, key: Key, module: nn.Module, place: Place | None, bend: Bend, output: Tensor, layout: Layout
+        self, owner: int, module: nn.Module, place: Place | None, bend: Bend, output: Tensor, layout: Layout
     ) -> None:
         if self._pass_is_over:
             self._calls.clear()
             self._pass_is_over = False
-        call = self._calls[key] = self._calls.get(key, 0) + 1
-        key = key._replace(call=call)
+        code = None if place is None else place.code
+        call = self._calls[owner, code] = self._calls.get((owner, code), 0) + 1
+        key = Key(owner, call, code)
         measured, layout = with_units(output.detach(), layout)
         units = measured.shape[layout.axis]
         site = self.sites.find(key)
         if site is None:
             source = self._weighted.name if self._weighted.units == units else ""
-            site = self.sites.meet(key, module, place, bend, measured, layout, source)
-        elif site.units != units:
+            site = self.sites.meet(key, module, place, bend, measured, layout, source, self._previous)
+        self._previous = site
+        if site.units != units:
             return  # Another number of units can't be told apart from those that were described.
         self._measure(site, output, measured, layout)
 
@@ -189,7 +207,7 @@ class Capture:
             model is not None
             and model.training
             and torch._C._current_graph_task_id() == -1
-            and not getattr(module, "_is_replica", False)
+            and "_is_replica" not in module.__dict__
         )
 
     def _owner(self, candidate: object) -> nn.Module | None:

@@ -103,9 +103,17 @@ class Sites:
         return self._sites.get(key)
 
     def meet(
-        self, key: Key, module: nn.Module, place: Place | None, bend: Bend, output: Tensor, layout: Layout, source: str
+        self,
+        key: Key,
+        module: nn.Module,
+        place: Place | None,
+        bend: Bend,
+        output: Tensor,
+        layout: Layout,
+        source: str,
+        previous: Site | None,
     ) -> Site:
-        """Return a new site."""
+        """Return a new site, which stands behind the `previous` one."""
         owner = self._name(module)
         kind = type(module).__name__ if place is None else place.function
         prefix = "" if owner == self._root else f"{owner}."
@@ -120,7 +128,7 @@ class Sites:
             "" if place is None else place.line,
         )
         self._sites[key] = site
-        self.order.append(site)
+        self.order.insert(0 if previous is None else self.order.index(previous) + 1, site)
         return site
 
     def _unique(self, wanted: str) -> str:

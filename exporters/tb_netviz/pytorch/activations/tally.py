@@ -12,7 +12,7 @@ from torch import Tensor
 from tb_netviz.pytorch.activations.sites import Site
 from tb_netviz.pytorch.reductions.units import UNIT_SUMS, UnitCounts, merge_units
 from tb_netviz.pytorch.transfers import Transfer
-from tb_netviz.statistics.units import Activity
+from tb_netviz.recorder import Activities
 from tb_netviz_plugin.schema.bins import COUNT
 
 
@@ -27,6 +27,8 @@ class Entry:
         squares: Of the gradient of the output, [units], on the device; None where none was seen.
         bins: Magnitudes of sampled values, uint16 [128], where they were counted.
     """
+
+    __slots__ = ("bins", "counted", "samples", "squares", "sums", "values")
 
     def __init__(self, sums: Tensor, counts: UnitCounts) -> None:
         self.sums = sums
@@ -49,22 +51,6 @@ class Entry:
         """Add the squares of the gradient in a backward pass."""
         self.squares = squares if self.squares is None else self.squares + squares
 
-    def packed(self) -> Tensor:
-        """Return the numbers of all units in one vector; without a gradient its squares are 0."""
-        squares = torch.zeros_like(self.sums[0]) if self.squares is None else self.squares
-        return torch.cat([self.sums.flatten(), squares.to(self.sums.dtype)])
-
-    def unpacked(self, numbers: npt.NDArray[np.float64], scale: float) -> Activity:
-        """Return what arrived of `packed`.
-
-        Args:
-            numbers: As `packed` gave them.
-            scale: The loss scale, by which the gradient is too large.
-        """
-        block = numbers.reshape(len(UNIT_SUMS) + 1, -1)
-        squares = None if self.squares is None else block[-1] / scale**2
-        return Activity(block[:-1], self.samples, self.counted, self.values, squares)
-
 
 class Tally:
     """What was measured of all sites at one step.
@@ -75,7 +61,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.entries: dict[Site, Entry] = {}
-        self._sent: list[tuple[list[Site], Transfer]] = []
+        self._sent: list[_Shipment] = []
 
     def add(self, site: Site, entry: Entry) -> Entry:
         """Add to what is known of `site`; return that."""
@@ -90,19 +76,16 @@ class Tally:
             self.add(site, entry)
 
     def send(self) -> None:
-        """Let it set out for the host; it is complete. One copy for each device."""
+        """Let it set out for the host; it is complete."""
         by_device: dict[torch.device, list[Site]] = {}
         for site, entry in self.entries.items():
             by_device.setdefault(entry.sums.device, []).append(site)
-        self._sent = [
-            (sites, Transfer(torch.cat([self.entries[site].packed() for site in sites])))
-            for sites in by_device.values()
-        ]
+        self._sent = [_Shipment(sites, [self.entries[site] for site in sites]) for sites in by_device.values()]
 
     @property
     def ready(self) -> bool:
         """Whether it has arrived."""
-        return all(transfer.ready for _, transfer in self._sent)
+        return all(shipment.ready for shipment in self._sent)
 
     def bins(self, order: Sequence[Site]) -> npt.NDArray[np.uint16] | None:
         """Return magnitudes of sampled values, uint16 [len(order), 128]; None where none were counted."""
@@ -111,17 +94,46 @@ class Tally:
             return None
         return np.stack([np.zeros(COUNT, np.uint16) if count is None else count for count in counts])
 
-    def activities(self, order: Sequence[Site], scale: float) -> list[Activity | None]:
-        """Return what each site of `order` did, after waiting if need be; None where it was not measured.
+    def activities(self, order: Sequence[Site], scale: float) -> Activities:
+        """Return what the sites of `order` did, after waiting if need be.
 
         Args:
             order: The sites, row by row.
             scale: The loss scale that is in the gradients.
         """
-        arrived: dict[Site, Activity] = {}
-        for sites, transfer in self._sent:
-            sizes = [(len(UNIT_SUMS) + 1) * site.units for site in sites]
-            blocks = np.split(transfer.array().astype(np.float64), np.cumsum(sizes)[:-1])
-            for site, block in zip(sites, blocks, strict=True):
-                arrived[site] = self.entries[site].unpacked(block, scale)
-        return [arrived.get(site) for site in order]
+        activities = Activities.none([site.units for site in order])
+        rows = {site: row for row, site in enumerate(order)}
+        ends = np.cumsum([site.units for site in order])
+        for shipment in self._sent:
+            sums, squares = shipment.arrays()
+            first = 0
+            for site in shipment.sites:
+                last, row = first + site.units, rows.get(site)
+                if row is not None:
+                    place = slice(ends[row] - site.units, ends[row])
+                    activities.sums[:, place] = sums[:, first:last]
+                    activities.squares[place] = squares[first:last] / scale**2
+                    entry = self.entries[site]
+                    graded = 0 if entry.squares is None else entry.counted
+                    activities.counts[row] = 1, entry.samples, entry.counted, entry.values, graded
+                first = last
+        return activities
+
+
+class _Shipment:
+    """What goes from one device to the host at once."""
+
+    def __init__(self, sites: list[Site], entries: list[Entry]) -> None:
+        self.sites = sites
+        self._sums = Transfer(torch.cat([entry.sums for entry in entries], dim=1))
+        squares = [torch.zeros_like(entry.sums[0]) if entry.squares is None else entry.squares for entry in entries]
+        self._squares = Transfer(torch.cat(squares))
+
+    @property
+    def ready(self) -> bool:
+        return self._sums.ready and self._squares.ready
+
+    def arrays(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        sums, squares = self._sums.array().astype(np.float64), self._squares.array().astype(np.float64)
+        assert len(sums) == len(UNIT_SUMS)
+        return sums, squares
