@@ -116,20 +116,26 @@ class Team:
 
     def _sign_off(self) -> None:
         names, self._list = self._list, None
-        names.delete_key(str(self._rank))
+        names.set(str(self._rank), "")  # Not deleted, since another process may be about to read it, and would wait.
 
     def _decision(self, index: int) -> int | None:
         """Return the number of the first step that is observed together; None if none is."""
-        if not self._list.check(["0"]):
+        first = self._signature(0)
+        if not first:
             return None
-        number, members = json.loads(self._list.get("0"))
+        number, members = json.loads(first)
         self._members = frozenset(members)
-        all_here = self._rank in members and self._list.check([str(member) for member in members])
+        all_here = self._rank in members and all(self._signature(member) for member in members)
         # The first to come decides for all, so that none is left to wait for another.
         distributed: Any = torch.distributed
         self._store = distributed.PrefixStore(str(number), self._list)
         decision = self._store.compare_set("decision", "", str(index) if all_here else "no").decode()
         return None if decision == "no" else int(decision)
+
+    def _signature(self, member: int) -> bytes:
+        """Return what a process has signed up with; empty where it has not, or has settled."""
+        signature: bytes = self._list.get(str(member)) if self._list.check([str(member)]) else b""
+        return signature
 
     def position(self, ordinal: int) -> int:
         """Return the number of a step that is the same in all processes, whatever the user's own."""
