@@ -5,8 +5,8 @@
 CPU milliseconds, one thread, median of turns; before each, other memory is written so that nothing is in the caches.
 
 Then what reducing outputs to sums of their units takes, with every 8th sample counted and with all, beside a sum and a
-maximum of torch over all of an output: CPU nanoseconds an element, one thread, median of rounds in which they take turns. The
-output is in the caches as far as it fits, as it is after the layer that made it.
+maximum of torch over all of an output: CPU nanoseconds an element, one thread, median of rounds in which they take
+turns. The output is in the caches as far as it fits, as it is after the layer that made it.
 """
 
 from __future__ import annotations
