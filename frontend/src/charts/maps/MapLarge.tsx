@@ -34,7 +34,7 @@ export function MapLarge({ title, pane, index, scale, axes, onReadout }: MapLarg
   const images = useMemo(() => new MapImages(), []);
   const at = useSignal<Place | null>(null);
   const map = index < pane.count ? pane.map(index) : null;
-  const words = map === null ? pane.trouble || 'not loaded yet' : placeWords(map, at.value, axes);
+  const words = map === null ? pane.trouble || 'not loaded yet' : at.value && placeWords(map, at.value, axes);
 
   const move = (place: Place) => {
     if (map === null) return;
@@ -85,7 +85,7 @@ export function MapLarge({ title, pane, index, scale, axes, onReadout }: MapLarg
           }}
         />
       </div>
-      <p class="map-large-value">{words}</p>
+      <p class="map-large-value">{words ?? <span class="muted">Point at a value to read it.</span>}</p>
     </div>
   );
 }
@@ -122,9 +122,8 @@ function drawPlace(painter: Painter, theme: Theme, map: MapPicture, { x, y }: Pl
   }
 }
 
-/** "row 3, column 5: 0.82", or what is said of the whole map. */
-function placeWords(map: MapPicture, at: Place | null, { row, column }: MapLargeProps['axes']): string {
-  if (at === null || stateOf(map) === 'nonfinite') return rangeWords(map);
-  if (at.x >= map.width || at.y >= map.height) return rangeWords(map);
+/** "row 3, column 5: 0.82", or what is said of a map that has no values. */
+function placeWords(map: MapPicture, at: Place, { row, column }: MapLargeProps['axes']): string {
+  if (stateOf(map) === 'nonfinite' || at.x >= map.width || at.y >= map.height) return rangeWords(map);
   return `${row} ${at.y}, ${column} ${at.x}: ${formatValue(valueAt(map, at.x, at.y), 3)}`;
 }

@@ -1,7 +1,18 @@
 /** Asks for the pages that the view needs, again whenever that changes. */
 import { effect } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import { inView, pages, probe, seen, side, sides, wholePlace, zoomed } from '../../state/maps';
+import {
+  inView,
+  otherProbe,
+  otherSide,
+  pages,
+  probe,
+  seen,
+  side,
+  sides,
+  wholePlace,
+  zoomed,
+} from '../../state/maps';
 import { over } from '../../state/maps-over';
 import { sidesAhead } from '../../state/maps-play';
 import { keyOf } from '../../state/maps-seen';
@@ -24,11 +35,16 @@ const UNASKED_BYTES = 2 ** 22;
 /** The shown side at all steps that were not seen yet, where the reader wants them all or looks at a curve over them. */
 function stepsToLoad(): Side[] {
   const own = side.value;
-  if (own === null) return [];
+  const other = otherSide.value;
+  if (own === null || probe.value === null) return [];
+  const theirs = other !== null && other.run !== own.run ? (otherProbe.value?.steps ?? []) : [];
+  return [...unseen(own, probe.value.steps), ...(other === null ? [] : unseen(other, theirs))];
+}
+
+function unseen(own: Side, steps: readonly number[]): Side[] {
   const known = seen.of(own);
-  const steps = probe.value?.steps ?? [];
   const { maps, height, width } = own.source;
   const unasked = zoomed.value && steps.length * maps * height * width <= UNASKED_BYTES;
-  if (!unasked && wholePlace.value !== keyOf(own)) return [];
+  if (!unasked && (side.value === null || wholePlace.value !== keyOf(side.value))) return [];
   return steps.filter((step) => !known.has(step)).map((step) => ({ ...own, step }));
 }

@@ -16,7 +16,7 @@ import { Close } from '../icons';
 import { colour, hover, steps } from '../page';
 import { say } from '../readout';
 import { runToken } from '../swatch';
-import { sentence } from '../words';
+import { plural, sentence } from '../words';
 import { LoadSteps } from './load-steps';
 import { panes } from './panes';
 import { kindWords, rankWords, sourceName } from './words';
@@ -98,9 +98,7 @@ function Strength(props: { probe: Probe; side: Side; index: number; title: strin
         heading={
           <>
             <h3>Strength</h3>
-            <span class="caption clip">
-              at {formatCount(known.size)} of {formatCount(probe.steps.length)} steps, those that were loaded
-            </span>
+            <span class="caption clip">{stepsWords(known.size, probe.steps.length)}</span>
           </>
         }
       >
@@ -126,6 +124,12 @@ function Strength(props: { probe: Probe; side: Side; index: number; title: strin
       <LoadSteps probe={probe} side={side} when />
     </div>
   );
+}
+
+function stepsWords(loaded: number, all: number): string {
+  return loaded < all
+    ? `at ${formatCount(loaded)} of ${formatCount(all)} steps loaded`
+    : `at ${plural(all, 'step')}`;
 }
 
 /** One curve a run. */
