@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from tb_netviz_plugin.analysis.facts import Fact, find_facts
 from tb_netviz_plugin.analysis.grid import Grid, align
 from tb_netviz_plugin.analysis.network import Network, unite
 from tb_netviz_plugin.analysis.records import Records, stack
+from tb_netviz_plugin.analysis.units import Judged, UnitTable, UnitThresholds, align_units, judge
 from tb_netviz_plugin.errors import UnreadableError
 from tb_netviz_plugin.reader.cache import Cache
 from tb_netviz_plugin.reader.source import Source
@@ -140,6 +141,23 @@ class Run:
         """By model, its records of the family `steps`."""
         return {model: self.records(tag(Family.STEPS, model), Family.STEPS) for model in self.network.models}
 
+    @cached_property
+    def unit_table(self) -> UnitTable:
+        """The records of single units."""
+        tags = self.placed(Family.UNIT_STEPS) | self.placed(Family.UNITS)
+        return align_units(self.network, self.step_records, tags)
+
+    def judged(self, activation: int, thresholds: UnitThresholds) -> Judged:
+        """Return the states of an activation's units."""
+        families = (Family.UNITS, Family.UNIT_STEPS, Family.STEPS, Family.DESCRIPTION)
+        return self._remember(
+            f"judged {activation}",
+            [name for family in families for name in self._tags(family)],
+            lambda: judge(self.unit_table, activation, thresholds),
+            lambda judged: judged.nbytes,
+            thresholds,
+        )
+
     def placed(self, family: Family) -> dict[str, Records]:
         """Return the records of a family whose rows the network has, by tag."""
         return {placement.tag: self.records(placement.tag, family) for placement in self.network.tags[family]}
@@ -185,9 +203,15 @@ class Run:
         return unite([description for _, description in sorted(found, key=lambda pair: pair[0])])
 
     def _remember(
-        self, what: str, tags: Sequence[str], compute: Callable[[], _Value], size: Callable[[_Value], int]
+        self,
+        what: str,
+        tags: Sequence[str],
+        compute: Callable[[], _Value],
+        size: Callable[[_Value], int],
+        settings: Hashable = None,
     ) -> _Value:
-        return self._cache.get((self._source.experiment, self.name), what, self._state(tags), compute, size)
+        revision = (self._state(tags), settings)
+        return self._cache.get((self._source.experiment, self.name), what, revision, compute, size)
 
     def _state(self, tags: Sequence[str]) -> tuple[tuple[str, int, float], ...]:
         return tuple((name, self._series[name].max_step, self._series[name].max_wall_time) for name in tags)

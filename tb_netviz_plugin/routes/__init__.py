@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tb_netviz_plugin.reader import Reader
-from tb_netviz_plugin.routes import bins, catalogue, cost, facts, maps, metrics, probe_inputs, probes, run, runs, series
+from tb_netviz_plugin.routes import (
+    bins,
+    catalogue,
+    cost,
+    dead,
+    deaths,
+    facts,
+    maps,
+    metrics,
+    probe_inputs,
+    probes,
+    run,
+    runs,
+    series,
+    units,
+)
 from tb_netviz_plugin.routes.call import Call
 from tb_netviz_plugin.routes.reply import Reply
 
@@ -20,6 +35,9 @@ ROUTES: dict[str, Route] = {
     "metrics": metrics.answer,
     "facts": facts.answer,
     "cost": cost.answer,
+    "dead": dead.answer,
+    "units": units.answer,
+    "deaths": deaths.answer,
     "probes": probes.answer,
     "probe_inputs": probe_inputs.answer,
     "maps": maps.answer,

@@ -57,6 +57,17 @@ class Call:
             raise BadArgumentError(f"{name} is one of {', '.join(choices)}, not {value[:60]!r}")
         return value
 
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        """Return a whole number from `least` to `most`.
+
+        Raises:
+            BadArgumentError: If it is none.
+        """
+        value = str(self._arguments.get(name, default))
+        if not (_is_whole(value) and least <= int(value) <= most):
+            raise BadArgumentError(f"{name} is a whole number from {least} to {most:,}, not {value[:60]!r}")
+        return int(value)
+
     def indices(self, name: str, count: int) -> list[int] | None:
         """Return a repeatable index below `count`, or None where there is none.
 
@@ -69,8 +80,12 @@ class Call:
 
 
 def _index(name: str, value: str, count: int) -> int:
-    if not (value.isascii() and value.isdigit() and len(value) < 10):
+    if not _is_whole(value):
         raise BadArgumentError(f"{name} is an index from 0, not {value[:60]!r}")
     if int(value) >= count:
         raise NotFoundError(f"{name} {value} does not exist; there are {count}")
     return int(value)
+
+
+def _is_whole(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) < 10

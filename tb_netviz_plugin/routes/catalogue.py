@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from importlib import metadata
 
+from tb_netviz_plugin.analysis.units import UNIT_STATES, UnitThresholds
 from tb_netviz_plugin.reader import Reader
 from tb_netviz_plugin.routes.call import Call
 from tb_netviz_plugin.routes.reply import Reply, json_reply
@@ -31,6 +33,10 @@ def answer(_reader: Reader, call: Call) -> Reply:
                 }
                 for statistic in STATISTICS
             ],
+            "unit_states": [
+                {"id": words.state.id, "label": words.label, "definition": words.definition} for words in UNIT_STATES
+            ],
+            "unit_thresholds": asdict(UnitThresholds()),
             "bins": {
                 "lowest_exponent": bins.LOWEST_EXPONENT,
                 "highest_exponent": bins.HIGHEST_EXPONENT,

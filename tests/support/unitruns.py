@@ -34,7 +34,7 @@ RESPONSES: dict[str, Response] = {
     "Tanh": Response.BOUNDED,
     "Sigmoid": Response.BOUNDED,
 }
-OFF, RARE, HIGH = -9.0, -2.9, 12.0
+OFF, RARE, HIGH = -9.0, -2.6, 12.0
 """Offsets, in deviations of its input, at which a unit never fires, rarely fires, or stands at its upper end."""
 Change = tuple[int, float]
 
@@ -251,7 +251,7 @@ def all_states() -> list[Modelled]:
             "blocks.0.conv",
             units=64,
             places=4,
-            changes={0: [(0, OFF)], 5: [(400, OFF)], 6: [(400, OFF), (1800, 0.0)], 9: [(0, RARE - 0.6)]},
+            changes={0: [(0, OFF)], 5: [(400, OFF)], 6: [(400, OFF), (1800, 0.0)], 9: [(0, RARE - 0.5)]},
         ),
         Modelled(
             "blocks.1.conv", "relu", units=64, places=4, at="blocks.1", place="net.py:41", changes={2: [(900, OFF)]}

@@ -1,0 +1,143 @@
+"""The state of every unit of an activation at every record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tb_netviz_plugin.analysis.grid import as_slice
+from tb_netviz_plugin.analysis.placement import Indices
+from tb_netviz_plugin.analysis.records import Floats
+from tb_netviz_plugin.analysis.units.deaths import Deaths, find_deaths
+from tb_netviz_plugin.analysis.units.evidence import BLOCK, Evidence, blocks, spread
+from tb_netviz_plugin.analysis.units.states import UnitState
+from tb_netviz_plugin.analysis.units.stretches import Stretches, find_stretches
+from tb_netviz_plugin.analysis.units.table import Looks, UnitTable, looks
+from tb_netviz_plugin.analysis.units.thresholds import UnitThresholds
+from tb_netviz_plugin.schema.description import Response
+
+States = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The units of one activation, U of them, at the N records in which it stands.
+
+    Attributes:
+        looks: The records.
+        states: Of UnitState, [U, N].
+        counts: Units in each state at each record, [9, N].
+        since: Index of the first record of the stretch that makes a unit dead, saturated or frozen at the last
+            record, -1 for the others, [U].
+        activity: Share of the samples in which it fired at the last record in which the activation ran, [U].
+        deaths: When which of them died.
+    """
+
+    looks: Looks
+    states: States
+    counts: npt.NDArray[np.uint32]
+    since: Indices
+    activity: npt.NDArray[np.float32]
+    deaths: Deaths
+
+    @property
+    def last(self) -> States:
+        """Their states at the last record, or not recorded where there is none, [U]."""
+        if self.states.shape[1]:
+            return self.states[:, -1]
+        return np.full(len(self.states), UnitState.NOT_RECORDED, np.uint8)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes, about."""
+        return self.states.nbytes + self.counts.nbytes + 32 * (len(self.since) + len(self.deaths.units))
+
+
+def judge(table: UnitTable, activation: int, thresholds: UnitThresholds) -> Judged:
+    """Return the states of an activation's units."""
+    row = table.network.activations[activation]
+    response, units = row.activation.response, np.arange(row.units.start, row.units.stop)
+    seen = looks(table, activation)
+    ran = np.flatnonzero(seen.samples > 0)
+    times, samples = seen.times[ran], seen.samples[ran]
+    scale = spread(table, units, times, seen.counted[ran]) if response is Response.SMOOTH else None
+    states = _without_samples(len(units), seen.samples)
+    counts = np.zeros((len(UnitState), len(seen.times)), np.uint32)
+    parts = []
+    for block in blocks(np.arange(len(units))):
+        part = _Part(Evidence(table, units[block], times, response, scale), samples, thresholds, frozen=row.frozen)
+        states[block[0] : block[-1] + 1, as_slice(ran)] = part.states
+        counts += _counts(states[block[0] : block[-1] + 1])
+        parts.append(part)
+    since = np.concatenate([np.empty(0, np.intp), *(part.since for part in parts)])
+    ran_at_last = bool(ran.size) and ran[-1] == len(seen.times) - 1
+    return Judged(
+        seen,
+        states,
+        counts,
+        np.where(since >= 0, ran[since], -1) if ran_at_last else np.full(len(units), -1),
+        np.concatenate([np.empty(0, np.float32), *(part.activity for part in parts)]),
+        _united([] if row.frozen else [part.deaths for part in parts], ran),
+    )
+
+
+class _Part:
+    """The states of some units at the records in which they ran, and when they died."""
+
+    def __init__(self, evidence: Evidence, samples: Floats, thresholds: UnitThresholds, *, frozen: bool) -> None:
+        silent = evidence.silent(thresholds)
+        dead = find_stretches(silent, samples, thresholds.windows, thresholds.samples)
+        stuck = find_stretches(evidence.saturated(thresholds), samples, thresholds.windows, thresholds.samples)
+        self.states: States = np.full(silent.shape, UnitState.ALIVE, np.uint8)
+        self.states[evidence.sparse(thresholds)] = UnitState.SPARSE
+        died = np.flatnonzero(dead.held.any(axis=1) & (not frozen))
+        since_then = np.logical_or.accumulate(dead.held[died], axis=1)
+        self.states[died] = np.where(since_then, UnitState.REVIVED, self.states[died])
+        self.states[stuck.held] = UnitState.FROZEN if frozen else UnitState.SATURATED
+        self.states[silent] = UnitState.SILENT
+        self.states[dead.held] = UnitState.FROZEN if frozen else UnitState.DEAD
+        self.states[~evidence.known] = UnitState.NOT_RECORDED
+        self.since = _open_since(dead, stuck)
+        self.activity = evidence.fired[:, -1] if samples.size else np.full(len(silent), np.nan, np.float32)
+        self.deaths = find_deaths(dead, evidence.known & ~silent, samples)
+
+
+def _without_samples(units: int, samples: Floats) -> States:
+    """Return the states of units at records that hold no samples of them, [units, N]."""
+    never = np.cumsum(samples) == 0
+    idle = np.where(never, UnitState.NEVER_RUN, UnitState.NOT_RECORDED).astype(np.uint8)
+    return np.repeat(idle[None], units, axis=0)
+
+
+def _united(deaths: Sequence[Deaths], ran: Indices) -> Deaths:
+    """Return the deaths in all blocks of units.
+
+    Args:
+        deaths: Those of each block, with units by their index in it, and records by theirs among those that ran.
+        ran: Indices of the records that ran among all.
+    """
+    if not deaths:
+        return Deaths(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.empty(0, np.bool_))
+    return Deaths(
+        np.concatenate([number * BLOCK + part.units for number, part in enumerate(deaths)]),
+        np.concatenate([ran[part.first] for part in deaths]),
+        np.concatenate([part.samples for part in deaths]),
+        np.concatenate([part.revived for part in deaths]),
+    )
+
+
+def _counts(states: States) -> npt.NDArray[np.uint32]:
+    """Return how many units are in each state at each record, [9, N]."""
+    return np.stack([(states == state).sum(axis=0, dtype=np.uint32) for state in UnitState])
+
+
+def _open_since(dead: Stretches, stuck: Stretches) -> Indices:
+    """Return the first record of the stretch that is open and long enough at the last record, -1 where none is."""
+    since = np.full(len(dead.held), -1, np.intp)
+    if dead.held.shape[1]:
+        for stretches in (stuck, dead):
+            since = np.where(stretches.held[:, -1], stretches.first[:, -1], since)
+    return since
