@@ -11,7 +11,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from tb_netviz.recorder.windows import Float32, Folding, Span, ValueWindow
 from tb_netviz.statistics.partials import Array
-from tb_netviz.statistics.units import ADDED, UNIT_SUMS
+from tb_netviz.statistics.units import ADDED, UNIT_SUMS, spread
 from tb_netviz_plugin.schema.codec import tensor_value
 from tb_netviz_plugin.schema.columns import ACTIVATION_COLUMNS, UNIT_COLUMNS, UNIT_STEP_COLUMNS
 from tb_netviz_plugin.schema.description import Activation, Chunk, activation_chunks, unit_chunks
@@ -114,7 +114,7 @@ class Activities(NamedTuple):
             columns = {
                 "fired": sums["fired"] / counted,
                 "mean": mean,
-                "std": np.sqrt(np.maximum(sums["squares"] / finite - np.square(mean), 0.0)),
+                "std": spread(mean, sums["squares"] / finite),
                 "largest": np.where(samples > 0, sums["largest"], np.nan),
                 "saturated": sums["saturated"] / finite,
                 "gradient": np.sqrt(self.squares / np.where(graded > 0, graded, np.nan)),

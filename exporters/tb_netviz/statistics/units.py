@@ -147,7 +147,7 @@ def unit_rows(activity: Activity) -> Array:
         columns = {
             "fired": sums["fired"] / counted,
             "mean": mean,
-            "std": _spread(mean, sums["squares"] / finite),
+            "std": spread(mean, sums["squares"] / finite),
             "largest": sums["largest"] if activity.samples else np.full_like(mean, np.nan),
             "saturated": sums["saturated"] / finite,
             "gradient": np.full_like(mean, np.nan) if activity.squares is None else np.sqrt(activity.squares / counted),
@@ -155,6 +155,7 @@ def unit_rows(activity: Activity) -> Array:
     return np.stack([columns[column.id] for column in UNIT_COLUMNS], axis=1)
 
 
-def _spread(mean: Array, mean_square: Array) -> Array:
+def spread(mean: Array, mean_square: Array) -> Array:
+    """Return standard deviations; 0 where rounding leaves nothing of one."""
     variance: Array = mean_square - np.square(mean)
     return np.sqrt(np.where(variance < _NOISE * mean_square, 0.0, variance))
