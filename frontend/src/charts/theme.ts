@@ -8,6 +8,7 @@ import type { ScaleKind, Severity } from './types';
 const TOKENS = [
   'bg',
   'bg-subtle',
+  'bg-sunken',
   'border',
   'border-strong',
   'grid',

@@ -19,7 +19,13 @@ const KNOWN = 8;
 const LONGER = 4;
 
 /** The largest change of a curve in the steps `from` to `to`, measured against the time before; null where there is none. */
-export function changeIn(name: string, curve: Curve, from: number, to: number): Change | null {
+export function changeIn(
+  name: string,
+  curve: Curve,
+  from: number,
+  to: number,
+  least = STRIKING,
+): Change | null {
   const { steps, values } = curve;
   const since = from - LONGER * (to - from);
   const past = (value: number, record: number) =>
@@ -36,7 +42,7 @@ export function changeIn(name: string, curve: Curve, from: number, to: number): 
     if (value > 0 && distance(factor) > distance(largest?.factor ?? 1))
       largest = { name, step, value, factor };
   }
-  return largest !== null && distance(largest.factor) >= Math.log(STRIKING) ? largest : null;
+  return largest !== null && distance(largest.factor) >= Math.log(least) ? largest : null;
 }
 
 /** The last number of a curve in the steps `from` to `to`; null where it has none there. */

@@ -9,6 +9,8 @@ import type { Strip } from './strips';
 
 /** So many records count as just before. */
 const RECORDS = 10;
+/** Where everything is said, a change by less than this factor is none. */
+const VISIBLE = 1.5;
 
 export interface NamedCurve {
   readonly name: string;
@@ -29,7 +31,7 @@ export function JustBefore({ step, curves, from, unchanged = false }: JustBefore
   if (onset < (unchanged ? 1 : RECORDS)) return null;
   const since = Math.min(from ?? step, steps.value[Math.max(0, onset - RECORDS)]!);
   const changes = curves
-    .map(({ name, curve }) => changeIn(name, curve, since, step))
+    .map(({ name, curve }) => changeIn(name, curve, since, step, unchanged ? VISIBLE : undefined))
     .filter((change) => change !== null)
     .sort((a, b) => a.step - b.step);
   const same = unchanged ? curves.filter(({ name }) => !changes.some((change) => change.name === name)) : [];

@@ -21,7 +21,7 @@ const HEIGHT = 20;
 const MARKED: readonly number[] = [LIFE.dead, LIFE.revived, LIFE.saturated, LIFE.frozen];
 
 const wordsOf = (state: number) =>
-  state === LIFE.alive ? 'fires; thicker: on more samples' : (LIFE_WORDS[state] ?? '');
+  state === LIFE.alive ? 'alive: the thicker, the more samples it fires on' : (LIFE_WORDS[state] ?? '');
 
 export function LifeKey({ states }: LifeKeyProps) {
   const root = useRef<HTMLDivElement>(null);
@@ -45,13 +45,13 @@ export function LifeKey({ states }: LifeKeyProps) {
   );
 }
 
-/** Right-aligned; states that find no room are left out from the end. */
+/** From left to right; states that find no room are left out from the end. */
 function drawKey(painter: Painter, theme: Theme, states: readonly number[], size: Size): void {
   const widths = states.map((state) => SAMPLE + 6 + textWidth(painter, theme, wordsOf(state)) + GAP);
   let shown = states.length;
   let total = widths.reduce((sum, width) => sum + width, 0) - GAP;
   while (shown > 0 && total > size.width) total -= widths[--shown]!;
-  let x = size.width - total;
+  let x = 0;
   const y = HEIGHT / 2;
   for (const [index, state] of states.slice(0, shown).entries()) {
     drawLine(painter, theme, state, { left: x, right: x + SAMPLE, y, height: 8 }, 0.5);

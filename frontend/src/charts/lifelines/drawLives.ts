@@ -135,12 +135,12 @@ function drawRemarks(painter: Painter, scene: LifeScene, from: number, to: numbe
     }
     return;
   }
-  for (const { state, first, end } of groupsOf(scene, from, to)) {
+  for (const { state, first, end, whole } of groupsOf(scene, from, to)) {
     const top = Math.max(plot.top, lifeTop(scene, first)) + 1.5;
     const bottom = Math.min(plot.bottom, lifeTop(scene, end)) - 1.5;
     if (bottom - top < LINE) continue;
     bracket(painter, theme.token['border-strong'], plot.right + 6, top, bottom);
-    const words = `${formatCount(end - first)} ${LIFE_WORDS[state] ?? ''}`;
+    const words = `${whole ? `${formatCount(end - first)} ` : ''}${LIFE_WORDS[state] ?? ''}`;
     write(painter, theme, fitText(painter, theme, words, room), plot.right + 16, (top + bottom) / 2, {
       color: theme.token[state === LIFE.dead ? 'critical' : 'text-2'],
       weight: state === LIFE.dead ? 500 : 400,
@@ -148,13 +148,14 @@ function drawRemarks(painter: Painter, scene: LifeScene, from: number, to: numbe
   }
 }
 
-/** Neighbours that are in one state at their last record; rows out of view count as far as they are known. */
+/** Neighbours that are in one state at their last record; `whole` where none of them is still to be fetched. */
 function groupsOf(scene: LifeScene, from: number, to: number) {
   const last = (row: number) => {
     const life = scene.life(row);
     return life === null ? null : life.states[life.states.length - 1];
   };
-  const groups: { state: number; first: number; end: number }[] = [];
+  const isFetched = (row: number) => row < 0 || row >= scene.total || scene.life(row) !== null;
+  const groups: { state: number; first: number; end: number; whole: boolean }[] = [];
   for (let row = from; row < to; ) {
     const state = last(row);
     let [first, end] = [row, row + 1];
@@ -164,7 +165,7 @@ function groupsOf(scene: LifeScene, from: number, to: number) {
     }
     while (groups.length === 0 && first > 0 && last(first - 1) === state) first--;
     while (end < scene.total && last(end) === state) end++;
-    groups.push({ state, first, end });
+    groups.push({ state, first, end, whole: isFetched(first - 1) && isFetched(end) });
     row = end;
   }
   return groups;

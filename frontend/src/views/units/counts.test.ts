@@ -6,6 +6,7 @@ import {
   countAtEnd,
   countsTable,
   judgedOver,
+  samplesSince,
   shareSeries,
   totalsOf,
   worstActivation,
@@ -81,6 +82,15 @@ describe('the samples of a verdict', () => {
 
   it('pass over records that were not recorded', () => {
     expect(judgedOver(deadOf([4], [[{}, { notRecorded: 4 }, {}]]), 0, 2)).toBe(1024);
+  });
+});
+
+describe('the samples since a step', () => {
+  it('are those of the records that begin there or later', () => {
+    expect(samplesSince(ill, 1, 8)).toBe(1024);
+    expect(samplesSince(ill, 1, 9)).toBe(512);
+    expect(samplesSince(ill, 0, 0)).toBe(1024);
+    expect(samplesSince(ill, 1, Number.POSITIVE_INFINITY)).toBe(0);
   });
 });
 

@@ -38,6 +38,20 @@ export function judgedOver(dead: DeadSeries, place: number, record: number): num
   return sum;
 }
 
+/** The route of deaths lists no more than this. */
+export const LISTED = 200;
+
+/** Samples of an activation in the records that begin at `step` or later. */
+export function samplesSince(dead: DeadSeries, place: number, step: number): number {
+  let sum = 0;
+  for (const [record, last] of dead.steps.entries()) {
+    const first = last - Math.max(1, dead.spans[record] || 1) + 1;
+    if (first >= step && isRecorded(dead, place, record))
+      sum += dead.samples[place * dead.steps.length + record]!;
+  }
+  return sum;
+}
+
 export interface Totals {
   readonly units: number;
   readonly activations: number;

@@ -1,5 +1,6 @@
 /** Which units are dead, since when, and after what. */
 import { useComputed } from '@preact/signals';
+import { formatCount } from '../../charts/numbers';
 import type { Insets } from '../../charts/types';
 import { type DeadSeries, type Death, UNIT } from '../../data/types';
 import { aboutDead, aboutDeaths, activationIndex, activations } from '../../state/activations';
@@ -79,7 +80,11 @@ function Page({ dead, deaths, deathsError }: PageProps) {
   return (
     <>
       <Verdict dead={dead} deaths={deaths} activations={activations.value} index={index} zeros={zeros} />
-      <section class="units-stage" aria-label="Units over steps">
+      <section
+        class="units-stage"
+        aria-label="Units over steps"
+        style={{ '--rows': dead.activations.length }}
+      >
         <div class="toolbar">
           <States dead={dead} />
           <span class="space" />
@@ -108,8 +113,10 @@ function States({ dead }: { dead: DeadSeries }) {
   const options = states.flatMap(({ id, label }, code) =>
     code === UNIT.neverRun || code === UNIT.notRecorded
       ? []
-      : [{ id, label, count: String(totalsOf(dead, code).count), code }],
+      : [{ id, label, count: formatCount(totalsOf(dead, code).count), code }],
   );
+  const place = (code: number) => (COMMON.includes(code) ? COMMON.indexOf(code) : COMMON.length);
+  options.sort((a, b) => place(a.code) - place(b.code));
   const common = options.filter(({ code }) => COMMON.includes(code)).map(({ id }) => id);
   return (
     <Choice

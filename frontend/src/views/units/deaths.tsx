@@ -16,15 +16,13 @@ import { labelOf } from '../page';
 import { useStrips } from '../strips';
 import { useFollow } from '../use-follow';
 import { nameOr, plural } from '../words';
+import { LISTED } from './counts';
 
 export interface DeathsProps {
   readonly dead: DeadSeries;
   readonly deaths: readonly Death[];
   readonly error: DataError | null;
 }
-
-/** The route lists no more than this. */
-const LISTED = 200;
 
 export function Deaths({ dead, deaths, error }: DeathsProps) {
   const chosen = deaths.find(isChosen) ?? null;
@@ -71,8 +69,10 @@ function Moment({ death, selected }: { death: Death; selected: boolean }) {
         <span class="fact-when">{name}</span>
         {selected && (
           <span class="fact-detail">
-            {count === 1 ? 'It has' : 'They have'} not fired since in at least {plural(samples, 'sample')}
-            {revived > 0 ? `, until ${formatCount(revived)} of them came back.` : '.'}
+            {count === 1 ? 'It' : 'None of them'} fired in {count === 1 ? 'none of ' : ''}at least{' '}
+            {plural(samples, 'sample')} from then on.
+            {revived > 0 &&
+              ` ${revived === count ? (count === 1 ? 'It' : 'All') : formatCount(revived)} came back later.`}
           </span>
         )}
         {!selected && revived > 0 && <span class="fact-when">{formatCount(revived)} came back</span>}
@@ -104,7 +104,7 @@ function Before({ death, dead }: { death: Death; dead: DeadSeries }) {
       <JustBefore step={death.step} from={from} curves={[...own, ...curvesOf(strips)]} unchanged />
       {selection.zoom.value === null && onsetOf(death) !== null && (
         <p class="just-before">
-          <button type="button" class="link" onClick={() => zoomToOnset(death)}>
+          <button type="button" class="control slim" onClick={() => zoomToOnset(death)}>
             Zoom to step {formatCount(death.step)}
           </button>
         </p>

@@ -76,30 +76,32 @@ export function Lives({ dead, about, place, units, unit, insets }: LivesProps) {
           />
         </>
       }
-      aside={<LifeKey states={present} />}
     >
       {(exportRef) => (
         <>
           <DataNotice error={units.error} />
-          <LifeLines
-            title={title}
-            total={units.any === null && !units.loading ? 0 : units.total}
-            life={units.life}
-            columns={columns}
-            steps={steps}
-            hover={own}
-            selection={selected}
-            onSelect={({ row, step }) => {
-              const life = row === undefined || row === null ? null : units.life(row);
-              if (life !== null) selectUnit(life.unit);
-              if (step !== undefined) onSelect({ step });
-            }}
-            onRows={units.onRows}
-            onReadout={say}
-            insets={insets}
-            exportRef={exportRef}
-            empty={units.error === null ? 'No unit has been recorded yet' : ''}
-          />
+          <LifeKey states={present} />
+          <div class="lives">
+            <LifeLines
+              title={title}
+              total={units.any === null && !units.loading ? 0 : units.total}
+              life={units.life}
+              columns={columns}
+              steps={steps}
+              hover={own}
+              selection={selected}
+              onSelect={({ row, step }) => {
+                const life = row === undefined || row === null ? null : units.life(row);
+                if (life !== null) selectUnit(life.unit);
+                if (step !== undefined) onSelect({ step });
+              }}
+              onRows={units.onRows}
+              onReadout={say}
+              insets={insets}
+              exportRef={exportRef}
+              empty={units.error === null ? 'No unit has been recorded yet' : ''}
+            />
+          </div>
         </>
       )}
     </Figure>

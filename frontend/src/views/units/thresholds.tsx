@@ -22,7 +22,8 @@ export function Thresholds() {
       class={moved ? 'control moved' : 'control'}
       button={
         <>
-          {formatCount(samples)} samples, {formatCount(windows)} {windows === 1 ? 'window' : 'windows'}
+          Dead after {formatCount(samples)} samples, {formatCount(windows)}{' '}
+          {windows === 1 ? 'window' : 'windows'}
           <Down />
         </>
       }

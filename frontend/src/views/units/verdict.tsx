@@ -3,7 +3,7 @@ import { formatCount, formatShare } from '../../charts/numbers';
 import { type Activation, type DeadSeries, type Death, type Series, STATE, UNIT } from '../../data/types';
 import { Check, Warning } from '../icons';
 import { nameOr, plural } from '../words';
-import { countAtEnd, judgedOver, lastRecord, totalsOf } from './counts';
+import { countAtEnd, judgedOver, LISTED, lastRecord, samplesSince, totalsOf } from './counts';
 
 export interface VerdictProps {
   readonly dead: DeadSeries;
@@ -47,7 +47,7 @@ export function Verdict({ dead, deaths, activations, index, zeros }: VerdictProp
           </p>
         )}
         <p class="secondary">
-          {own > 0 && <>{overWords(dead, place)} </>}
+          {own > 0 && <>{overWords(dead, place, lastingDeaths(deaths, index!))} </>}
           {own === 0 && totals.count > 0 && place >= 0 && (
             <>
               {plural(dead.units[place]!, 'unit')}, judged over at least{' '}
@@ -69,9 +69,7 @@ export function Verdict({ dead, deaths, activations, index, zeros }: VerdictProp
 
 /** " since step 424", or from when to when they died. */
 function sinceWords(deaths: readonly Death[], index: number): string {
-  const steps = deaths
-    .filter(({ activation, count, revived }) => activation === index && revived < count)
-    .map(({ step }) => step);
+  const steps = lastingDeaths(deaths, index);
   if (steps.length === 0) return '';
   const [first, last] = [steps.reduce((a, b) => Math.min(a, b)), steps.reduce((a, b) => Math.max(a, b))];
   return first === last
@@ -79,9 +77,19 @@ function sinceWords(deaths: readonly Death[], index: number): string {
     : `, died between the steps ${formatCount(first)} and ${formatCount(last)}`;
 }
 
-/** "Fired in 0 of at least 2,048 samples." */
-function overWords(dead: DeadSeries, place: number): string {
-  const samples = judgedOver(dead, place, lastRecord(dead, place));
+/** Steps at which units of an activation died that did not all come back. */
+function lastingDeaths(deaths: readonly Death[], index: number): number[] {
+  return deaths
+    .filter(({ activation, count, revived }) => activation === index && revived < count)
+    .map(({ step }) => step);
+}
+
+/** "Each fired in 0 of at least 2,048 samples": those since the last death, where all deaths are known. */
+function overWords(dead: DeadSeries, place: number, deaths: readonly number[]): string {
+  const judged = judgedOver(dead, place, lastRecord(dead, place));
+  const known = deaths.length > 0 && deaths.length < LISTED;
+  const last = known ? deaths.reduce((a, b) => Math.max(a, b)) : Number.POSITIVE_INFINITY;
+  const samples = Math.max(judged, samplesSince(dead, place, last));
   return `Each fired in 0 of at least ${plural(samples, 'sample')}.`;
 }
 
