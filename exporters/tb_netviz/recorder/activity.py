@@ -21,6 +21,8 @@ ACTIVATION_IDS = tuple(column.id for column in ACTIVATION_COLUMNS)
 UNIT_IDS = tuple(column.id for column in UNIT_COLUMNS)
 UNIT_STEP_IDS = tuple(column.id for column in UNIT_STEP_COLUMNS)
 
+_MAGNITUDE = UNIT_SUMS.index("magnitude")
+
 UNIT_BYTES = 64 << 20
 """What the records of single units may take in a run of a million steps."""
 _OCTAVES = 16
@@ -75,7 +77,9 @@ class Activities(NamedTuple):
     def values(self) -> Float32:
         """Return ACTIVATION_COLUMNS, float32 [activations, columns]; NaN where nothing was observed."""
         observed, samples, counted, values, graded = self.counts.T
-        total = self._by_activation(np.add)
+        total = dict(zip(UNIT_SUMS, self._by_activation(np.add, self.sums[:ADDED]), strict=False))
+        (gradient,) = self._by_activation(np.add, self.squares[np.newaxis])
+        (largest,) = self._by_activation(np.maximum, self.sums[_MAGNITUDE : _MAGNITUDE + 1])
         every = values * self.units
         with np.errstate(all="ignore"):  # Without values there is nothing to divide by.
             known = np.where(total["nonfinite"] < every, 1.0, np.nan)
@@ -85,24 +89,23 @@ class Activities(NamedTuple):
                 "act_samples": counted,
                 "act_sum": total["total"] * known,
                 "act_norm": np.sqrt(total["squares"]) * known,
-                "act_abs_max": self._by_activation(np.maximum)["magnitude"] * known,
+                "act_abs_max": largest * known,
                 "act_zeros": total["zeros"],
                 "act_saturated": total["saturated"],
                 "act_nonfinite": total["nonfinite"],
-                "act_grad_norm": np.sqrt(total["gradient"]) * whole,
+                "act_grad_norm": np.sqrt(gradient) * whole,
             }
             rows = np.stack([columns[name] for name in ACTIVATION_IDS], axis=1)
             rows[observed == 0] = np.nan
             return rows.astype(np.float32)
 
-    def _by_activation(self, combine: np.ufunc) -> dict[str, Array]:
-        """Return each sum and the squares of the gradient, combined over the units of each activation."""
-        numbers = np.vstack([self.sums, self.squares])
+    def _by_activation(self, combine: np.ufunc, numbers: Array) -> Array:
+        """Return `numbers`, [N, units], combined over the units of each activation, [N, activations]."""
         held = self.units > 0
         combined = np.zeros((len(numbers), len(self.ends)))
         if held.any():
             combined[:, held] = combine.reduceat(numbers, (self.ends - self.units)[held], axis=1)
-        return dict(zip((*UNIT_SUMS, "gradient"), combined, strict=True))
+        return combined
 
     def unit_values(self) -> Float32:
         """Return UNIT_COLUMNS, float32 [units, columns]; NaN where nothing was observed."""

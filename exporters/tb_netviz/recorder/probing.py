@@ -84,12 +84,17 @@ class ProbeSchedule:
     def ran(self, step: int) -> None:
         """Note that the probe was run, and when it is next."""
         self._last = step
-        records = self._left // max(self._size, 1)
-        self._next = self._following(step) if self._every else _growing(step, records)
+        self._plan(step)
 
     def wrote(self, size: int) -> None:
-        """Note that a record was written."""
+        """Note that the record of the last run was written."""
         self._left -= size
+        if self._last is not None:
+            self._plan(self._last)
+
+    def _plan(self, step: int) -> None:
+        records = self._left // max(self._size, 1)
+        self._next = self._following(step) if self._every else _growing(step, records)
 
     def cost(self, seconds: float) -> None:
         """Learn what a run of the probe took. The first one is not held against it, being full of first allocations."""

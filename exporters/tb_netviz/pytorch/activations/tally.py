@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +11,12 @@ import torch
 from torch import Tensor
 
 from tb_netviz.pytorch.activations.sites import Site
-from tb_netviz.pytorch.reductions.units import UNIT_SUMS, UnitCounts, merge_units
+from tb_netviz.pytorch.reductions.units import UnitCounts, merge_units
 from tb_netviz.pytorch.transfers import Transfer
 from tb_netviz.recorder import Activities
 from tb_netviz_plugin.schema.bins import COUNT
+
+_Numbers = npt.NDArray[np.floating[Any]]
 
 
 class Entry:
@@ -51,6 +54,10 @@ class Entry:
         """Add the squares of the gradient in a backward pass."""
         self.squares = squares if self.squares is None else self.squares + squares
 
+    def arrays(self) -> tuple[_Numbers, _Numbers | None]:
+        """Return sums and squares, which lie on the host."""
+        return self.sums.numpy(), None if self.squares is None else self.squares.numpy()
+
 
 class Tally:
     """What was measured of all sites at one step.
@@ -79,7 +86,8 @@ class Tally:
         """Let it set out for the host; it is complete."""
         by_device: dict[torch.device, list[Site]] = {}
         for site, entry in self.entries.items():
-            by_device.setdefault(entry.sums.device, []).append(site)
+            if not entry.sums.is_cpu:
+                by_device.setdefault(entry.sums.device, []).append(site)
         self._sent = [_Shipment(sites, [self.entries[site] for site in sites]) for sites in by_device.values()]
 
     @property
@@ -102,29 +110,28 @@ class Tally:
             scale: The loss scale that is in the gradients.
         """
         activities = Activities.none([site.units for site in order])
-        rows = {site: row for row, site in enumerate(order)}
-        ends = np.cumsum([site.units for site in order])
-        for shipment in self._sent:
-            sums, squares = shipment.arrays()
-            first = 0
-            for site in shipment.sites:
-                last, row = first + site.units, rows.get(site)
-                if row is not None:
-                    place = slice(ends[row] - site.units, ends[row])
-                    activities.sums[:, place] = sums[:, first:last]
-                    activities.squares[place] = squares[first:last] / scale**2
-                    entry = self.entries[site]
-                    graded = 0 if entry.squares is None else entry.counted
-                    activities.counts[row] = 1, entry.samples, entry.counted, entry.values, graded
-                first = last
+        arrived = {site: arrays for shipment in self._sent for site, arrays in shipment.arrays()}
+        for row, (site, end) in enumerate(zip(order, activities.ends, strict=True)):
+            entry = self.entries.get(site)
+            if entry is None:
+                continue
+            place = slice(end - site.units, end)
+            sums, squares = arrived.get(site) or entry.arrays()
+            activities.sums[:, place] = sums
+            if squares is not None:
+                activities.squares[place] = squares
+            graded = 0 if entry.squares is None else entry.counted
+            activities.counts[row] = 1, entry.samples, entry.counted, entry.values, graded
+        if scale != 1.0:
+            activities.squares[:] /= scale**2
         return activities
 
 
 class _Shipment:
-    """What goes from one device to the host at once."""
+    """What goes from an accelerator to the host at once."""
 
     def __init__(self, sites: list[Site], entries: list[Entry]) -> None:
-        self.sites = sites
+        self._sites = sites
         self._sums = Transfer(torch.cat([entry.sums for entry in entries], dim=1))
         squares = [torch.zeros_like(entry.sums[0]) if entry.squares is None else entry.squares for entry in entries]
         self._squares = Transfer(torch.cat(squares))
@@ -133,7 +140,10 @@ class _Shipment:
     def ready(self) -> bool:
         return self._sums.ready and self._squares.ready
 
-    def arrays(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        sums, squares = self._sums.array().astype(np.float64), self._squares.array().astype(np.float64)
-        assert len(sums) == len(UNIT_SUMS)
-        return sums, squares
+    def arrays(self) -> Iterator[tuple[Site, tuple[_Numbers, _Numbers | None]]]:
+        sums, squares = self._sums.array(), self._squares.array()
+        first = 0
+        for site in self._sites:
+            last = first + site.units
+            yield site, (sums[:, first:last], squares[first:last])
+            first = last
