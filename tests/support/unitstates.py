@@ -1,0 +1,114 @@
+"""The states of units by their definition in docs/statistics.md, one unit and one record after another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Number = float
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one record says of one unit, and of the activation that it belongs to.
+
+    Attributes:
+        first_step: First step of the record.
+        samples: Samples whose largest value was read, or None where the activation has no record.
+        counted: Samples that all else is of.
+        fired: Share of the counted samples in which the unit fired.
+        std: Deviation of its values.
+        largest: Its largest value.
+        saturated: Share of its values where the function is flat.
+        spread: Deviations of all units of the activation.
+    """
+
+    first_step: int
+    samples: float | None
+    counted: float
+    fired: float
+    std: float
+    largest: float
+    saturated: float
+    spread: Sequence[float] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """State of a unit at a record, and since which step it is what it is."""
+
+    state: str
+    since: int | None = None
+
+
+def follow(
+    looks: Sequence[Look], response: str, *, frozen: bool = False, samples: int = 1000, windows: int = 2
+) -> list[Verdict]:
+    """Return what a unit is at each record."""
+    return [_at(looks[: end + 1], response, frozen, samples, windows) for end in range(len(looks))]
+
+
+def _at(looks: Sequence[Look], response: str, frozen: bool, samples: int, windows: int) -> Verdict:
+    now = looks[-1]
+    if now.samples == 0 and not any(look.samples for look in looks):
+        return Verdict("never_run")
+    if not now.samples or not _known(now):
+        return Verdict("not_recorded")
+    ran = [look for look in looks if look.samples]
+    for holds, state in ((_silent, "dead"), (_flat, "saturated")):
+        stretch = _stretch(ran, lambda look, holds=holds: holds(look, response))
+        if _long(stretch, samples, windows):
+            return Verdict("frozen" if frozen else state, stretch[0].first_step)
+    return Verdict(_without_a_stretch(ran, response, frozen, samples, windows))
+
+
+def _without_a_stretch(ran: Sequence[Look], response: str, frozen: bool, samples: int, windows: int) -> str:
+    now = ran[-1]
+    if _silent(now, response):
+        return "silent"
+    if not frozen and any(_was_dead(ran[:end], response, samples, windows) for end in range(1, len(ran))):
+        return "revived"
+    rare = response in ("rectifier", "smooth") and now.largest > 0 and now.fired < 0.01
+    return "sparse" if rare else "alive"
+
+
+def _was_dead(ran: Sequence[Look], response: str, samples: int, windows: int) -> bool:
+    return _long(_stretch(ran, lambda look: _silent(look, response)), samples, windows)
+
+
+def _stretch(ran, holds):
+    stretch: list[Look] = []
+    for look in reversed(ran):
+        if not holds(look):
+            break
+        stretch.insert(0, look)
+    return stretch
+
+
+def _long(stretch: Sequence[Look], samples: int, windows: int) -> bool:
+    return len(stretch) >= windows and sum(look.samples or 0 for look in stretch) >= samples
+
+
+def _known(look: Look) -> bool:
+    return not math.isnan(look.largest) and look.largest > -math.inf
+
+
+def _silent(look: Look, response: str) -> bool:
+    if not _known(look):
+        return False
+    if response == "rectifier":
+        return look.largest <= 0
+    if response != "smooth" or look.counted < 2:
+        return False
+    finite = [std for std in look.spread if math.isfinite(std)]
+    if not finite or math.isnan(look.std):
+        return False
+    scale = math.sqrt(sum(std**2 for std in finite) / len(finite))
+    if scale == 0:
+        return look.std == 0
+    return look.std <= 1e-3 * scale and look.largest <= 1e-3 * scale
+
+
+def _flat(look: Look, response: str) -> bool:
+    return _known(look) and response in ("rectifier", "bounded", "softmax") and look.saturated >= 0.95
