@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from tb_netviz.pytorch.probes.attention import Asked, AttentionMode
 from tb_netviz.pytorch.probes.inputs import ProbeInputs
@@ -60,10 +62,11 @@ class Capture:
 
     def run(self, model: nn.Module, inputs: ProbeInputs) -> None:
         """Run `inputs` through `model`, which has no hooks but ours now."""
-        for module in model.modules():
-            self._listen(module)
+        handles = [handle for module in model.modules() for handle in self._listen(module)]
         with AttentionMode(self._attended):
             self.output = inputs.call(model)
+        for handle in handles:  # What comes after in the same calm is none of ours to look at.
+            handle.remove()
 
     def add(self, module: str, kind: MapKind, values: Tensor) -> None:
         """Keep maps [samples, maps, height, width]."""
@@ -74,16 +77,16 @@ class Capture:
         shape = (values.shape[1], min(height, LARGEST_SIDE), min(width, LARGEST_SIDE))
         self.found.append(Captured(module, kind, shape, PendingSheet(values)))
 
-    def _listen(self, module: nn.Module) -> None:
-        module.register_forward_pre_hook(self._where.enter)
+    def _listen(self, module: nn.Module) -> Iterator[RemovableHandle]:
+        yield module.register_forward_pre_hook(self._where.enter)
         if isinstance(module, nn.MultiheadAttention):
-            module.register_forward_pre_hook(self._asking, with_kwargs=True)
-            module.register_forward_hook(self._answered)
+            yield module.register_forward_pre_hook(self._asking, with_kwargs=True)
+            yield module.register_forward_hook(self._answered)
         elif self._selection.has_output(module):
-            module.register_forward_hook(self._left)
+            yield module.register_forward_hook(self._left)
         if isinstance(module, CONVOLUTIONS):
-            module.register_forward_hook(self._convolved)
-        module.register_forward_hook(self._where.leave)
+            yield module.register_forward_hook(self._convolved)
+        yield module.register_forward_hook(self._where.leave)
 
     def _left(self, module: nn.Module, _arguments: object, output: Any) -> None:
         name = self._where.innermost
