@@ -4,7 +4,7 @@ import { rowOf } from '../layout';
 import { AXIS_TEXT, BODY_TEXT, fitText, hairline, polygon, textWidth, write } from '../paint';
 import { xOf } from '../plot';
 import { drawStepAxis } from '../stepAxis';
-import type { Painter } from '../types';
+import type { LayoutRow, Painter } from '../types';
 import type { CellImage } from './cellImage';
 import { cellsBottom, flaggedRows, inView, rowTop, type Scene } from './scene';
 
@@ -106,13 +106,15 @@ export function drawBox(painter: Painter, scene: Scene): void {
   );
 }
 
-/** What is remarkable about a row, at its right edge. */
+/** What is remarkable about a row, at its right edge; about the selected one first, where there is no room for all. */
 export function drawRemarks(painter: Painter, scene: Scene): void {
   const { theme, plot } = scene;
   const room = scene.width - plot.right - 24;
-  let free = Number.NEGATIVE_INFINITY;
+  const taken: number[] = [];
   const flagged = flaggedRows(scene).filter(({ row }) => inView(scene, row));
-  for (const { row, flag } of flagged.sort((a, b) => a.row.y - b.row.y)) {
+  const isSelected = (row: LayoutRow) => row.members.includes(scene.selection.row ?? -1);
+  const order = (row: LayoutRow) => (isSelected(row) ? Number.NEGATIVE_INFINITY : row.y);
+  for (const { row, flag } of flagged.sort((a, b) => order(a.row) - order(b.row))) {
     const color = theme.severity(flag.severity);
     const y = rowTop(scene, row) + row.height / 2;
     const x = plot.right + 7;
@@ -126,15 +128,15 @@ export function drawRemarks(painter: Painter, scene: Scene): void {
         ],
         color,
       );
-    if (room < 60 || y < free || !flag.remark) continue;
+    if (room < 60 || taken.some((other) => Math.abs(other - y) < REMARK_LINE) || !flag.remark) continue;
     const style = {
       size: AXIS_TEXT,
-      weight: row.members.includes(scene.selection.row ?? -1) ? 500 : 400,
+      weight: isSelected(row) ? 500 : 400,
     } as const;
     write(painter, theme, fitText(painter, theme, flag.remark, room, style), x + 12, y + 0.5, {
       ...style,
       color,
     });
-    free = y + REMARK_LINE;
+    taken.push(y);
   }
 }

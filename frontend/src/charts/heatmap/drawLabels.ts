@@ -153,7 +153,7 @@ function drawArrow(painter: Painter, scene: RowScene, scope: LayoutScope, y: num
     hairline(painter, [5.5, Math.max(plot.top, y + 8)], [5.5, end], theme.token.border);
 }
 
-/** One column at the edge of the cells: scopes by name, and the full names of what matters. */
+/** One column at the edge of the cells: scopes by name, and the full names of what matters or stands alone. */
 function drawCompact(painter: Painter, scene: RowScene): void {
   const { layout, layers, theme, plot } = scene;
   const emphasize = emphasis(scene);
@@ -161,7 +161,7 @@ function drawCompact(painter: Painter, scene: RowScene): void {
   const nameOf = (row: LayoutRow) => layers[row.members[0]!]!.name;
   const width = plot.left - 12;
   for (const scope of layout.scopes) {
-    if (!scope.name) continue;
+    if (!scope.name || scope.members.length === 1) continue;
     const top = Math.max(plot.top, plot.top + scope.y - scene.scroll);
     const bottom = Math.min(plot.bottom, plot.top + scope.y + scope.height - scene.scroll);
     labels.push({
@@ -179,7 +179,8 @@ function drawCompact(painter: Painter, scene: RowScene): void {
     const text = row.folded ? scope.name || scopeOf(nameOf(row)) || nameOf(row) : nameOf(row);
     const repeats = text === above;
     above = text;
-    if (!repeats && (!scope.name || look.order < 2))
+    const alone = !scope.name || scope.members.length === 1;
+    if (!repeats && (alone || look.order < 2))
       labels.push({
         text,
         y: centerOf(scene, row),

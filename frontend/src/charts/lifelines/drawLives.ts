@@ -107,7 +107,8 @@ function drawNames(painter: Painter, scene: LifeScene, from: number, to: number)
   for (let row = from; row < to; row++) {
     const life = scene.life(row);
     const selected = row === selection.row;
-    const y = middleOf(scene, row);
+    const middle = middleOf(scene, row);
+    const y = selected ? Math.min(plot.bottom - 6, Math.max(plot.top + 6, middle)) : middle;
     if (!life || (!selected && rows.height < NAMED) || y < plot.top + 4 || y > plot.bottom - 4) continue;
     write(painter, theme, `unit ${formatCount(life.unit)}`, plot.left - 10, y + 0.5, {
       color: theme.token[selected ? 'text' : 'text-2'],

@@ -96,14 +96,14 @@ describe('rows of lives', () => {
   it('scroll instead of becoming too low', () => {
     expect(lifeRows(10, 300).height).toBe(18);
     expect(lifeRows(60, 300)).toEqual({ height: 5, content: 300 });
-    expect(lifeRows(4096, 300)).toEqual({ height: 4, content: 16384 });
+    expect(lifeRows(4096, 300)).toEqual({ height: 3, content: 12288 });
   });
 
   it('in view are those that touch it', () => {
     const plot = { left: 0, right: 100, top: 8, bottom: 308 };
     const rows = lifeRows(4096, 300);
-    expect(rowsInView({ plot, rows, scroll: 0, total: 4096 })).toEqual([0, 75]);
-    expect(rowsInView({ plot, rows, scroll: 16084, total: 4096 })).toEqual([4021, 4096]);
+    expect(rowsInView({ plot, rows, scroll: 0, total: 4096 })).toEqual([0, 100]);
+    expect(rowsInView({ plot, rows, scroll: 11988, total: 4096 })).toEqual([3996, 4096]);
     expect(rowsInView({ plot, rows: lifeRows(0, 300), scroll: 0, total: 0 })).toEqual([0, 0]);
   });
 });

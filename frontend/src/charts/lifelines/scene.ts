@@ -27,7 +27,7 @@ export interface LifeRows {
 }
 
 /** Below this height lines can't be told apart, so the content scrolls instead. */
-export const LOWEST_LIFE = 4;
+export const LOWEST_LIFE = 3;
 const HIGHEST_LIFE = 18;
 
 export function lifeRows(total: number, height: number): LifeRows {

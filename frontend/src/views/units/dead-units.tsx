@@ -12,6 +12,7 @@ import { Notice } from '../states';
 import { Strips, useStrips } from '../strips';
 import { UnitCurves } from '../unit-curves';
 import { useFollow } from '../use-follow';
+import { useLast } from '../use-last';
 import { totalsOf } from './counts';
 import { Deaths } from './deaths';
 import { Listing } from './listing';
@@ -32,7 +33,10 @@ export function DeadUnits() {
   const dead = useFollow(aboutDead);
   const deaths = useFollow(aboutDeaths);
   useOpening(dead, deaths);
-  const { value, error } = dead.value;
+  const { error } = dead.value;
+  // Other thresholds are another question; until it is answered the page stays.
+  const value = useLast(dead.value.value, selection.run.value);
+  const moments = useLast(deaths.value.value, selection.run.value);
   return (
     <div class="dead-units">
       <h2 class="visually-hidden">Dead units</h2>
@@ -40,7 +44,7 @@ export function DeadUnits() {
       {value === null && error === null && <div class="waiting" />}
       {value !== null && value.steps.length === 0 && <NoRecord />}
       {value !== null && value.steps.length > 0 && (
-        <Page dead={value} deaths={deaths.value.value ?? NO_DEATHS} deathsError={deaths.value.error} />
+        <Page dead={value} deaths={moments ?? NO_DEATHS} deathsError={deaths.value.error} />
       )}
     </div>
   );

@@ -81,12 +81,12 @@ function aboutList(wanted: { dead: DeadSeries; state: number } | null) {
   );
 }
 
-/** Whether an element has been in view yet: a long list is not fetched for those who don't scroll to it. */
+/** Whether an element is in view: a long list is fetched for those who look at it, and again only while they do. */
 function useSeen(root: { current: Element | null }): boolean {
   const seen = useSignal(false);
   useEffect(() => {
     const observer = new IntersectionObserver(([entry]) => {
-      if (entry?.isIntersecting) seen.value = true;
+      seen.value = entry?.isIntersecting ?? false;
     });
     observer.observe(root.current!);
     return () => observer.disconnect();

@@ -1,5 +1,6 @@
 /** Activations over steps: the share of their units in the chosen state. */
 import { useMemo } from 'preact/hooks';
+import { formatCount } from '../../charts/numbers';
 import { valueScale } from '../../charts/scale';
 import type { Insets, RowFlag } from '../../charts/types';
 import { type DeadSeries, UNIT } from '../../data/types';
@@ -13,9 +14,11 @@ import { recordedStep } from '../../state/derived';
 import * as selection from '../../state/selection';
 import { catalogue } from '../../state/store';
 import { Figure } from '../figure';
+import { Info } from '../icons';
 import { LayerHeatmap } from '../layer-heatmap';
 import { Legend } from '../legend';
 import { onSelect } from '../page';
+import { Popover } from '../popover';
 import { plural } from '../words';
 import { cellWords, countAtEnd, countsTable, shareSeries } from './counts';
 
@@ -50,7 +53,13 @@ export function Shares({ dead, insets }: SharesProps) {
     <Figure
       title={title}
       class="unit-shares"
-      caption={plural(shown.length, 'activation')}
+      heading={
+        <>
+          <h3>{title}</h3>
+          <ExplainState code={state} />
+          <span class="caption clip">{plural(shown.length, 'activation')}</span>
+        </>
+      }
       aside={
         <Legend
           statistic=""
@@ -94,11 +103,29 @@ export function Shares({ dead, insets }: SharesProps) {
   );
 }
 
+function ExplainState({ code }: { code: number }) {
+  const info = catalogue.value.value?.unit_states[code];
+  if (info === undefined) return null;
+  return (
+    <Popover label={`What is ${info.label}?`} class="icon-button small" button={<Info />}>
+      {() => (
+        <div class="sheet definition">
+          <h3>{info.label}</h3>
+          <p>{info.definition}</p>
+        </div>
+      )}
+    </Popover>
+  );
+}
+
 /** How many units are dead at the end, at the right edge of each row that has any; the worst first. */
 function flagsOf(dead: DeadSeries): RowFlag[] {
   return dead.activations
     .map((row, place) => ({ row, count: countAtEnd(dead, place, UNIT.dead), of: dead.units[place]! }))
     .filter(({ count }) => count > 0)
     .sort((a, b) => b.count / b.of - a.count / a.of)
-    .map(({ row, count, of }) => ({ row, severity: 'critical', remark: `${count} of ${of} dead` }) as const);
+    .map(
+      ({ row, count, of }) =>
+        ({ row, severity: 'critical', remark: `${formatCount(count)} of ${formatCount(of)} dead` }) as const,
+    );
 }

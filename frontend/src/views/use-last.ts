@@ -1,0 +1,9 @@
+/** What was there last, while the next one comes. */
+import { useRef } from 'preact/hooks';
+
+/** `value`, or in its absence the last one that there was under the same `key`. */
+export function useLast<T>(value: T | null, key: string | null): T | null {
+  const held = useRef<{ key: string | null; value: T | null }>({ key, value: null });
+  if (value !== null || held.current.key !== key) held.current = { key, value };
+  return held.current.value;
+}
