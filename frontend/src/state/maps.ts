@@ -11,7 +11,8 @@ import {
   probesAddress,
 } from '../data/maps';
 import { selectLayer, selectStep } from './actions';
-import { layers } from './derived';
+import { filter, layers } from './derived';
+import { rowBy } from './layers';
 import { type MapShow, type MapSort, orderMaps, parseNumbers } from './maps-order';
 import { PageStore } from './maps-pages';
 import { type ScaleMode, scaleOf } from './maps-scale';
@@ -62,6 +63,13 @@ export const sourceIndex = computed(() => {
 });
 
 export const source = computed<MapSource | null>(() => probe.value?.maps[sourceIndex.value] ?? null);
+
+/** Indices of the modules whose names pass the filter of layers; all of them where none does. */
+export const shownSources = computed<readonly number[]>(() => {
+  const all = (probe.value?.maps ?? []).map((_, index) => index);
+  const passing = all.filter((index) => filter.value.test(probe.value!.maps[index]!.module));
+  return passing.length > 0 ? passing : all;
+});
 
 export const sample = computed(() =>
   Math.max(0, Math.min((probe.value?.samples ?? 1) - 1, selection.sample.value)),
@@ -183,12 +191,18 @@ export function selectProbeStep(to: number): void {
 export function selectSource(index: number): void {
   const picked = probe.value?.maps[index];
   if (picked === undefined) return;
-  const name = withModel(picked.module);
+  const name = layerName(picked.module);
   batch(() => {
     selection.map.value = sourceKey(picked);
-    const layer = layers.value.findIndex((one) => one.name === name || one.name === picked.module);
+    const layer = layers.value.findIndex((one) => one.name === name);
     if (layer >= 0) selectLayer(layer);
   });
+}
+
+/** The module `count` further among those that are shown. */
+export function moveSource(count: number): void {
+  const index = rowBy(shownSources.value, sourceIndex.value, count);
+  if (index !== null) selectSource(index);
 }
 
 /** Sort by the strengths of the step that is shown. */
@@ -255,6 +269,9 @@ function chosen(list: readonly Probe[], name: string | null): Probe | null {
   return list.find((one) => one.name === name) ?? list[0] ?? null;
 }
 
-function withModel(module: string): string {
-  return probe.value?.model ? `${probe.value.model}/${module}` : module;
+/** The layer's name: with that of the model, and without the number of a later call. */
+function layerName(module: string): string {
+  const called = module.replace(/#\d+$/, '');
+  const name = probe.value?.model ? `${probe.value.model}/${called}` : called;
+  return layers.value.some((layer) => layer.name === name) ? name : called;
 }

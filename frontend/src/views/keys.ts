@@ -2,6 +2,7 @@
 import { clearTransient, moveFact, moveLayer, moveStep, selectStep } from '../state/actions';
 import { moveActivation, shownActivations } from '../state/activations';
 import { steps } from '../state/derived';
+import { moveSource, watching } from '../state/maps';
 import { togglePlay } from '../state/play';
 import { toggleTable } from './figure';
 import { helpOpen } from './help';
@@ -72,7 +73,8 @@ function actionOf({ key, shiftKey }: KeyboardEvent): (() => void) | null {
 /** Up and down the network, by what the rows of the view are. */
 function moveRow(count: number): void {
   const id = currentView.value?.id;
-  if (id === 'units' || id === 'activations') moveActivation(shownActivations.value, count);
+  if (watching.value) moveSource(count);
+  else if (id === 'units' || id === 'activations') moveActivation(shownActivations.value, count);
   else moveLayer(count);
 }
 

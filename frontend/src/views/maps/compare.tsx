@@ -34,7 +34,7 @@ export function Compare({ probe }: { probe: Probe }) {
   return (
     <span class="compare">
       <Menu
-        label="Compare the maps with"
+        label={`Comparison: ${otherWords()}`}
         class={other === null ? 'control' : 'control pressed'}
         button={
           <>

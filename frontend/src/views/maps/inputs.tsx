@@ -68,7 +68,7 @@ function OverInput({ probe }: { probe: Probe }) {
   return (
     <div class="over-input">
       <Menu
-        label="What lies over the input"
+        label={`Picture: ${chosen.label}`}
         class="control slim"
         button={
           <>

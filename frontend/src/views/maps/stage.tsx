@@ -1,4 +1,5 @@
 /** The maps of the chosen module, with what is said about their colours and their order. */
+import { computed } from '@preact/signals';
 import { ColorLegend } from '../../charts/ColorLegend';
 import { legendScale } from '../../charts/maps/domain';
 import { MapGrid } from '../../charts/maps/MapGrid';
@@ -47,7 +48,14 @@ export function Stage({ probe, side }: { probe: Probe; side: Side }) {
         {(exportRef) => (
           <div class="maps-body">
             <p class="maps-notes">
-              <span>{colours}</span>
+              <span>
+                {colours}
+                {scale.value.mode === 'map' && legendMap.value !== null && (
+                  <span class="muted">
+                    ; the legend is that of {noun} {formatCount(legendMap.value)}
+                  </span>
+                )}
+              </span>
               <LoadSteps probe={probe} side={side} when={scale.value.mode === 'steps'} />
               <Notes side={side} />
             </p>
@@ -145,8 +153,13 @@ function Notes({ side }: { side: Side }) {
   );
 }
 
+/** Whose range the legend shows: that of the map under the cursor, or of the first in sight that has one. */
+const legendMap = computed(
+  () => [cursor.value, ...inView.value].find((index) => scale.value.domain(index) !== null) ?? null,
+);
+
 function Legend() {
-  const domain = scale.value.domain(cursor.value);
+  const domain = legendMap.value === null ? null : scale.value.domain(legendMap.value);
   if (domain === null) return null;
   const colours = legendScale(domain, scale.value.signed);
   const marks = marksIn(panes.value, inView.value);
@@ -168,7 +181,7 @@ function marksIn(shown: readonly MapPane[], maps: readonly number[]): MarkKind[]
 }
 
 function rangeOfLegend(): string {
-  const domain = scale.value.mode === 'map' ? null : scale.value.domain(cursor.value);
+  const domain = scale.value.mode === 'map' ? null : scale.value.domain(0);
   if (domain === null) return '';
   const [low, high] = legendScale(domain, scale.value.signed).domain;
   return `, ${low} to ${high}`;

@@ -1,13 +1,13 @@
 /** Which maps, and how they are shown. */
 import type { TileSize } from '../../charts/maps/layout';
 import type { Probe } from '../../data/maps';
-import { filter } from '../../state/derived';
 import {
   numbers,
   probes,
   scaleMode,
   selectSource,
   show,
+  shownSources,
   size,
   sort,
   sortNow,
@@ -64,14 +64,11 @@ function ProbeChoice({ probe }: { probe: Probe }) {
   );
 }
 
-/** The modules whose names pass the filter of layers; all of them where none does. */
 function SourceChoice({ probe }: { probe: Probe }) {
-  const all = probe.maps.map((one, index) => ({ one, index }));
-  const passing = all.filter(({ one }) => filter.value.test(one.module));
   const chosen = source.value;
   return (
     <Menu
-      label="Module"
+      label={`Module: ${chosen === null ? 'No module' : sourceName(chosen)}`}
       class="control source-button"
       button={
         <>
@@ -79,12 +76,15 @@ function SourceChoice({ probe }: { probe: Probe }) {
           <Down />
         </>
       }
-      items={(passing.length > 0 ? passing : all).map(({ one, index }) => ({
-        label: `${sourceName(one)} · ${kindWords(one.kind).label}`,
-        hint: sourceWords(one),
-        checked: one === chosen,
-        action: () => selectSource(index),
-      }))}
+      items={shownSources.value.map((index) => {
+        const one = probe.maps[index]!;
+        return {
+          label: `${sourceName(one)} · ${kindWords(one.kind).label}`,
+          hint: sourceWords(one),
+          checked: one === chosen,
+          action: () => selectSource(index),
+        };
+      })}
     />
   );
 }
@@ -147,7 +147,7 @@ function Ways() {
         />
       </span>
       <Menu
-        label="Show"
+        label={`Show: ${shown.label}`}
         class={show.value === 'all' ? 'control' : 'control pressed'}
         button={
           <>
