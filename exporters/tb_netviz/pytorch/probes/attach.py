@@ -62,7 +62,7 @@ def watch_activation_maps(
     """
     watch, watched = _subject(run, model)
     root = unwrap(watched)
-    _refuse_unrunnable(root)
+    _refuse_meta(root)
     given = ProbeInputs(inputs)
     wanted = Wanted(
         Selection(root, patterns_of(modules)), methods_of(attribution), targets_of(target, given.samples), bool(images)
@@ -89,6 +89,10 @@ def _subject(run: Run, model: nn.Module | None) -> tuple[Watch | None, nn.Module
     """Return the watch of the model, if it is watched, and the model."""
     if model is not None and not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    if model is not None and any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise ValueError(
+            "model holds TorchScript, whose modules can't be looked into; give the model as it was written"
+        )
     watches = [(watch, watch._model()) for watch in run.watches if watch.attached]
     alive = [(watch, known) for watch, known in watches if known is not None]
     if model is not None:
@@ -102,14 +106,10 @@ def _subject(run: Run, model: nn.Module | None) -> tuple[Watch | None, nn.Module
     return alive[0]
 
 
-def _refuse_unrunnable(model: nn.Module) -> None:
+def _refuse_meta(model: nn.Module) -> None:
     if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
         raise ValueError(
             "model has parameters on the meta device, which have no values yet; call watch_activation_maps once it has"
-        )
-    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
-        raise ValueError(
-            "model holds TorchScript, whose modules can't be looked into; give the model as it was written"
         )
 
 

@@ -54,7 +54,7 @@ def targets_of(target: int | Sequence[int] | None, samples: int) -> list[int] | 
     if target is None:
         return None
     given = target.tolist() if isinstance(target, Tensor) else target
-    classes: list[Any] = [given] * samples if isinstance(given, int) else list(given)
+    classes: list[Any] = list(given) if isinstance(given, list | tuple) else [given] * samples
     if not all(isinstance(each, int) and not isinstance(each, bool) for each in classes):
         raise TypeError(f"target must be the index of a class, or one for each sample, got {target!r}")
     if len(classes) != samples:
