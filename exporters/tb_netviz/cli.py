@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 
-from tb_netviz.demo.errors import RefusalError
+from tb_netviz.refusal import RefusalError
 
 PACKAGES = {"torch": "torch", "sklearn": "scikit-learn", "tqdm": "tqdm"}
 
@@ -16,11 +18,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         parsed.command(parsed)
+        sys.stdout.flush()
     except RefusalError as refusal:
         print(f"tb-netviz: {refusal}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # Whoever reads has enough, as `head` does; Python would complain of it once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -41,6 +46,20 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--port", type=int, help="TensorBoard's port (default: 6006, or a free one)")
     demo.add_argument("--steps", type=_positive, help="optimizer steps of each network (default: about 1,000)")
     demo.set_defaults(command=_demo)
+    units = commands.add_parser(
+        "units",
+        help="list the units of a run that are dead, and since when",
+        description="Read the event files below a log folder, and list its units with their states at the last step: "
+        "alive, sparse, dead, saturated, frozen, never_run, not_recorded, revived or silent. "
+        "As text, the dead ones are listed one by one.",
+    )
+    units.add_argument("logdir", metavar="LOGDIR", help="the folder that TensorBoard gets as --logdir")
+    units.add_argument("--run", metavar="NAME", help="only this run, by the name that TensorBoard gives it")
+    units.add_argument("--layer", metavar="NAME", help="only this layer, by its name or that of its activation")
+    units.add_argument("--state", help="only units in this state")
+    units.add_argument("--format", choices=("text", "json", "csv"), default="text", help="default: text")
+    units.add_argument("--samples", metavar="N", type=_positive, help="samples that death takes (default: 1,000)")
+    units.set_defaults(command=_units)
     return parser
 
 
@@ -61,4 +80,12 @@ def _demo(arguments: argparse.Namespace) -> None:
         raise RefusalError(
             f"the demo needs {package}. Install it with: pip install 'tb-netviz-plugin[demo]'"
         ) from error
+    command.run(arguments)
+
+
+def _units(arguments: argparse.Namespace) -> None:
+    from tb_netviz.units import command
+
+    if isinstance(sys.stdout, io.TextIOWrapper):  # Names may hold what the terminal's encoding has no sign for.
+        sys.stdout.reconfigure(errors="backslashreplace")
     command.run(arguments)

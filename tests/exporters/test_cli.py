@@ -1,12 +1,14 @@
 """The command line, run as a user runs it."""
 
 import os
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 from tests.support.distributions import ROOT
+from tests.support.unitruns import OFF, Modelled, write_modelled
 
 
 def tb_netviz(*arguments, cwd, without=()):
@@ -38,6 +40,27 @@ def test_help_names_the_commands(tmp_path):
     done = tb_netviz("--help", cwd=tmp_path)
     assert done.returncode == 0
     assert "demo" in done.stdout
+    assert "units" in done.stdout
+
+
+def test_units_need_neither_torch_nor_tensorflow(tmp_path):
+    write_modelled(tmp_path / "runs" / "a", [Modelled("fc", units=2, changes={0: [(0, OFF)]})], steps=300)
+    heavy = ["torch", "tensorflow", "sklearn", "tqdm", "pandas", "matplotlib"]
+    done = tb_netviz("units", "runs", cwd=tmp_path, without=heavy)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "dead: 1 unit\n" in done.stdout
+
+
+def test_a_reader_that_has_enough_is_no_error(tmp_path):
+    write_modelled(tmp_path / "runs" / "a", [Modelled("fc", units=4000)], steps=4)
+    program = "import sys; from tb_netviz.cli import main; sys.exit(main(['units', 'runs', '--format', 'csv']))"
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} | head -1; exit ${{PIPESTATUS[0]}}"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "exporters")])}
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "run,layer,activation,unit,state,since_step,samples,fired\n"
 
 
 def test_a_command_is_required(tmp_path):

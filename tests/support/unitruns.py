@@ -242,9 +242,9 @@ def _output_rows(layers: Sequence[Modelled], outputs: Sequence[Array | None]) ->
 DEATH, END = 1200, 3000
 
 
-def all_states() -> list[Modelled]:
-    """Return a network that has a unit in every state at step END, and whose "fc1" loses 320 of 512 units at DEATH."""
-    mass = {unit: [(DEATH, OFF)] for unit in range(0, 512, 8) for unit in range(unit, unit + 5)}
+def all_states(wide: int = 512) -> list[Modelled]:
+    """Return a network that has a unit in every state at step END, and whose "fc1" loses 5 of 8 units at DEATH."""
+    mass = {unit: [(DEATH, OFF)] for unit in range(wide) if unit % 8 < 5}
     return [
         Modelled("stem", units=32, places=4, changes={3: [(0, OFF)], 7: [(0, OFF)]}),
         Modelled(
@@ -257,7 +257,7 @@ def all_states() -> list[Modelled]:
             "blocks.1.conv", "relu", units=64, places=4, at="blocks.1", place="net.py:41", changes={2: [(900, OFF)]}
         ),
         Modelled("blocks.2.conv", "ReLU6", units=64, places=4, changes={1: [(600, HIGH)], 4: [(2940, OFF)]}),
-        Modelled("fc1", units=512, changes={**mass, 6: [(0, RARE)], 7: [(0, RARE)], 13: [(300, OFF), (900, 0.3)]}),
+        Modelled("fc1", units=wide, changes={**mass, 6: [(0, RARE)], 7: [(0, RARE)], 13: [(300, OFF), (900, 0.3)]}),
         Modelled("fc2", "GELU", units=128, changes={10: [(700, 4 * OFF)], 11: [(0, 4 * OFF)], 12: [(2980, 4 * OFF)]}),
         Modelled("gate", "Tanh", units=64, changes={0: [(500, HIGH)], 1: [(0, -HIGH)], 2: [(1500, HIGH), (2200, 0.0)]}),
         Modelled("early", units=16, runs=(0, 1000), changes={0: [(0, OFF)]}),

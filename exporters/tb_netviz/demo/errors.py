@@ -5,9 +5,7 @@ RefusalError
 └── ServerError
 """
 
-
-class RefusalError(Exception):
-    """A command can't do what it was asked to; the message says why and what to do."""
+from tb_netviz.refusal import RefusalError
 
 
 class UnwritableError(RefusalError):

@@ -1,0 +1,104 @@
+"""How units are written: for people, for programs, for spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+
+from tb_netviz.units.collecting import LayerUnits, RunUnits
+
+_WIDEST = 60
+
+
+def as_json(runs: Sequence[RunUnits], _listed: str) -> str:
+    """Return {"runs": [{"run", "units": [{"layer", "activation", "unit", "state", "since_step", …}]}]}."""
+    content = [
+        {
+            "run": run.run,
+            "units": [
+                {"layer": layer.layer, "activation": layer.activation} | unit._asdict()
+                for layer in run.layers
+                for unit in layer.units
+            ],
+        }
+        for run in runs
+    ]
+    return json.dumps({"runs": content}, indent=1) + "\n"
+
+
+def as_csv(runs: Sequence[RunUnits], _listed: str) -> str:
+    """Return a line for each unit, below a line with the names of the columns."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["run", "layer", "activation", "unit", "state", "since_step", "samples", "fired"])
+    for run in runs:
+        writer.writerows(
+            [run.run, layer.layer, layer.activation, *unit] for layer in run.layers for unit in layer.units
+        )
+    return text.getvalue()
+
+
+def as_text(runs: Sequence[RunUnits], listed: str) -> str:
+    """Return a table of the layers of each run, and one of its units in the state `listed`."""
+    return "\n".join("\n".join(_paragraphs(run, listed)) for run in runs)
+
+
+def _paragraphs(run: RunUnits, listed: str) -> Iterator[str]:
+    yield f"run {printable(run.run)}\n"
+    if not run.layers:
+        yield "  no units\n"
+        return
+    yield _table(_layer_rows(run.layers), texts=2)
+    rows = [
+        [
+            printable(layer.layer),
+            str(unit.unit),
+            "" if unit.since_step is None else f"since step {unit.since_step:,}",
+            f"fired {unit.fired:,} of {unit.samples:,} samples",
+        ]
+        for layer in run.layers
+        for unit in layer.units
+        if unit.state == listed
+    ]
+    yield f"  {listed.replace('_', ' ')}: {len(rows):,} {'unit' if len(rows) == 1 else 'units'}\n"
+    if rows:
+        yield _table(rows, texts=1)
+
+
+def _layer_rows(layers: Sequence[LayerUnits]) -> list[list[str]]:
+    states = [state for state in layers[0].counts if any(layer.counts[state] for layer in layers)]
+    head = ["layer", "activation", "units", *(state.replace("_", " ") for state in states)]
+    rows = [
+        [
+            printable(layer.layer),
+            printable(layer.activation),
+            f"{sum(layer.counts.values()):,}",
+            *(f"{layer.counts[state]:,}" if layer.counts[state] else "·" for state in states),
+        ]
+        for layer in layers
+    ]
+    return [head, *rows]
+
+
+def _table(rows: Sequence[Sequence[str]], texts: int) -> str:
+    """Return `rows` as lines, the first `texts` columns flush left, the others flush right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(
+            cell.ljust(width) if place < texts else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+    return "".join(f"  {line.rstrip()}\n" for line in lines)
+
+
+def printable(name: str) -> str:
+    """Return `name` without what a terminal would obey, cut where it is very long."""
+    shown = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in name)
+    return shown if len(shown) <= _WIDEST else f"{shown[: _WIDEST - 1]}…"
+
+
+FORMATS: dict[str, Callable[[Sequence[RunUnits], str], str]] = {"text": as_text, "json": as_json, "csv": as_csv}
