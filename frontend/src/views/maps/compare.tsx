@@ -36,6 +36,7 @@ export function Compare({ probe }: { probe: Probe }) {
       <Menu
         label={`Comparison: ${otherWords()}`}
         class={other === null ? 'control' : 'control pressed'}
+        align="end"
         button={
           <>
             <span class="clip">{otherWords()}</span>
