@@ -8,11 +8,13 @@ import * as selection from '../../state/selection';
 import { aboutSeries, catalogue, run } from '../../state/store';
 import { Choice } from '../choice';
 import { DataNotice } from '../data-notice';
+import { SkipNote } from '../skip-note';
 import { Notice } from '../states';
 import { Strips, useStrips } from '../strips';
 import { UnitCurves } from '../unit-curves';
 import { useFollow } from '../use-follow';
 import { useLast } from '../use-last';
+import { ZoomButton } from '../zoom-button';
 import { totalsOf } from './counts';
 import { Deaths } from './deaths';
 import { Listing } from './listing';
@@ -78,7 +80,8 @@ function Page({ dead, deaths, deathsError }: PageProps) {
   const index = shown.value;
   const place = index === null ? -1 : dead.activations.indexOf(index);
   const about = activations.value[index ?? -1];
-  const unit = selection.unit.value ?? units.life(0)?.unit ?? null;
+  const first = useLast(units.life(0)?.unit ?? null, `${index} ${sort.value}`);
+  const unit = selection.unit.value ?? first;
   const strip = useStateStrip(dead, place);
   const loss = useStrips().filter(({ id }) => id === 'loss');
   return (
@@ -91,6 +94,8 @@ function Page({ dead, deaths, deathsError }: PageProps) {
       >
         <div class="toolbar">
           <States dead={dead} />
+          {selection.zoom.value !== null && <ZoomButton />}
+          <SkipNote />
           <span class="space" />
           <Thresholds />
         </div>

@@ -81,7 +81,7 @@ export function Lives({ dead, about, place, units, unit, insets }: LivesProps) {
         <>
           <DataNotice error={units.error} />
           <LifeKey states={present} />
-          <div class="lives">
+          <div class="lives" aria-busy={units.loading}>
             <LifeLines
               title={title}
               total={units.any === null && !units.loading ? 0 : units.total}
