@@ -30,7 +30,8 @@ from tests.support.unitstates import Look, follow
 
 LATER = START + 1000
 ID = [words.state.id for words in UNIT_STATES]
-FIRED, MEAN, STD, LARGEST, SATURATED, GRADIENT = range(6)
+FIRED, STD, LARGEST, SATURATED = (UNIT_NAMES.index(name) for name in ("fired", "std", "largest", "saturated"))
+WIDTH = len(UNIT_NAMES)
 NAN = np.nan
 
 
@@ -41,14 +42,16 @@ def one_activation(units, response=Response.RECTIFIER, *, frozen=False, model=""
 
 
 def table_of(description, columns, steps):
-    """Return the table of one activation whose records are columns [N, units, 6] and steps [N, 4], at 10, 20, …"""
+    """Return the table of one activation whose records are columns [N, units, …] and steps [N, 4], at 10, 20, …"""
     network = unite([description])
+    every = np.full((*np.shape(columns)[:2], WIDTH), NAN, np.float32)
+    every[..., : np.shape(columns)[2]] = columns
     at = np.arange(10, 10 * len(columns) + 1, 10, dtype=np.float64)
     (steps_tag,) = network.tags[Family.UNIT_STEPS]
     tags = {steps_tag.tag: Records(at, at, (np.asarray(steps, np.float32).T[None],))}
     first = 0
     for placement in network.tags[Family.UNITS]:
-        part = np.asarray(columns, np.float32)[:, first : first + len(placement.rows)]
+        part = every[:, first : first + len(placement.rows)]
         tags[placement.tag] = Records(at, at, (np.moveaxis(part, 0, -1),))
         first += len(placement.rows)
     nothing = Records(np.empty(0), np.empty(0), (np.empty((6, 0)),))
@@ -273,7 +276,7 @@ def test_thresholds_can_be_chosen(every_state, open_logdir):
 
 
 def test_numbers_of_units_are_those_of_their_outputs(tmp_path, open_logdir):
-    columns = np.random.default_rng(0).random((3, 6)).astype(np.float32)
+    columns = np.random.default_rng(0).random((3, WIDTH)).astype(np.float32)
     description = one_activation(3)
     with RunFile(tmp_path / "run") as file:
         file.describe(description)
@@ -290,7 +293,7 @@ def write(folder, columns_at, *, description=None, start=START, samples=600.0):
     with RunFile(folder, start=start) as file:
         file.describe(description, min(columns_at))
         for step, largest in columns_at.items():
-            columns = np.zeros((len(largest), 6))
+            columns = np.zeros((len(largest), WIDTH))
             columns[:, LARGEST], columns[:, FIRED], columns[:, STD] = largest, np.greater(largest, 0), 0.5
             file.units(description, step, columns, np.array([[10.0, 10, samples, samples]]))
 
@@ -328,7 +331,7 @@ def test_a_record_of_parameters_at_the_same_step_supersedes_nothing(tmp_path, op
         for step in (9, 19):
             writes = [
                 lambda step=step: file.record(description, step, np.zeros((1, 11))),
-                lambda step=step: file.units(description, step, np.ones((1, 6)), np.array([[10.0, 10, 600, 60]])),
+                lambda step=step: file.units(description, step, np.ones((1, WIDTH)), np.array([[10.0, 10, 600, 60]])),
             ]
             for one in reversed(writes) if units_first else writes:
                 one()
@@ -365,7 +368,7 @@ def test_an_activation_that_does_not_run_for_a_while(tmp_path, open_logdir):
     with RunFile(tmp_path / "run") as file:
         file.describe(description)
         for step, (samples, largest) in enumerate([(0, NAN), (600, 0.0), (0, NAN), (600, 0.0), (0, NAN)]):
-            columns = np.full((2, 6), largest)
+            columns = np.full((2, WIDTH), largest)
             file.units(description, 10 * step, columns, np.array([[samples > 0, samples > 0, samples, samples]]))
     app = open_logdir(tmp_path)
     seen = ["never_run", "silent", "not_recorded", "dead", "not_recorded"]
@@ -385,7 +388,7 @@ def test_a_chunk_that_is_damaged_costs_its_units_only(tmp_path, open_logdir):
     with RunFile(tmp_path / "run") as file:
         file.describe(replace(description, chunks=chunks))
         for step in (9, 19):
-            file.units(description, step, np.zeros((units, 6)), np.array([[10.0, 10, 600, 60]]))
+            file.units(description, step, np.zeros((units, WIDTH)), np.array([[10.0, 10, 600, 60]]))
         file.values(29, [tensor_value(chunk.tag, Family.UNITS, np.zeros((2, 2), np.float32))])
     app = open_logdir(tmp_path)
     _, arrays = app.frame("dead", run="run")
@@ -398,7 +401,7 @@ def test_records_of_units_without_their_steps_are_not_judged(tmp_path, open_logd
     (chunk,) = [chunk for chunk in description.chunks if chunk.family == "units"]
     with RunFile(tmp_path / "run") as file:
         file.describe(description)
-        file.values(0, [tensor_value(chunk.tag, Family.UNITS, np.zeros((2, 6), np.float32))])
+        file.values(0, [tensor_value(chunk.tag, Family.UNITS, np.zeros((2, WIDTH), np.float32))])
     assert states(open_logdir(tmp_path), "run") == ([0], [["not_recorded"]] * 2)
 
 
@@ -408,7 +411,7 @@ def test_damaged_counts_of_samples_stop_nothing(tmp_path, open_logdir, number):
     with RunFile(tmp_path / "run") as file:
         file.describe(description)
         for step in (9, 19):
-            file.units(description, step, np.full((2, 6), number), np.full((1, 4), number))
+            file.units(description, step, np.full((2, WIDTH), number), np.full((1, 4), number))
     app = open_logdir(tmp_path)
     _, arrays = app.frame("dead", run="run")
     assert np.isfinite(arrays["spans"]).all()

@@ -9,12 +9,14 @@ from hypothesis.extra import numpy as arrays
 
 from tb_netviz_plugin.schema.columns import PARAMETER_COLUMNS
 from tb_netviz_plugin.schema.description import (
+    Activation,
     Chunk,
     Edge,
     Module,
     Omission,
     OptimizerGroup,
     Parameter,
+    Response,
     RunDescription,
     Schedule,
 )
@@ -50,6 +52,18 @@ parameters = st.builds(
     frozen=st.booleans(),
     group=st.none() | st.integers(0, 2**32 - 2),
 )
+activations = st.builds(
+    Activation,
+    name=names,
+    module=uint32,
+    kind=names,
+    response=st.sampled_from(Response),
+    units=uint32,
+    unit=names,
+    shape=shapes,
+    source=st.none() | st.integers(0, 2**32 - 2),
+    place=names,
+)
 columns = st.lists(st.sampled_from([column.id for column in PARAMETER_COLUMNS]), unique=True).map(tuple)
 chunks = st.builds(Chunk, tag=names, family=names, first_row=uint32, rows=uint32, columns=columns)
 
@@ -65,11 +79,14 @@ descriptions = st.builds(
     model=names,
     modules=_tuples(modules),
     parameters=_tuples(parameters),
+    activations=_tuples(activations),
     edges=_tuples(st.builds(Edge, source=uint32, target=uint32)),
     groups=_tuples(st.builds(OptimizerGroup, optimizer=names, index=uint32, learning_rate=finite)),
     chunks=_tuples(chunks),
     omissions=_tuples(st.builds(Omission, subject=names, reason=names)),
-    schedule=st.builds(Schedule, budget=finite, every=uint32, records_per_octave=uint32),
+    schedule=st.builds(
+        Schedule, budget=finite, every=uint32, records_per_octave=uint32, unit_records_per_octave=uint32
+    ),
     schema_version=st.just(1),
 )
 
