@@ -13,6 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from tb_netviz.events import warn
 from tb_netviz.pytorch.hooks import Guard, Hook
 from tb_netviz.pytorch.probes.album import Album
+from tb_netviz.pytorch.probes.alone import alone
 from tb_netviz.pytorch.probes.attribution import Attribution
 from tb_netviz.pytorch.probes.capture import Capture, Captured
 from tb_netviz.pytorch.probes.inputs import ProbeInputs
@@ -162,7 +163,7 @@ class ActivationMaps:
         capture = Capture(self._wanted.selection, self._inputs.samples)
         if dropped_hooks(model):
             capture.omissions.append(_HOOKS)
-        with undisturbed(model, self._inputs.tensors) as root:
+        with alone(), undisturbed(model, self._inputs.tensors) as root:
             capture.run(root, self._inputs)
             for method in self._wanted.methods:
                 self._attributing.run(self._attribute, root, capture, method)
