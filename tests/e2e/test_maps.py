@@ -382,6 +382,17 @@ def test_the_selected_layer_and_the_module_go_together(maps):
     expect(grid(tab)).to_have_accessible_name(re.compile(r"^blocks\.1 at step 80"))
 
 
+def test_a_layer_that_is_selected_in_another_view_brings_its_maps(maps):
+    tab = maps(layer="blocks.0")
+    tab.role("link", "Gradient flow").click()
+    tab.wait_until_drawn("Gradient norm")
+    tab.heatmap("Gradient norm").focus()
+    tab.page.keyboard.press("ArrowDown")
+    tab.wait_for_selection("layer", "blocks.1")
+    tab.role("link", "Activations").click()
+    expect(grid(tab)).to_have_accessible_name(re.compile(r"^blocks\.1 at step 80"))
+
+
 def test_a_run_without_maps_says_how_to_record_them(open_page, probed):
     tab = open_page(probed).open(view="activations", section="maps", run="plain")
     notice = tab.role("region", "No activation maps were recorded in this run")

@@ -1,5 +1,5 @@
 /** Which maps are looked at: probe, input, module and step, and what they are compared with. */
-import { batch, computed, effect, signal } from '@preact/signals';
+import { batch, computed, signal } from '@preact/signals';
 import type { TileSize } from '../charts/maps/layout';
 import {
   getInputs,
@@ -20,7 +20,7 @@ import { keyOf, Seen } from './maps-seen';
 import { matchingSource, sourceKey, sourceOfLayer, stepAtOrBefore } from './maps-sources';
 import type { Side } from './maps-wanted';
 import * as selection from './selection';
-import { aboutRun, follow, retries, runs } from './store';
+import { aboutRun, follow, runs } from './store';
 
 /** Whether someone looks at maps: nothing is asked for before. */
 export const watching = signal(false);
@@ -45,7 +45,7 @@ export const wholePlace = signal<string | null>(null);
 export const seen = new Seen();
 export const pages = new PageStore(getPage, 128 * 2 ** 20, (query, page) => seen.add(query, page));
 /** Counts how often what was recorded turned out to have changed. */
-const era = signal(0);
+export const era = signal(0);
 
 export const probes = follow(() => (watching.value ? aboutRun(probesAddress, getProbes) : null)).state;
 
@@ -212,57 +212,6 @@ export function sortNow(by: MapSort, only: MapShow = show.value): void {
     show.value = only;
     sorted.value = side.value && { place: keyOf(side.value), step: side.value.step };
   });
-}
-
-/** What follows from a change elsewhere, while someone looks. */
-export function linkMaps(): () => void {
-  watching.value = true;
-  let layer = selection.layer.peek();
-  const follows = effect(() => {
-    const now = selection.layer.value;
-    const before = layer;
-    layer = now;
-    if (before === null || now === null || now === before) return;
-    const maps = probe.peek()?.maps ?? [];
-    const index = sourceOfLayer(maps, probe.peek()?.model ?? '', now);
-    const shown = source.peek();
-    if (index >= 0 && (shown === null || shown.module !== maps[index]!.module))
-      selection.map.value = sourceKey(maps[index]!);
-  });
-  const anchors = effect(() => {
-    const own = side.value;
-    if (own !== null && sorted.peek()?.place !== keyOf(own))
-      sorted.value = { place: keyOf(own), step: own.step };
-  });
-  const again = effect(() => {
-    void retries.value;
-    pages.retry();
-  });
-  let known: readonly Probe[] = [];
-  let run = selection.run.peek();
-  const renews = effect(() => {
-    const now = probes.value.value ?? [];
-    if (selection.run.value === run && known.some((one) => isChanged(one, now))) {
-      seen.clear();
-      pages.clear();
-      era.value = era.peek() + 1;
-    }
-    known = now;
-    run = selection.run.value;
-  });
-  return () => {
-    watching.value = false;
-    for (const stop of [follows, anchors, again, renews]) stop();
-    pages.want([]);
-  };
-}
-
-/** Whether something else was recorded in the place of what was known, as after a resume from an earlier step. */
-function isChanged(before: Probe, probes: readonly Probe[]): boolean {
-  const now = probes.find(({ name }) => name === before.name);
-  if (now === undefined) return false;
-  const sameMaps = JSON.stringify(before.maps) === JSON.stringify(now.maps);
-  return !sameMaps || !before.steps.every((step, index) => step === now.steps[index]);
 }
 
 function chosen(list: readonly Probe[], name: string | null): Probe | null {

@@ -125,7 +125,7 @@ export function MapGrid(props: MapGridProps) {
     event.stopPropagation();
   };
 
-  const words = order.length > 0 && shown ? mapWords(panes, props.noun, cursor) : '';
+  const words = at >= 0 && shown ? mapWords(panes, props.noun, cursor) : '';
   const focused = useRef(false);
   useEffect(() => {
     if (focused.current && words !== '') props.onReadout?.(words);

@@ -1,6 +1,7 @@
 /** Activation maps: the inputs of a probe, and what the modules make of them over the steps. */
 import { useEffect } from 'preact/hooks';
-import { linkMaps, probe, probes, side, zoomed } from '../../state/maps';
+import { probe, probes, side, zoomed } from '../../state/maps';
+import { linkMaps } from '../../state/maps-link';
 import { stopMaps } from '../../state/maps-play';
 import { Notice, Retry } from '../states';
 import { sentence } from '../words';
