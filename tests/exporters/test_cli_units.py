@@ -113,9 +113,7 @@ def test_text_counts_the_states_and_lists_the_dead(units, log_dir):
     assert head[:5] == ["layer", "activation", "units", "alive", "sparse"]
     assert fc1[2] == "64"
     assert fc1[5] == "40"
-    assert sum(line[0] == "fc1" and line[1] == str(unit) for unit in MASS for line in lines if len(line) > 2) == len(
-        MASS
-    )
+    assert [line[3] for line in lines if line[:3] == ["fc1", "fc1.act", "unit"]] == [str(unit) for unit in MASS]
     assert "fired 0 of 48,000 samples" in out
     assert "dead: 45 units" in out
     assert "saturated: 3 units" in units(log_dir, "--state", "saturated")[1]

@@ -1,11 +1,15 @@
 """What is read of TensorBoard, and how often: once, as long as there is nothing new."""
 
+import numpy as np
 import pytest
 
+from tb_netviz_plugin.analysis.units import judge
+from tb_netviz_plugin.reader import run
 from tb_netviz_plugin.reader.cache import Cache
 from tb_netviz_plugin.routes.series import ROWS_OF
 from tb_netviz_plugin.schema.statistics import STATISTICS
-from tests.support.runs import START, write_run
+from tests.support.runs import START, UNIT_NAMES, RunFile, write_run
+from tests.support.unitruns import Modelled, describe_modelled, write_modelled
 
 
 @pytest.fixture
@@ -26,14 +30,14 @@ def reads(tmp_path, open_logdir, monkeypatch):
     return app, asked
 
 
-def picture(app, run):
-    app.json("run", run=run)
-    app.json("facts", run=run)
-    app.frame("metrics", run=run)
-    app.frame("bins", run=run, layer=0)
+def picture(app, name):
+    app.json("run", run=name)
+    app.json("facts", run=name)
+    app.frame("metrics", run=name)
+    app.frame("bins", run=name, layer=0)
     for statistic in STATISTICS:
         for rows in ROWS_OF[statistic.rows]:
-            app.frame("series", run=run, statistic=statistic.id, rows=rows, band="true")
+            app.frame("series", run=name, statistic=statistic.id, rows=rows, band="true")
 
 
 def test_a_run_that_is_larger_than_the_cache_is_read_once_all_the_same(reads):
@@ -65,3 +69,29 @@ def test_what_is_new_is_read_again_and_the_rest_is_not(tmp_path, reads):
     assert asked == []
     picture(app, "small")
     assert app.json("run", run="small")["sampling"]["records"] == 8
+
+
+def test_units_are_judged_once_for_each_threshold_and_record(tmp_path, open_logdir, monkeypatch):
+    layers = [Modelled("a", units=4), Modelled("b", units=4)]
+    write_modelled(tmp_path / "run", layers, steps=100)
+    app = open_logdir(tmp_path)
+    judged = []
+
+    def note(table, index, limits):
+        judged.append(index)
+        return judge(table, index, limits)
+
+    monkeypatch.setattr(run, "judge", note)
+    for _ in range(2):
+        app.frame("dead", run="run")
+        app.json("deaths", run="run")
+        app.frame("units", run="run", activation=1)
+    assert judged == [0, 1]
+    app.frame("units", run="run", activation=1, samples=5)
+    assert judged == [0, 1, 1]
+    description = describe_modelled(layers)
+    with RunFile(tmp_path / "run", start=START + 1000) as file:
+        file.units(description, 200, np.zeros((8, len(UNIT_NAMES))), np.full((2, 4), 10.0))
+    app.reload()
+    app.frame("dead", run="run")
+    assert judged == [0, 1, 1, 0, 1]

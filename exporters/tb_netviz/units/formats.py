@@ -54,7 +54,8 @@ def _paragraphs(run: RunUnits, listed: str) -> Iterator[str]:
     rows = [
         [
             printable(layer.layer),
-            str(unit.unit),
+            printable(layer.activation),
+            f"unit {unit.unit:,}",
             "" if unit.since_step is None else f"since step {unit.since_step:,}",
             f"fired {unit.fired:,} of {unit.samples:,} samples",
         ]
@@ -64,7 +65,7 @@ def _paragraphs(run: RunUnits, listed: str) -> Iterator[str]:
     ]
     yield f"  {listed.replace('_', ' ')}: {len(rows):,} {'unit' if len(rows) == 1 else 'units'}\n"
     if rows:
-        yield _table(rows, texts=1)
+        yield _table(rows, texts=2)
 
 
 def _layer_rows(layers: Sequence[LayerUnits]) -> list[list[str]]:
