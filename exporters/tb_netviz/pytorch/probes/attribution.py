@@ -92,9 +92,9 @@ class Attribution:
             raise ValueError(
                 f"the output has the shape {tuple(scores.shape)}, where the probe has {inputs.samples} samples"
             )
-        if target is not None and not all(-scores.shape[1] <= each < scores.shape[1] for each in target):
+        if target is not None and not all(0 <= each < scores.shape[1] for each in target):
             raise ValueError(f"target {target} is out of range: the model tells {scores.shape[1]} classes apart")
-        self._target = scores.argmax(1).tolist() if target is None else target
+        self._target = scores.argmax(1) if target is None else torch.tensor(target, device=scores.device)
 
     def maps(self, method: str) -> tuple[str, MapKind, Tensor]:
         """Return the name of the place, what its maps show, and the maps [samples, 1, height, width].

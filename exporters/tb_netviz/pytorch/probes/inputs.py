@@ -39,6 +39,7 @@ class ProbeInputs:
         # Of inference tensors and of views the copies are neither.
         self._arguments = {key: _copy(value) for key, value in arguments.items()}
         self.samples = _count_samples(self.tensors, given)
+        self._brought: dict[tuple[int, torch.device], Tensor] = {}
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -85,15 +86,13 @@ class ProbeInputs:
 
         They go to the device of the model's first parameter, unless the model has parameters where they are.
         """
-        devices = [parameter.device for parameter in model.parameters()]
+        device = _device_of(model)
         first = self.first
 
         def prepared(value: Any) -> Any:
             if not isinstance(value, Tensor):
                 return value
-            if value is first and replaced is not None:
-                return replaced
-            return placed(value, devices)
+            return replaced if value is first and replaced is not None else self._on(device, value, model)
 
         ready = {key: prepared(value) for key, value in self._arguments.items()}
         positional = [value for key, value in ready.items() if isinstance(key, int)]
@@ -101,14 +100,21 @@ class ProbeInputs:
 
     def leaf(self, model: nn.Module) -> Tensor:
         """Return a copy of `first` where the model takes it; it asks for a gradient if it can have one."""
-        copy = placed(self.first, [parameter.device for parameter in model.parameters()])
+        copy = self._on(_device_of(model), self.first, model)
         return copy.requires_grad_(copy.is_floating_point())
 
+    def _on(self, device: torch.device, tensor: Tensor, model: nn.Module) -> Tensor:
+        """Return a copy of `tensor` where the model takes it. What was brought there once stays for the next time."""
+        if any(parameter.device == tensor.device for parameter in model.parameters()):
+            device = tensor.device
+        key = (id(tensor), device)
+        if key not in self._brought:
+            self._brought[key] = tensor.to(device)
+        return self._brought[key].clone()
 
-def placed(tensor: Tensor, devices: list[torch.device]) -> Tensor:
-    """Return a copy of `tensor` on one of `devices`: where it is, if that is one of them, else on the first."""
-    device = tensor.device if tensor.device in devices or not devices else devices[0]
-    return tensor.to(device, copy=True)
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 def _copy(value: Any) -> Any:
