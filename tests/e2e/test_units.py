@@ -174,7 +174,7 @@ def test_a_large_layer_is_fetched_as_one_scrolls(units, server):
         scroller.evaluate("element => { element.scrollTop = element.scrollHeight }")
     tab.page.frame_locator("iframe").locator(".lives[aria-busy=false]").wait_for()
     box = lives(tab).bounding_box()
-    tab.page.mouse.click(box["x"] + 60, box["y"] + box["height"] - 4)
+    tab.page.mouse.click(box["x"] + 60, box["y"] + box["height"] - 2)
     tab.wait_for_selection("unit", header["unit"][-1])
 
 
