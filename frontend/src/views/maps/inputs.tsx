@@ -10,6 +10,7 @@ import * as selection from '../../state/selection';
 import { DataNotice } from '../data-notice';
 import { Down } from '../icons';
 import { Menu } from '../menu';
+import { plural } from '../words';
 import { AboutProbe } from './about-probe';
 import { pictureOf } from './panes';
 import { kindWords, sampleName, sourceName } from './words';
@@ -21,9 +22,7 @@ export function InputPanel({ probe }: { probe: Probe }) {
     <aside class="maps-inputs" aria-label="Inputs">
       <h3>
         {sampleName(probe, sample.value)}
-        <span class="caption">
-          {sample.value + 1} of {probe.samples}
-        </span>
+        <span class="caption">of {plural(probe.samples, 'input')}</span>
       </h3>
       <DataNotice error={error} />
       {pictures !== null && <Chosen pictures={pictures} />}

@@ -136,7 +136,7 @@ function Notes({ side }: { side: Side }) {
   const wanted = selection.step.value;
   if (wanted !== null && wanted !== side.step)
     notes.push(`Maps were recorded at step ${formatCount(side.step)}, not at ${formatCount(wanted)}.`);
-  if (otherLayer.value !== null) notes.push(`${otherLayer.value} has no maps.`);
+  if (otherLayer.value !== null) notes.push(`Layer ${otherLayer.value} has no maps.`);
   const trouble = [otherTrouble(side), ...panes.value.map((pane) => pane.trouble)].filter(Boolean);
   return (
     <>
