@@ -59,8 +59,8 @@ class Album:
 
     def bytes_written(self) -> int:
         """Return the bytes of all pictures and ranges."""
-        kept = [*self.pictures.values(), *self.ranges.values()]
-        return sum(array.nbytes for sheets in kept for array in sheets.values())
+        pictures = sum(array.nbytes for sheets in self.pictures.values() for array in sheets.values())
+        return pictures + sum(array.nbytes for sheets in self.ranges.values() for array in sheets.values())
 
 
 def read_album(folder: Path, name: str = "probe", model: str = "") -> Album:

@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from tb_netviz.recorder.probing import BYTES_OF_A_TAG, HEAD_START_STEPS, SHARE, ProbeSchedule
+from tb_netviz.recorder.budget import HEAD_START_STEPS
+from tb_netviz.recorder.probing import BYTES_OF_A_TAG, SHARE, ProbeSchedule
 
 
 def run(schedule, steps, *, size=100, cost=0.0, training=0.01, largest=None):

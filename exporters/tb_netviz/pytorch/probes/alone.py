@@ -16,10 +16,10 @@ def alone() -> contextlib.AbstractContextManager[Any]:
     """Return a context in which an exchange between processes raises instead of waiting for ever."""
     distributed = torch.distributed
     together = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-    return _Alone() if together else contextlib.nullcontext()
+    return _Alone() if together else contextlib.nullcontext()  # type: ignore[no-untyped-call]  # In torch.
 
 
-class _Alone(TorchDispatchMode):
+class _Alone(TorchDispatchMode):  # type: ignore[no-untyped-call]  # In torch.
     def __torch_dispatch__(
         self, operation: Any, types: Iterable[type], arguments: Sequence[Any] = (), keywords: Any = None
     ) -> Any:

@@ -1,5 +1,7 @@
 """In a run of several processes the first one runs the probe, and never waits for the others."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.distributed.fsdp import fully_shard
@@ -25,7 +27,7 @@ def train(rank, folder, kind):
     if kind == "sharded":
         for layer in (model.stem, model.conv, model.head):
             fully_shard(layer)
-        trained = fully_shard(model)
+        trained: Any = fully_shard(model)
     else:
         trained = nn.parallel.DistributedDataParallel(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -1,6 +1,7 @@
 """A training with a probe is the training without it, bit for bit, whatever the model does."""
 
 import random
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -59,6 +60,8 @@ def assert_same(one, two):
 
 class Drawing(Convolutions):
     """Draws random numbers of every kind in each forward pass, and counts them in a buffer and in an attribute."""
+
+    calls: torch.Tensor
 
     def __init__(self):
         super().__init__()
@@ -119,7 +122,7 @@ def run_two(tmp_path, model, *, pictures=None, prepare=lambda: None, **options):
 def test_flags_buffers_gradients_and_attributes_are_those_of_before(tmp_path):
     model = Drawing()
     model.norm.eval()
-    before = {}
+    before: dict[str, Any] = {}
 
     def remember():
         before["attributes"] = [dict(vars(module)) for module in model.modules()]
@@ -128,6 +131,7 @@ def test_flags_buffers_gradients_and_attributes_are_those_of_before(tmp_path):
         before["gradients"] = [
             (parameter, parameter.grad, parameter.grad._version, parameter.grad.clone())
             for parameter in model.parameters()
+            if parameter.grad is not None
         ]
 
     run_two(tmp_path, model, prepare=remember, attribution=("saliency", "grad_cam"))
@@ -245,8 +249,8 @@ def test_compiled_code_stays_as_it_is(tmp_path):
         torch.manual_seed(0)
         model, (inputs, classes) = Convolutions(), digits(16)
         model.conv.compile(backend="aot_eager")
-        model.head = torch.compile(model.head, backend="aot_eager")
-        fast = torch.compile(model, backend="aot_eager")
+        model.register_module("head", cast("nn.Module", torch.compile(model.head, backend="aot_eager")))
+        fast: Any = torch.compile(model, backend="aot_eager")
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         writer = None if folder is None else NetVizWriter(folder)
         if writer is not None:

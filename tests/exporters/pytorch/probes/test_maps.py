@@ -1,6 +1,7 @@
 """What is drawn is what the modules return, within the steps of grey that a picture has."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -193,7 +194,7 @@ def test_sequences_volumes_and_packed_sequences_have_maps(tmp_path):
 
 
 def test_what_is_larger_is_averaged_by_area_and_said(tmp_path):
-    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), nn.LazyLinear(1))
+    model: Any = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), nn.LazyLinear(1))
     inputs = torch.randn(2, 1, 128, 192)
     model(inputs)
     album = train(model, tmp_path, inputs, learn=lambda model: model(inputs).mean())
@@ -205,7 +206,7 @@ def test_what_is_larger_is_averaged_by_area_and_said(tmp_path):
 
 
 def test_values_that_are_not_finite_are_left_out_of_the_range_and_said(tmp_path):
-    model = nn.Sequential(nn.Conv2d(1, 3, 1, bias=False), nn.Flatten(), nn.LazyLinear(1))
+    model: Any = nn.Sequential(nn.Conv2d(1, 3, 1, bias=False), nn.Flatten(), nn.LazyLinear(1))
     inputs = torch.rand(1, 1, 4, 4) + 1
     inputs[0, 0, 0, 0] = math.inf
     model(torch.ones(1, 1, 4, 4))
@@ -223,7 +224,7 @@ def test_values_that_are_not_finite_are_left_out_of_the_range_and_said(tmp_path)
 
 
 def test_extreme_and_constant_values_have_ranges(tmp_path):
-    model = nn.Sequential(nn.Conv2d(1, 3, 1), nn.Flatten(), nn.LazyLinear(1))
+    model: Any = nn.Sequential(nn.Conv2d(1, 3, 1), nn.Flatten(), nn.LazyLinear(1))
     inputs = torch.tensor([-1.0, 0.0, 0.5, 1.0]).view(1, 1, 2, 2)
     model(inputs)
     with torch.no_grad():
