@@ -64,6 +64,11 @@ describe('counts of units', () => {
     expect(worstActivation(deadOf([8, 4], [[{ dead: 2 }], [{ dead: 2 }]]))).toBe(3);
   });
 
+  it('put the worst of some activations first', () => {
+    expect(worstActivation(ill, [1])).toBe(1);
+    expect(worstActivation(ill, [])).toBeNull();
+  });
+
   it('leave out activations that were never recorded', () => {
     expect(totalsOf(deadOf([4, 9], [[{}], [{ notRecorded: 9 }]]), UNIT.dead)).toMatchObject({
       units: 4,

@@ -76,10 +76,11 @@ export function totalsOf(dead: DeadSeries, state: number): Totals {
   };
 }
 
-/** The activation with most dead units at its end, in number and then in share; null where none has any. */
-export function worstActivation(dead: DeadSeries): number | null {
+/** Of `among` the activation with most dead units at its end, in number and then in share; null where none has any. */
+export function worstActivation(dead: DeadSeries, among = dead.activations): number | null {
   let worst: { place: number; count: number; share: number } | null = null;
-  for (const place of dead.activations.keys()) {
+  for (const index of among) {
+    const place = dead.activations.indexOf(index);
     const count = countAtEnd(dead, place, UNIT.dead);
     const share = count / dead.units[place]!;
     const more = worst === null || count > worst.count || (count === worst.count && share > worst.share);

@@ -5,7 +5,8 @@ import { batch, useSignalEffect } from '@preact/signals';
 import type { Resource } from '../../data/resource';
 import type { DeadSeries, Death } from '../../data/types';
 import { selectStep } from '../../state/actions';
-import { activationIndex, selectActivation } from '../../state/activations';
+import { activations, selectActivation } from '../../state/activations';
+import { layerIndex } from '../../state/derived';
 import { isUntouched } from '../../state/opening';
 import * as selection from '../../state/selection';
 import { worstActivation } from './counts';
@@ -20,13 +21,20 @@ export function useOpening(
     const moments = deaths.value.value;
     if (counts === null || moments === null) return;
     const worst = worstActivation(counts);
-    if (isUntouched()) open(worst, moments);
-    else if (activationIndex.peek() === null) selectActivation(worst ?? counts.activations[0] ?? -1);
+    if (worst !== null && isUntouched()) open(worst, moments);
+    else if (selection.activation.value === null) openLayer(counts, layerIndex.value);
   });
 }
 
-function open(worst: number | null, moments: readonly Death[]): void {
-  if (worst === null) return;
+/** A layer may have several outputs: its own, and that of the function behind it, where units die. */
+function openLayer(counts: DeadSeries, layer: number | null): void {
+  const own = counts.activations.filter((index) => activations.peek()[index]?.layer === layer);
+  const chosen = worstActivation(counts, own) ?? own[0] ?? worstActivation(counts) ?? counts.activations[0];
+  const name = activations.peek()[chosen ?? -1]?.name;
+  if (name !== undefined) selection.activation.value = name;
+}
+
+function open(worst: number, moments: readonly Death[]): void {
   const moment = moments.find(({ activation }) => activation === worst);
   batch(() => {
     selectActivation(worst);
