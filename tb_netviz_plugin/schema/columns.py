@@ -74,6 +74,7 @@ UNIT_COLUMNS: tuple[Column, ...] = (
     Column("largest", Merge.MAX, "Largest value over all samples."),
     Column("saturated", Merge.SUM, "Share of its values where the function is flat."),
     Column("gradient", Merge.ROOT_SQUARE, "Root mean square, over samples, of the norm of its gradient."),
+    Column("twin", Merge.MAX, "One more than the index of the first unit with equal weights; negative if opposite."),
 )
 
 UNIT_STEP_COLUMNS: tuple[Column, ...] = (

@@ -66,6 +66,7 @@ def unit_rows(kind: str, outputs: Array, gradient: Array | None = None, *, count
         "largest": values.max(axis=(0, 2)),
         "saturated": flat(kind, some).mean(axis=(0, 2)),
         "gradient": np.full(units, np.nan),
+        "twin": np.zeros(units),
     }
     if gradient is not None:
         columns["gradient"] = np.sqrt((gradient.reshape(values.shape)[::counted] ** 2).sum(axis=2).mean(axis=0))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 
 from tb_netviz.pytorch.activations.capture import Capture
+from tb_netviz.pytorch.activations.twins import Twins
 from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.interventions import Interventions
 from tb_netviz.pytorch.landing import Landing
@@ -89,6 +91,7 @@ class Observer:
         self._criterion = criterion
         self._sharing = sharing
         self._capture = capture
+        self._twins = Twins(guard.part("The comparison of units"))
         self._last = LastGradients()
         self._step: Step | None = None
         self._turns: weakref.WeakKeyDictionary[Optimizer, Turn] = weakref.WeakKeyDictionary()
@@ -243,7 +246,7 @@ class Observer:
             self.land()  # What is on its way belongs to the old rows.
         if self._roster.identities != rows[0]:
             self._last = LastGradients()
-        self._recorder.describe(description, self._columns)
+        self._recorder.describe(description, self._columns, partial(self._twins.column, self._roster.sites))
 
     def _take_gradients(self, step: Step, turn: Turn, optimizer: Optimizer) -> None:
         gradients = self._sharing.gradients(turn.parameters)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -19,6 +19,7 @@ from tb_netviz_plugin.schema.tags import Family
 
 ACTIVATION_IDS = tuple(column.id for column in ACTIVATION_COLUMNS)
 UNIT_IDS = tuple(column.id for column in UNIT_COLUMNS)
+_LARGEST, _TWIN = UNIT_IDS.index("largest"), UNIT_IDS.index("twin")
 UNIT_STEP_IDS = tuple(column.id for column in UNIT_STEP_COLUMNS)
 
 _MAGNITUDE = UNIT_SUMS.index("magnitude")
@@ -121,6 +122,7 @@ class Activities(NamedTuple):
                 "largest": np.where(samples > 0, sums["largest"], np.nan),
                 "saturated": sums["saturated"] / finite,
                 "gradient": np.sqrt(self.squares / np.where(graded > 0, graded, np.nan)),
+                "twin": np.full_like(mean, np.nan),
             }
             return np.stack([columns[name] for name in UNIT_IDS], axis=1).astype(np.float32)
 
@@ -141,12 +143,19 @@ class ActivityRecords:
     Args:
         activations: The rows.
         chunks: Where their numbers stand; others are left alone.
+        twins: Returns the column `twin` of their units; told whether the record is the last one.
     """
 
-    def __init__(self, activations: Sequence[Activation] = (), chunks: Sequence[Chunk] = ()) -> None:
+    def __init__(
+        self,
+        activations: Sequence[Activation] = (),
+        chunks: Sequence[Chunk] = (),
+        twins: Callable[[bool], Float32] | None = None,
+    ) -> None:
         self.per_octave = unit_records_per_octave(activations)
         self._rows = len(activations)
         self._chunks = chunks
+        self._twins = twins
         self._folding = Folding(ACTIVATION_IDS)
         self._window: ValueWindow | None = None
         self._unit_span: Span | None = None
@@ -194,12 +203,18 @@ class ActivityRecords:
                 values.append(tensor_value(chunk.tag, Family.ACTIVATION_BINS, bins[_rows(chunk)]))
         return values
 
-    def take_units(self) -> tuple[int, list[Summary.Value]] | None:
-        """Return the last step of the open record of units, and its values; None where there is none."""
+    def take_units(self, *, last: bool = False) -> tuple[int, list[Summary.Value]] | None:
+        """Return the last step of the open record of units, and its values; None where there is none.
+
+        Args:
+            last: Whether no other record follows.
+        """
         span, activities = self._unit_span, self._of_units
         if span is None or activities is None:
             return None
         units, steps = activities.unit_values(), self._steps(span, activities)
+        if self._twins is not None:
+            units[:, _TWIN] = np.where(np.isnan(units[:, _LARGEST]), np.nan, self._twins(last))
         values = []
         for chunk in self._chunks:
             if chunk.family == Family.UNITS:

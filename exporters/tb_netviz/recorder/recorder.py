@@ -88,7 +88,12 @@ class Recorder:
         """Seconds spent in us per second of training without us, since the start; 0 before the first step."""
         return self._in_all.observing / self._in_all.training if self._in_all.training > 0 else 0.0
 
-    def describe(self, description: schema.RunDescription, columns: Sequence[str] = ALL_COLUMNS) -> None:
+    def describe(
+        self,
+        description: schema.RunDescription,
+        columns: Sequence[str] = ALL_COLUMNS,
+        twins: Callable[[bool], Float32] | None = None,
+    ) -> None:
         """Say what is recorded from now on: before the first observation, and whenever it changes.
 
         Model, chunks and schedule are filled in. An unchanged description is not written again.
@@ -96,6 +101,7 @@ class Recorder:
         Args:
             description: The network; its parameters are the rows of `observe`.
             columns: Ids of the recorded columns, in order.
+            twins: Returns the column `twin` of the units as described; told whether no other record of them follows.
         """
         columns = tuple(columns)
         description = self._complete(description, columns)
@@ -104,7 +110,7 @@ class Recorder:
         if self._description is None or description.chunks != self._description.chunks:
             self.flush()
             self._window = None
-            self._activity = ActivityRecords(description.activations, description.chunks)
+            self._activity = ActivityRecords(description.activations, description.chunks, twins)
             self._rows = len(description.parameters)
             self._columns = columns
             self._folding = Folding(columns)
@@ -259,6 +265,7 @@ class Recorder:
 
     def close(self) -> None:
         """Write the open window."""
+        self._write_units(last=True)
         self.flush()
 
     def _write_window(self) -> None:
@@ -281,8 +288,8 @@ class Recorder:
             self._since_record = _Times()
         window.span.end()
 
-    def _write_units(self) -> None:
-        taken = self._activity.take_units()
+    def _write_units(self, *, last: bool = False) -> None:
+        taken = self._activity.take_units(last=last)
         if taken is None:
             return
         step, values = taken

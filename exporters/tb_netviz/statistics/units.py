@@ -137,7 +137,8 @@ def unit_rows(activity: Activity) -> Array:
     """Return UNIT_COLUMNS, float64 [units, len(UNIT_COLUMNS)].
 
     Moments and shares are of finite values, and NaN where there are none; a largest value is known without. Values that
-    float32 can hardly tell apart have no spread: the sums would leave some noise of it even to a constant unit.
+    float32 can hardly tell apart have no spread: the sums would leave some noise of it even to a constant unit. Outputs
+    alone tell nothing of twins: NaN.
     """
     sums = dict(zip(UNIT_SUMS, activity.sums, strict=True))
     with np.errstate(all="ignore"):  # Without values there is nothing to divide by.
@@ -151,6 +152,7 @@ def unit_rows(activity: Activity) -> Array:
             "largest": sums["largest"] if activity.samples else np.full_like(mean, np.nan),
             "saturated": sums["saturated"] / finite,
             "gradient": np.full_like(mean, np.nan) if activity.squares is None else np.sqrt(activity.squares / counted),
+            "twin": np.full_like(mean, np.nan),
         }
     return np.stack([columns[column.id] for column in UNIT_COLUMNS], axis=1)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from tb_netviz.pytorch.activations.functions import Functions
+from tb_netviz.pytorch.activations.makers import Makers, holds_tensors
 from tb_netviz.pytorch.activations.outputs import (
     Layout,
     Sampling,
@@ -46,11 +47,16 @@ class _Hooked(NamedTuple):
 
 
 class _Weighted(NamedTuple):
-    """The module with weights that ran last."""
+    """The module with weights that ran last, and what ran behind it."""
 
     name: str = ""
     units: int = 0
     convolved: bool | None = None
+    makers: Makers = ()
+
+    def then(self, module: nn.Module) -> _Weighted:
+        """Return it with a module behind it that holds tensors of its own."""
+        return self._replace(makers=(*self.makers, weakref.ref(module))) if self.makers else self
 
 
 class Capture:
@@ -86,6 +92,8 @@ class Capture:
                 hooked = _Hooked(bend, isinstance(module, WEIGHTED), is_convolution(module))
                 hook = GatedHook(self._gate, guard, partial(self._take_module, hooked))
                 self._handles.append(module.register_forward_hook(hook))
+            elif holds_tensors(module):
+                self._handles.append(module.register_forward_hook(GatedHook(self._gate, guard, self._pass_through)))
         self._handles.append(model.register_forward_pre_hook(GatedHook(self._gate, guard, self._begin_pass)))
         self._handles.append(model.register_forward_hook(GatedHook(self._gate, guard, self._end_pass)))
 
@@ -146,8 +154,15 @@ class Capture:
             layout = layout_of(tensor, convolved=hooked.convolved if hooked.has_weights else self._weighted.convolved)
             if hooked.has_weights:
                 units = tensor.shape[layout.axis] if tensor.ndim > 1 else 1
-                self._weighted = _Weighted(self._names.get(id(module), ""), units, hooked.convolved)
+                name, makers = self._names.get(id(module), ""), (weakref.ref(module),)
+                self._weighted = _Weighted(name, units, hooked.convolved, makers)
+            elif holds_tensors(module):
+                self._weighted = self._weighted.then(module)
             self._take(id(module), module, None, hooked.bend, tensor, layout)
+
+    def _pass_through(self, module: nn.Module, _arguments: object, _output: object) -> None:
+        if self._counts(module):
+            self._weighted = self._weighted.then(module)
 
     def _take_function(
         self, module: nn.Module, place: Place, bend: Bend, output: Tensor, layout: Layout | None
@@ -170,8 +185,10 @@ class Capture:
         units = measured.shape[layout.axis]
         site = self.sites.find(key)
         if site is None:
-            source = self._weighted.name if self._weighted.units == units else ""
-            site = self.sites.meet(key, module, place, bend, measured, layout, source, self._previous)
+            weighted = self._weighted if self._weighted.units == units else _Weighted()
+            site = self.sites.meet(
+                key, module, place, bend, measured, layout, weighted.name, weighted.makers, self._previous
+            )
         self._previous = site
         if site.units != units:
             return  # Another number of units can't be told apart from those that were described.

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from tb_netviz.pytorch.activations.makers import Makers
 from tb_netviz.pytorch.activations.outputs import Layout
 from tb_netviz.pytorch.activations.responses import Bend
 from tb_netviz_plugin.schema.description import Activation
@@ -47,6 +48,7 @@ class Site:
         layout: Where its units lie.
         shape: Shape of the first output that was seen.
         source: Name of the module whose weights make the units, or None.
+        makers: That module and those behind it, where it is known.
         line: Where the function is called.
     """
 
@@ -57,6 +59,7 @@ class Site:
     layout: Layout
     shape: tuple[int, ...]
     source: str | None
+    makers: Makers = ()
     line: str = ""
 
     @property
@@ -111,6 +114,7 @@ class Sites:
         output: Tensor,
         layout: Layout,
         source: str,
+        makers: Makers,
         previous: Site | None,
     ) -> Site:
         """Return a new site, which stands behind the `previous` one."""
@@ -125,6 +129,7 @@ class Sites:
             layout,
             tuple(output.shape),
             source or None,
+            makers if source else (),
             "" if place is None else place.line,
         )
         self._sites[key] = site
