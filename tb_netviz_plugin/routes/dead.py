@@ -14,11 +14,11 @@ from tb_netviz_plugin.routes.reply import Reply, frame_reply
 
 
 def answer(reader: Reader, call: Call) -> Reply:
-    """Return the counts of all activations that have units."""
+    """Return the counts of all activations that have units which can be anything but alive."""
     call.accept("run", *ARGUMENTS)
     limits = thresholds(call)
     run = reader.run(call.context, call.experiment, call.text("run"))
-    chosen = [index for index, row in enumerate(run.network.activations) if row.units]
+    chosen = [index for index, row in enumerate(run.network.activations) if row.units and row.activation.response]
     table = run.unit_table if chosen else None
     steps, spans = (table.steps, table.spans) if table else (np.empty(0), np.empty(0))
     units = np.array([len(run.network.activations[index].units) for index in chosen], np.uint32)

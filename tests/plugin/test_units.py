@@ -175,9 +175,9 @@ def test_summaries_say_on_how_many_samples_they_stand():
     columns = [[on, off, rare, on], [on, off, off, off], [on, off, off, off]]
     table = table_of(one_activation(4), columns, [[10.0, 1, 600, 60]] * 3)
     summary = summarise(table, 0, judge(table, 0, UnitThresholds()))
-    assert [ID[code] for code in summary.states] == ["alive", "dead", "dead", "dead"]
-    np.testing.assert_array_equal(summary.since, [NAN, 1, 11, 11])
-    np.testing.assert_array_equal(summary.samples, [180, 1800, 1200, 1200])
+    assert [ID[code] for code in summary.states] == ["alive", "dead", "silent", "dead"]
+    np.testing.assert_array_equal(summary.since, [NAN, 1, NAN, 11])
+    np.testing.assert_array_equal(summary.samples, [180, 1800, 180, 1200])
     np.testing.assert_array_equal(summary.fired, [90, 0, 0, 0])
 
 
@@ -193,12 +193,19 @@ def test_a_modelled_network_has_the_states_that_it_was_built_with(every_state, o
     app = open_logdir(every_state)
     header, arrays = app.frame("dead", run="run")
     layers = all_states()
-    assert header["activations"] == list(range(len(layers)))
-    assert header["thresholds"] == {"samples": 1000, "windows": 2, "sparse": 0.01, "saturated": 0.95, "flat": 1e-3}
-    assert arrays["units"].tolist() == [layer.units for layer in layers]
+    assert header["activations"] == list(range(len(layers) - 1))  # The last is linear: nothing of it can die.
+    assert header["thresholds"] == {
+        "samples": 1000,
+        "windows": 2,
+        "sparse": 0.01,
+        "saturated": 0.95,
+        "flat": 1e-3,
+        "chance": 1e-3,
+    }
+    assert arrays["units"].tolist() == [layer.units for layer in layers[:-1]]
     assert np.all(arrays["counts"].sum(axis=1) == arrays["units"][:, None])
     found = {}
-    for index, layer in enumerate(layers):
+    for index, layer in enumerate(layers[:-1]):
         _, page = app.frame("units", run="run", activation=index)
         np.testing.assert_array_equal(page["steps"], arrays["steps"])
         for state in UnitState:
@@ -213,7 +220,7 @@ def test_a_modelled_network_has_the_states_that_it_was_built_with(every_state, o
     others["fc1"].pop("sparse", None)
     assert others == {
         "stem": {"frozen": [3, 7]},
-        "blocks.0.conv": {"dead": [0, 5], "revived": [6, 9]},
+        "blocks.0.conv": {"dead": [0, 5], "revived": [6], "sparse": [9]},
         "blocks.1.conv": {"dead": [2]},
         "blocks.2.conv": {"saturated": [1], "silent": [4]},
         "fc1": {"dead": mass},
@@ -221,7 +228,6 @@ def test_a_modelled_network_has_the_states_that_it_was_built_with(every_state, o
         "gate": {"saturated": [0, 1]},
         "early": {"not_recorded": list(range(16))},
         "aux": {"never_run": list(range(16))},
-        "head": {},
     }
     assert 13 in revived
 
@@ -270,9 +276,25 @@ def test_thresholds_can_be_chosen(every_state, open_logdir):
     assert not strict["counts"][:, UnitState.DEAD].any()
     _, lax = app.frame("dead", run="run", samples=1, windows=1)
     assert lax["counts"][3, UnitState.DEAD, -1] == 1
-    assert not lax["counts"][:, UnitState.SILENT].any()
     _, usual = app.frame("dead", run="run")
     assert usual["counts"][3, UnitState.SILENT, -1] == 1
+
+
+def test_a_unit_that_fires_rarely_is_not_dead_after_a_while():
+    """After it has fired for one sample in 600, some thousand silent ones are nothing unusual."""
+    on, off = [0.0, 0, 1, 1, 0, NAN], [0.0, 0, 0, 0, 0, NAN]
+    columns = [[on], *[[off]] * 7]
+    judged = judge(table_of(one_activation(1), columns, [[10.0, 1, 600, 60]] * 8), 0, UnitThresholds())
+    assert [ID[code] for code in judged.states[0]] == ["alive", *["silent"] * 6, "dead"]
+    often = [[[0.1, 0, 1, 1, 0, NAN]], *[[off]] * 2]
+    judged = judge(table_of(one_activation(1), often, [[10.0, 1, 600, 60]] * 3), 0, UnitThresholds())
+    assert [ID[code] for code in judged.states[0]] == ["alive", "silent", "dead"]
+
+
+def test_it_takes_three_hundred_samples_to_call_a_unit_sparse():
+    rare = [0.0, 0, 1, 1, 0, NAN]
+    judged = judge(table_of(one_activation(1), [[rare]] * 4, [[10.0, 1, 600, 100]] * 4), 0, UnitThresholds())
+    assert [ID[code] for code in judged.states[0]] == ["alive", "alive", "sparse", "sparse"]
 
 
 def test_numbers_of_units_are_those_of_their_outputs(tmp_path, open_logdir):
@@ -519,4 +541,5 @@ def test_the_catalogue_explains_every_state(tmp_path, open_logdir):
         "sparse": 0.01,
         "saturated": 0.95,
         "flat": 1e-3,
+        "chance": 1e-3,
     }

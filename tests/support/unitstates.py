@@ -56,10 +56,12 @@ def _at(looks: Sequence[Look], response: str, frozen: bool, samples: int, window
     if not now.samples or not _known(now):
         return Verdict("not_recorded")
     ran = [look for look in looks if look.samples]
-    for holds, state in ((_silent, "dead"), (_flat, "saturated")):
-        stretch = _stretch(ran, lambda look, holds=holds: holds(look, response))
-        if _long(stretch, samples, windows):
-            return Verdict("frozen" if frozen else state, stretch[0].first_step)
+    silent = _dead_stretch(ran, response, samples, windows)
+    flat = _stretch(ran, lambda look: _flat(look, response))
+    if silent:
+        return Verdict("frozen" if frozen else "dead", silent[0].first_step)
+    if _long(flat, samples, windows):
+        return Verdict("frozen" if frozen else "saturated", flat[0].first_step)
     return Verdict(_without_a_stretch(ran, response, frozen, samples, windows))
 
 
@@ -69,12 +71,40 @@ def _without_a_stretch(ran: Sequence[Look], response: str, frozen: bool, samples
         return "silent"
     if not frozen and any(_was_dead(ran[:end], response, samples, windows) for end in range(1, len(ran))):
         return "revived"
-    rare = response in ("rectifier", "smooth") and now.largest > 0 and now.fired < 0.01
-    return "sparse" if rare else "alive"
+    return "sparse" if response in ("rectifier", "smooth") and now.largest > 0 and _rare(ran) else "alive"
+
+
+def _rare(ran: Sequence[Look]) -> bool:
+    counted = fired = 0.0
+    for look in reversed(ran):
+        counted += look.counted
+        fired += _number(look.fired) * look.counted
+        if counted >= 300:
+            return fired < 0.01 * counted
+    return False
+
+
+def _dead_stretch(ran: Sequence[Look], response: str, samples: int, windows: int) -> list[Look]:
+    """Return the silent stretch at the end if it is one of death."""
+    stretch = _stretch(ran, lambda look: _silent(look, response))
+    if not _long(stretch, samples, windows):
+        return []
+    before = ran[: len(ran) - len(stretch)]
+    held, counted = sum(look.samples for look in before), sum(look.counted for look in before)
+    by_records = sum(_known(look) and look.largest > 0 for look in before) / max(held, 1)
+    by_samples = sum(_number(look.fired) * look.counted for look in before) / max(counted, 1)
+    rate = max(by_records, by_samples)
+    if response == "rectifier" and rate > 0 and sum(look.samples for look in stretch) < -math.log(1e-3) / rate:
+        return []
+    return stretch
+
+
+def _number(value: float) -> float:
+    return 0.0 if math.isnan(value) else value
 
 
 def _was_dead(ran: Sequence[Look], response: str, samples: int, windows: int) -> bool:
-    return _long(_stretch(ran, lambda look: _silent(look, response)), samples, windows)
+    return bool(_dead_stretch(ran, response, samples, windows))
 
 
 def _stretch(ran, holds):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,13 +29,23 @@ class Evidence:
         units: Their indices in it.
         times: Places of the records on its axis.
         response: How the units respond.
+        samples: Samples of each record, [N].
+        counted: Those of them that are counted, [N].
         spread: Root mean square of the deviations of all units of the activation, [N], where they are smooth.
     """
 
     def __init__(
-        self, table: UnitTable, units: Indices, times: Indices, response: Response, spread: Floats | None
+        self,
+        table: UnitTable,
+        units: Indices,
+        times: Indices,
+        response: Response,
+        samples: Floats,
+        counted: Floats,
+        spread: Floats | None,
     ) -> None:
         self.response = response
+        self._samples, self._counted = samples, counted
         self.fired = read(table, "fired", units, times)
         self._largest = read(table, "largest", units, times)
         self._saturated = read(table, "saturated", units, times) if response in _CAN_SATURATE else None
@@ -61,10 +72,36 @@ class Evidence:
         return self.known & (self._saturated >= thresholds.saturated)
 
     def sparse(self, thresholds: UnitThresholds) -> Bools:
-        """Return where a unit fires, but rarely, [U, N]."""
+        """Return where a unit fires, but rarely in as many of the last records as it takes to tell, [U, N]."""
         if self.response not in _CAN_BE_SPARSE:
             return np.zeros(self.known.shape, np.bool_)
-        return (self._largest > 0) & (self.fired < thresholds.sparse)
+        counted = _sums(self._counted)
+        first = np.searchsorted(counted, counted[1:] - thresholds.samples, side="right") - 1
+        fired = _sums(np.nan_to_num(self.fired) * self._counted)
+        share = fired[:, 1:] - fired[:, np.maximum(first, 0)]
+        limit = thresholds.sparse * (counted[1:] - counted[np.maximum(first, 0)])
+        return (self._largest > 0) & (first >= 0) & (share < limit)
+
+    def patience(self, thresholds: UnitThresholds) -> Floats:
+        """Return how many samples a silent stretch has to hold to be no accident, by its first record, [U, N + 1].
+
+        A unit that has fired before goes on as rarely as it did: by the share of counted samples, or where it is too
+        small to be seen among these, by the records in which it fired at all. Nothing is known of one that never did.
+        """
+        if self.response is not Response.RECTIFIER:
+            return np.zeros((len(self.known), self.known.shape[1] + 1))
+        records, fired = _sums(self.known & (self._largest > 0)), _sums(np.nan_to_num(self.fired) * self._counted)
+        rate = np.maximum(records / np.fmax(_sums(self._samples), 1), fired / np.fmax(_sums(self._counted), 1))
+        patience = np.zeros_like(rate)
+        np.divide(-np.log(thresholds.chance), rate, out=patience, where=rate > 0)
+        return patience
+
+
+def _sums(values: npt.NDArray[Any]) -> Floats:
+    """Return the sums of the first 0, 1, 2, … values along the last axis."""
+    sums: Floats = np.zeros((*values.shape[:-1], values.shape[-1] + 1))
+    np.cumsum(values, axis=-1, out=sums[..., 1:])
+    return sums
 
 
 def read(table: UnitTable, name: str, units: Indices, times: Indices) -> npt.NDArray[np.float32]:

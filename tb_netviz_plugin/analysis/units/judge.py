@@ -14,7 +14,7 @@ from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.units.deaths import Deaths, find_deaths
 from tb_netviz_plugin.analysis.units.evidence import BLOCK, Evidence, blocks, spread
 from tb_netviz_plugin.analysis.units.states import UnitState
-from tb_netviz_plugin.analysis.units.stretches import Stretches, find_stretches
+from tb_netviz_plugin.analysis.units.stretches import Stretches, find_stretches, no_accidents
 from tb_netviz_plugin.analysis.units.table import Looks, UnitTable, looks
 from tb_netviz_plugin.analysis.units.thresholds import UnitThresholds
 from tb_netviz_plugin.schema.description import Response
@@ -68,7 +68,8 @@ def judge(table: UnitTable, activation: int, thresholds: UnitThresholds) -> Judg
     counts = np.zeros((len(UnitState), len(seen.times)), np.uint32)
     parts = []
     for block in blocks(np.arange(len(units))):
-        part = _Part(Evidence(table, units[block], times, response, scale), samples, thresholds, frozen=row.frozen)
+        evidence = Evidence(table, units[block], times, response, samples, seen.counted[ran], scale)
+        part = _Part(evidence, samples, thresholds, frozen=row.frozen)
         states[block[0] : block[-1] + 1, as_slice(ran)] = part.states
         counts += _counts(states[block[0] : block[-1] + 1])
         parts.append(part)
@@ -90,6 +91,7 @@ class _Part:
     def __init__(self, evidence: Evidence, samples: Floats, thresholds: UnitThresholds, *, frozen: bool) -> None:
         silent = evidence.silent(thresholds)
         dead = find_stretches(silent, samples, thresholds.windows, thresholds.samples)
+        dead = no_accidents(dead, samples, evidence.patience(thresholds))
         stuck = find_stretches(evidence.saturated(thresholds), samples, thresholds.windows, thresholds.samples)
         self.states: States = np.full(silent.shape, UnitState.ALIVE, np.uint8)
         self.states[evidence.sparse(thresholds)] = UnitState.SPARSE

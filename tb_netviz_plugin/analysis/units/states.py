@@ -36,11 +36,16 @@ class StateWords:
 
 UNIT_STATES: tuple[StateWords, ...] = (
     StateWords(UnitState.ALIVE, "Alive", "It responds to some samples, and none of the others holds."),
-    StateWords(UnitState.SPARSE, "Sparse", "It fires, but in less than 1 % of the samples that were counted."),
+    StateWords(
+        UnitState.SPARSE,
+        "Sparse",
+        "It fires, but in less than 1 % of the samples that were counted, which were 300 at least.",
+    ),
     StateWords(
         UnitState.DEAD,
         "Dead",
-        "It fired for no sample, over at least two records in a row that hold at least 1,000 samples. Of functions "
+        "It fired for no sample, over at least two records in a row that hold at least 1,000 samples, and for longer "
+        "than a unit that fires as rarely as it did before stays silent by chance, once in 1,000 times. Of functions "
         "that are never exactly zero, such as GELU: its output no longer varied.",
     ),
     StateWords(

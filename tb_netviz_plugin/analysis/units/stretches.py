@@ -45,3 +45,18 @@ def find_stretches(marked: Bools, samples: Floats, least_records: int, least_sam
     first[units] = np.maximum.accumulate(np.where(marked[units], np.int32(0), places), axis=1)
     held[units] = marked[units] & (first[units] <= latest)
     return Stretches(held, first)
+
+
+def no_accidents(stretches: Stretches, samples: Floats, patience: Floats) -> Stretches:
+    """Return the stretches that are long enough also by what is known of each unit.
+
+    Args:
+        stretches: That are long enough for any unit.
+        samples: Samples of each record, [N].
+        patience: Samples that a stretch has to hold, by the record at which it begins, [U, N + 1].
+    """
+    units = np.flatnonzero(stretches.held.any(axis=1))
+    first, held = stretches.first[units], stretches.held.copy()
+    before = np.concatenate([[0.0], np.cumsum(samples)])
+    held[units] &= before[1:] - before[first] >= np.take_along_axis(patience[units], first, axis=1)
+    return Stretches(held, stretches.first)

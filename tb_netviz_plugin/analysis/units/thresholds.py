@@ -15,6 +15,7 @@ class UnitThresholds:
         sparse: Share of the samples below which a unit that fires is sparse.
         saturated: Share of its values from which on a unit is saturated.
         flat: Share of the deviation that the units of its activation have, at or below which a unit doesn't vary.
+        chance: How likely it may be that a unit which fires as rarely as it did before is silent for so long.
     """
 
     samples: int = 1000
@@ -22,3 +23,4 @@ class UnitThresholds:
     sparse: float = 0.01
     saturated: float = 0.95
     flat: float = 1e-3
+    chance: float = 1e-3
