@@ -291,9 +291,9 @@ def test_a_unit_that_fires_rarely_is_not_dead_after_a_while():
     assert [ID[code] for code in judged.states[0]] == ["alive", "silent", "dead"]
 
 
-def test_it_takes_three_hundred_samples_to_call_a_unit_sparse():
+def test_it_takes_a_thousand_samples_to_call_a_unit_sparse():
     rare = [0.0, 0, 1, 1, 0, NAN]
-    judged = judge(table_of(one_activation(1), [[rare]] * 4, [[10.0, 1, 600, 100]] * 4), 0, UnitThresholds())
+    judged = judge(table_of(one_activation(1), [[rare]] * 4, [[10.0, 1, 600, 400]] * 4), 0, UnitThresholds())
     assert [ID[code] for code in judged.states[0]] == ["alive", "alive", "sparse", "sparse"]
 
 

@@ -71,15 +71,15 @@ def _without_a_stretch(ran: Sequence[Look], response: str, frozen: bool, samples
         return "silent"
     if not frozen and any(_was_dead(ran[:end], response, samples, windows) for end in range(1, len(ran))):
         return "revived"
-    return "sparse" if response in ("rectifier", "smooth") and now.largest > 0 and _rare(ran) else "alive"
+    return "sparse" if response in ("rectifier", "smooth") and now.largest > 0 and _rare(ran, samples) else "alive"
 
 
-def _rare(ran: Sequence[Look]) -> bool:
+def _rare(ran: Sequence[Look], samples: int) -> bool:
     counted = fired = 0.0
     for look in reversed(ran):
         counted += look.counted
         fired += _number(look.fired) * look.counted
-        if counted >= 300:
+        if counted >= samples:
             return fired < 0.01 * counted
     return False
 

@@ -39,7 +39,7 @@ UNIT_STATES: tuple[StateWords, ...] = (
     StateWords(
         UnitState.SPARSE,
         "Sparse",
-        "It fires, but in less than 1 % of the samples that were counted, which were 300 at least.",
+        "It fires, but in less than 1 % of the samples that were counted, which were 1,000 at least.",
     ),
     StateWords(
         UnitState.DEAD,

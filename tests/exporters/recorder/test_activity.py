@@ -82,7 +82,7 @@ def test_the_gradient_of_counted_samples_stands_for_all():
 def test_records_of_units_keep_to_their_bytes(units):
     per_octave = unit_records_per_octave([Activation("a", 0, "ReLU", Response.RECTIFIER, units)])
     assert 2 <= per_octave <= 32
-    records = sum(1 for step in range(0, 100_000) if step % stride(step, per_octave) == 0)
+    records = sum(1 for step in range(100_000) if step % stride(step, per_octave) == 0)
     if per_octave > 2:
         assert records * units * 4 * len(UNIT_SUMS) <= 90 << 20
 

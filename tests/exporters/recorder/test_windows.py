@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tb_netviz.recorder.windows import Folding, ValueWindow, Span
+from tb_netviz.recorder.windows import Folding, Span, ValueWindow
 from tb_netviz_plugin.schema.columns import PARAMETER_COLUMNS, Merge
 
 COLUMNS = [column.id for column in PARAMETER_COLUMNS]
