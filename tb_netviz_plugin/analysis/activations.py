@@ -41,9 +41,9 @@ class ActivationRow:
     activation: Activation
 
 
-def activation_key(description: RunDescription, activation: Activation) -> ActivationKey:
+def activation_key(of: RunDescription | ActivationRow, activation: Activation) -> ActivationKey:
     """Return what tells an activation from the others of a run; one whose number of units changes is another."""
-    return description.model, activation.name, activation.kind, activation.units
+    return of.model, activation.name, activation.kind, activation.units
 
 
 def activation_rows(
