@@ -48,15 +48,15 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(command=_demo)
     units = commands.add_parser(
         "units",
-        help="list the units of a run that are dead, and since when",
+        help="list the units of a run that are dead, and since when, or redundant",
         description="Read the event files below a log folder, and list its units with their states at the last step: "
-        "alive, sparse, dead, saturated, frozen, never_run, not_recorded, revived or silent. "
-        "As text, the dead ones are listed one by one.",
+        "alive, sparse, dead, saturated, frozen, never_run, not_recorded, revived or silent; and which do the same as "
+        "another one of their layer, or the opposite. As text, these and the dead ones are listed one by one.",
     )
     units.add_argument("logdir", metavar="LOGDIR", help="the folder that TensorBoard gets as --logdir")
     units.add_argument("--run", metavar="NAME", help="only this run, by the name that TensorBoard gives it")
     units.add_argument("--layer", metavar="NAME", help="only this layer, by its name or that of its activation")
-    units.add_argument("--state", help="only units in this state")
+    units.add_argument("--state", help="only units in this state, or those that are redundant")
     units.add_argument("--format", choices=("text", "json", "csv"), default="text", help="default: text")
     units.add_argument("--samples", metavar="N", type=_positive, help="samples that death takes (default: 1,000)")
     units.set_defaults(command=_units)

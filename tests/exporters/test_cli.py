@@ -60,7 +60,7 @@ def test_a_reader_that_has_enough_is_no_error(tmp_path):
         ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "run,layer,activation,unit,state,since_step,samples,fired\n"
+    assert done.stdout == "run,layer,activation,unit,state,since_step,samples,fired,twin,opposite\n"
 
 
 def test_a_command_is_required(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from tb_netviz.cli import main
 from tb_netviz_plugin.schema.description import Activation, Response
 from tests.support.apps import parse_json
+from tests.support.outputs import unit_rows
 from tests.support.runs import HOSTILE_NAMES, UNIT_NAMES, RunFile, describe, write_run
 from tests.support.unitruns import END, OFF, Modelled, all_states, write_modelled
 
@@ -53,13 +54,14 @@ def test_json_has_every_unit_in_order(units, log_dir):
         (layer.layer, unit) for layer in NETWORK for unit in range(layer.units)
     ]
     assert {tuple(unit) for unit in run["units"]} == {
-        ("layer", "activation", "unit", "state", "since_step", "samples", "fired")
+        ("layer", "activation", "unit", "state", "since_step", "samples", "fired", "twin", "opposite")
     }
     (dead,) = [unit for unit in run["units"] if (unit["layer"], unit["unit"]) == ("blocks.1.conv", 2)]
     assert dead["activation"] == "blocks.1.relu"
     assert (dead["state"], dead["fired"]) == ("dead", 0)
     assert 900 <= dead["since_step"] <= 912
     assert dead["samples"] == 16 * (END - dead["since_step"])
+    assert {(unit["twin"], unit["opposite"]) for unit in run["units"]} == {(None, False)}
 
 
 def test_a_layer_and_a_state_can_be_chosen(units, log_dir):
@@ -117,6 +119,53 @@ def test_text_counts_the_states_and_lists_the_dead(units, log_dir):
     assert "fired 0 of 48,000 samples" in out
     assert "dead: 45 units" in out
     assert "saturated: 3 units" in units(log_dir, "--state", "saturated")[1]
+
+
+@pytest.fixture
+def twins(tmp_path):
+    """A run of a tanh with 12 units, of which 8 and 10 do the same as 1, and 9 the opposite of 2."""
+    description = describe(
+        {"fc": {"weight": (12, 2)}, "act": {}, "out": {"weight": (12, 12)}},
+        activations=[
+            Activation("fc", 0, "Linear", Response.NONE, 12, "feature", (8, 12), 0),
+            Activation("act", 1, "Tanh", Response.BOUNDED, 12, "feature", (8, 12), 0),
+            Activation("out", 2, "Linear", Response.NONE, 12, "feature", (8, 12), 2),
+        ],
+    )
+    outputs = np.random.default_rng(0).normal(0.1, 0.3, (900, 12))
+    outputs[:, [8, 10]], outputs[:, 9] = outputs[:, [1]], -outputs[:, 2]
+    layer = unit_rows("Tanh", outputs)
+    layer[[8, 10], -1], layer[9, -1] = 2.0, -3.0
+    out = unit_rows("Linear", np.random.default_rng(1).normal(0.1, 0.3, (900, 12)))
+    with RunFile(tmp_path / "twins") as file:
+        file.describe(description)
+        for step in (0, 1):
+            file.units(description, step, np.concatenate([layer, layer, out]), np.array([[1.0, 1, 900, 225]] * 3))
+    return tmp_path
+
+
+def test_redundant_units_tell_which_one_they_double(units, twins):
+    (run,) = as_json(units, twins, "--state", "redundant")["runs"]
+    assert [
+        (unit["layer"], unit["activation"], unit["unit"], unit["twin"], unit["opposite"]) for unit in run["units"]
+    ] == [
+        ("fc", "act", 8, 1, False),
+        ("fc", "act", 9, 2, True),
+        ("fc", "act", 10, 1, False),
+    ]
+    every = as_json(units, twins)["runs"][0]["units"]
+    assert [unit for unit in every if unit["twin"] is not None] == run["units"]
+    assert as_json(units, twins, "--layer", "fc", "--state", "redundant")["runs"] == [run]
+    assert as_json(units, twins, "--layer", "out", "--state", "redundant")["runs"][0]["units"] == []
+
+
+def test_text_lists_the_redundant_behind_the_dead(units, twins):
+    _, out, _ = units(twins)
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert lines.index("dead: 0 units") < lines.index("redundant: 3 units")
+    assert next(line for line in lines if "unit 9 " in line).startswith("fc act unit 9 opposite of unit 2 fired")
+    assert next(line for line in lines if "unit 10 " in line).startswith("fc act unit 10 same as unit 1 fired")
+    assert "redundant" not in units(twins, "--state", "sparse")[1]
 
 
 def test_a_run_is_read_by_its_name(units, tmp_path):

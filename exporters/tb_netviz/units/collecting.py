@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,9 +12,19 @@ import numpy as np
 
 from tb_netviz.refusal import RefusalError
 from tb_netviz.units.reading import listed
-from tb_netviz_plugin.analysis.units import UnitState, UnitThresholds, summarise
+from tb_netviz_plugin.analysis.units import (
+    Redundant,
+    Summary,
+    UnitState,
+    UnitThresholds,
+    find_redundant,
+    summarise,
+)
 from tb_netviz_plugin.errors import NetVizError
 from tb_netviz_plugin.reader import Run
+
+REDUNDANT = "redundant"
+"""What can be asked for beside the states: units that do what another one of their layer does, or the opposite."""
 
 
 class Unit(NamedTuple):
@@ -25,6 +36,8 @@ class Unit(NamedTuple):
         since_step: First step of the stretch by which it is dead, saturated or frozen, None where it is none of these.
         samples: Samples since then, or of the whole run.
         fired: In how many of them it fired.
+        twin: The first unit of its layer that does the same, or the opposite; None where there is none.
+        opposite: Whether it is the opposite.
     """
 
     unit: int
@@ -32,6 +45,12 @@ class Unit(NamedTuple):
     since_step: int | None
     samples: int
     fired: int
+    twin: int | None
+    opposite: bool
+
+    def is_(self, kind: str) -> bool:
+        """Whether it is in the state of that id, or redundant where that is asked for."""
+        return self.twin is not None if kind == REDUNDANT else self.state == kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +60,7 @@ class LayerUnits:
     Attributes:
         layer: The module whose weights make them.
         activation: Name of the activation.
-        units: All of them, or those in the state that was asked for.
+        units: All of them, or those of the kind that was asked for.
         counts: How many of all are in which state, by its id.
     """
 
@@ -59,10 +78,14 @@ class RunUnits:
     layers: tuple[LayerUnits, ...]
 
 
-def collect(
-    runs: Sequence[Run], layer: str | None, state: UnitState | None, thresholds: UnitThresholds
-) -> list[RunUnits]:
+def collect(runs: Sequence[Run], layer: str | None, kind: str | None, thresholds: UnitThresholds) -> list[RunUnits]:
     """Return the units of `runs`; a run that can't be read is told on standard error, and the others go on.
+
+    Args:
+        runs: The runs.
+        layer: Name of the layer that is asked for, or of its activation; None means all.
+        kind: Id of the state that is asked for, or REDUNDANT; None means all.
+        thresholds: Say what is dead.
 
     Raises:
         RefusalError: If none can be read, none has units, or none has that layer.
@@ -70,7 +93,7 @@ def collect(
     found, layers = [], dict[str, None]()
     for run in runs:
         try:
-            found.append(_units_of(run, layer, state, thresholds))
+            found.append(_units_of(run, layer, kind, thresholds))
             layers |= dict.fromkeys(row.source for row in run.network.activations if row.units)
         except NetVizError as error:
             print(f"tb-netviz: {run.name!r} can't be read: {error}", file=sys.stderr)
@@ -83,26 +106,35 @@ def collect(
     return found
 
 
-def _units_of(run: Run, layer: str | None, state: UnitState | None, thresholds: UnitThresholds) -> RunUnits:
-    rows = enumerate(run.network.activations)
-    wanted = [index for index, row in rows if row.units and layer in (None, row.source, row.name)]
-    return RunUnits(run.name, tuple(_layer(run, index, state, thresholds) for index in wanted))
+def _units_of(run: Run, layer: str | None, kind: str | None, thresholds: UnitThresholds) -> RunUnits:
+    rows = [(index, row) for index, row in enumerate(run.network.activations) if row.units]
+    sources = {row.source for _, row in rows if layer in (None, row.source, row.name)}
+    judged = {index: run.judged(index, thresholds) for index, row in rows if row.source in sources}
+    redundant = {found.activation: found for found in find_redundant(run.unit_table, judged)} if rows else {}
+    layers = []
+    for index, row in rows:
+        if layer in (None, row.source, row.name):
+            every = _units(summarise(run.unit_table, index, judged[index]), redundant.get(index))
+            counts = Counter(unit.state for unit in every)
+            units = tuple(unit for unit in every if kind is None or unit.is_(kind))
+            layers.append(LayerUnits(row.source, row.name, units, {state.id: counts[state.id] for state in UnitState}))
+    return RunUnits(run.name, tuple(layers))
 
 
-def _layer(run: Run, index: int, state: UnitState | None, thresholds: UnitThresholds) -> LayerUnits:
-    row = run.network.activations[index]
-    summary = summarise(run.unit_table, index, run.judged(index, thresholds))
-    shown = np.arange(len(row.units)) if state is None else np.flatnonzero(summary.states == state)
-    units = tuple(
-        Unit(unit, UnitState(code).id, None if np.isnan(since) else int(since), int(samples), int(fired))
-        for unit, code, since, samples, fired in zip(
-            shown.tolist(),
-            summary.states[shown].tolist(),
-            summary.since[shown].tolist(),
-            summary.samples[shown].tolist(),
-            summary.fired[shown].tolist(),
-            strict=True,
+def _units(summary: Summary, redundant: Redundant | None) -> list[Unit]:
+    count = len(summary.states)
+    twins = [-1] * count if redundant is None else redundant.twins.tolist()
+    opposite = [False] * count if redundant is None else redundant.opposite.tolist()
+    columns = (summary.states.tolist(), summary.since.tolist(), summary.samples.tolist(), summary.fired.tolist())
+    return [
+        Unit(
+            unit=unit,
+            state=UnitState(code).id,
+            since_step=None if np.isnan(since) else int(since),
+            samples=int(samples),
+            fired=int(fired),
+            twin=None if twin < 0 else twin,
+            opposite=turned,
         )
-    )
-    counts = {one.id: int((summary.states == one).sum()) for one in UnitState}
-    return LayerUnits(row.source, row.name, units, counts)
+        for unit, (code, since, samples, fired, twin, turned) in enumerate(zip(*columns, twins, opposite, strict=True))
+    ]

@@ -7,12 +7,12 @@ import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 
-from tb_netviz.units.collecting import LayerUnits, RunUnits
+from tb_netviz.units.collecting import REDUNDANT, LayerUnits, RunUnits, Unit
 
 _WIDEST = 60
 
 
-def as_json(runs: Sequence[RunUnits], _listed: str) -> str:
+def as_json(runs: Sequence[RunUnits], _listed: Sequence[str]) -> str:
     """Return {"runs": [{"run", "units": [{"layer", "activation", "unit", "state", "since_step", …}]}]}."""
     content = [
         {
@@ -28,11 +28,11 @@ def as_json(runs: Sequence[RunUnits], _listed: str) -> str:
     return json.dumps({"runs": content}, indent=1) + "\n"
 
 
-def as_csv(runs: Sequence[RunUnits], _listed: str) -> str:
+def as_csv(runs: Sequence[RunUnits], _listed: Sequence[str]) -> str:
     """Return a line for each unit, below a line with the names of the columns."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["run", "layer", "activation", "unit", "state", "since_step", "samples", "fired"])
+    writer.writerow(["run", "layer", "activation", *Unit._fields])
     for run in runs:
         writer.writerows(
             [run.run, layer.layer, layer.activation, *unit] for layer in run.layers for unit in layer.units
@@ -40,32 +40,36 @@ def as_csv(runs: Sequence[RunUnits], _listed: str) -> str:
     return text.getvalue()
 
 
-def as_text(runs: Sequence[RunUnits], listed: str) -> str:
-    """Return a table of the layers of each run, and one of its units in the state `listed`."""
+def as_text(runs: Sequence[RunUnits], listed: Sequence[str]) -> str:
+    """Return a table of the layers of each run, and one of its units of each kind in `listed`."""
     return "\n".join("\n".join(_paragraphs(run, listed)) for run in runs)
 
 
-def _paragraphs(run: RunUnits, listed: str) -> Iterator[str]:
+def _paragraphs(run: RunUnits, listed: Sequence[str]) -> Iterator[str]:
     yield f"run {printable(run.run)}\n"
     if not run.layers:
         yield "  no units\n"
         return
     yield _table(_layer_rows(run.layers), texts=2)
-    rows = [
-        [
-            printable(layer.layer),
-            printable(layer.activation),
-            f"unit {unit.unit:,}",
-            "" if unit.since_step is None else f"since step {unit.since_step:,}",
-            f"fired {unit.fired:,} of {unit.samples:,} samples",
+    for kind in listed:
+        rows = [
+            [printable(layer.layer), printable(layer.activation), f"unit {unit.unit:,}", *_words(unit, kind)]
+            for layer in run.layers
+            for unit in layer.units
+            if unit.is_(kind)
         ]
-        for layer in run.layers
-        for unit in layer.units
-        if unit.state == listed
-    ]
-    yield f"  {listed.replace('_', ' ')}: {len(rows):,} {'unit' if len(rows) == 1 else 'units'}\n"
-    if rows:
-        yield _table(rows, texts=2)
+        yield f"  {kind.replace('_', ' ')}: {len(rows):,} {'unit' if len(rows) == 1 else 'units'}\n"
+        if rows:
+            yield _table(rows, texts=2)
+
+
+def _words(unit: Unit, kind: str) -> list[str]:
+    """Return since when it is of that kind, or beside which unit, and how often it fired."""
+    if kind == REDUNDANT and unit.twin is not None:
+        what = f"{'opposite of' if unit.opposite else 'same as'} unit {unit.twin:,}"
+    else:
+        what = "" if unit.since_step is None else f"since step {unit.since_step:,}"
+    return [what, f"fired {unit.fired:,} of {unit.samples:,} samples"]
 
 
 def _layer_rows(layers: Sequence[LayerUnits]) -> list[list[str]]:
@@ -102,4 +106,8 @@ def printable(name: str) -> str:
     return shown if len(shown) <= _WIDEST else f"{shown[: _WIDEST - 1]}…"
 
 
-FORMATS: dict[str, Callable[[Sequence[RunUnits], str], str]] = {"text": as_text, "json": as_json, "csv": as_csv}
+FORMATS: dict[str, Callable[[Sequence[RunUnits], Sequence[str]], str]] = {
+    "text": as_text,
+    "json": as_json,
+    "csv": as_csv,
+}
