@@ -71,7 +71,7 @@ UNIT_COLUMNS: tuple[Column, ...] = (
     Column("fired", Merge.SUM, "Share of the counted samples in which some value of the unit was above zero."),
     Column("mean", Merge.SUM, "Mean of its values."),
     Column("std", Merge.ROOT_SQUARE, "Standard deviation of its values."),
-    Column("largest", Merge.MAX, "Largest value over all samples."),
+    Column("largest", Merge.MAX, "Largest value over all samples; over the counted ones where no unit can die."),
     Column("saturated", Merge.SUM, "Share of its values where the function is flat."),
     Column("gradient", Merge.ROOT_SQUARE, "Root mean square, over samples, of the norm of its gradient."),
     Column("twin", Merge.MAX, "One more than the index of the first unit with equal weights; negative if opposite."),

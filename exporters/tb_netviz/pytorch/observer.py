@@ -275,7 +275,7 @@ class Observer:
         if self._criterion is not None:
             self._criterion.listen(begin=observed_next)
         if self._capture is not None:
-            if observed_next:
+            if observed_next and self._sharing.records:
                 self._capture.listen(with_bins=self._recorder.bins_due(following))
             elif not goes_on:
                 self._capture.mute()

@@ -30,6 +30,12 @@ def rank() -> int:
     return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
 
 
+def processes() -> int:
+    """Return how many processes take part in its run."""
+    distributed = torch.distributed
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
 def may_follow() -> bool:
     """Whether this process is, or may be going to be, one of a run that another process leads."""
     return not leads() or os.environ.get("RANK", "0") != "0"  # As torchrun and others set it.

@@ -24,7 +24,7 @@ from tb_netviz.pytorch.observer import Observer
 from tb_netviz.pytorch.order import ExecutionOrder
 from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.run import Run
-from tb_netviz.pytorch.shards import leads
+from tb_netviz.pytorch.shards import leads, processes
 from tb_netviz.pytorch.sharing import complain
 from tb_netviz.pytorch.steps import StepCounter
 from tb_netviz.pytorch.structure import homes_in, unwrap
@@ -245,6 +245,8 @@ class Watch:
         self._recorder.shared = self._team.together
         if self._team.together:
             self._roster.omit(Omission("histograms", "those of sharded parameters are not written"))
+        if self._capture is not None and processes() > 1:
+            self._roster.omit(Omission("activations", "those of the other processes are not measured"))
         if self._leads:
             complain(root, self._team.refusal)
 

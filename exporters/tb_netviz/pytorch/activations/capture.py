@@ -30,6 +30,7 @@ from tb_netviz.pytorch.reductions.host import gradient_bins
 from tb_netviz.pytorch.reductions.units import gradient_squares, unit_counts, unit_sums
 from tb_netviz.pytorch.shards import kind_of
 from tb_netviz.pytorch.structure import compiled_modules, named_modules, unwrap
+from tb_netviz_plugin.schema.description import Response
 
 
 class _Hooked(NamedTuple):
@@ -128,12 +129,17 @@ class Capture:
     def _begin_pass(self, model: nn.Module, _arguments: object) -> None:
         self._calls.clear()
         self._weighted, self._previous = _Weighted(), None
-        if model.training and self._passes and not self._is_compiled(model):
+        if model.training and self._may_call_functions() and not self._is_compiled(model):
             self._functions.enter()
 
     def _end_pass(self, _model: nn.Module, _arguments: object, _output: object) -> None:
         self._functions.leave()
         self._passes += 1
+
+    def _may_call_functions(self) -> bool:
+        """Whether to listen to functions: where none was found they are looked for ever less often, for their cost."""
+        found = any(site.line for site in self.sites.order)
+        return self._passes > 0 and (found or self._passes.bit_count() == 1)
 
     @staticmethod
     def _is_compiled(model: nn.Module) -> bool:
@@ -199,7 +205,11 @@ class Capture:
         counts = unit_counts(measured, layout.axis, *sampling)
         if not counts.samples:
             return
-        entry = Entry(unit_sums(measured, layout.axis, site.bend.flat, *sampling), counts)
+        if site.bend.response is Response.NONE:  # Where none can die the largest of all values need not be known.
+            sums = unit_sums(measured[sampling.start :: sampling.stride], layout.axis)
+        else:
+            sums = unit_sums(measured, layout.axis, site.bend.flat, *sampling)
+        entry = Entry(sums, counts)
         if self._with_bins and measured.is_cpu:
             entry.bins = gradient_bins([measured])[0]
         known = self._tally.add(site, entry)
@@ -232,7 +242,7 @@ class Capture:
         return candidate if isinstance(candidate, nn.Module) and id(candidate) in self._names else None
 
     def _name(self, module: nn.Module) -> str:
-        return self._names[id(module)]
+        return self._names.get(id(module), "")  # Of an unknown module nothing is described.
 
     def _name_all(self) -> None:
         """Look at the names again, since the model has changed."""

@@ -90,7 +90,7 @@ class Sites:
     """All of them, in the order in which they were met first.
 
     Args:
-        name: Returns the name of a module in the model; raises KeyError where it has none.
+        name: Returns the name of a module in the model, "" where it has none.
         root: Name of the model itself, which is not in front of what it holds.
     """
 
