@@ -26,11 +26,13 @@ class Experiment:
         name: Name of its run.
         steps: How many optimizer steps it takes.
         build: From the number of steps to the model, its optimizer and the schedule.
+        has_maps: Whether it has activation maps to look at.
     """
 
     name: str
     steps: int
     build: Callable[[int], Trainer]
+    has_maps: bool = False
 
 
 def convolutional(steps: int) -> Trainer:
@@ -78,7 +80,7 @@ def _dense(depth: int, activation: type[nn.Module]) -> nn.Module:
 
 
 EXPERIMENTS: tuple[Experiment, ...] = (
-    Experiment("cnn", 500, convolutional),
+    Experiment("cnn", 500, convolutional, has_maps=True),
     Experiment("sigmoid-mlp", 600, deep_sigmoid),
     Experiment("raised-lr", 1000, raised_learning_rate),
 )

@@ -1,4 +1,4 @@
-"""A training loop as its user would write it, with two lines for netviz."""
+"""A training loop as its user would write it, with three lines for netviz."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from tb_netviz.demo.networks import Experiment
 from tb_netviz.pytorch import NetVizWriter
 
 LOOK_EVERY = 8
+PROBE_EVERY = 50
 VALIDATE_EVERY = 25
+PROBES = 6
+"""Digits whose activation maps are kept."""
 
 
 def train(experiment: Experiment, digits: tuple[Part, Part], folder: Path, steps: int) -> None:
@@ -28,6 +31,10 @@ def train(experiment: Experiment, digits: tuple[Part, Part], folder: Path, steps
         # By default netviz looks as often as 2 % of the training time allow. The demo is to be the same on every
         # machine, so it says how often.
         writer.watch(model, optimizer, criterion, every=LOOK_EVERY)
+        if experiment.has_maps:
+            digits_to_look_at = validation.images[:PROBES]
+            labels = [str(int(label)) for label in validation.labels[:PROBES]]
+            writer.watch_activation_maps(digits_to_look_at, labels=labels, every=PROBE_EVERY)
         for step, batch in enumerate(progress, start=1):
             loss = criterion(model(batch.images), batch.labels)
             loss.backward()
