@@ -40,6 +40,8 @@ def test_the_first_process_records_the_reduced_gradients_and_the_others_nothing(
         assert_equal(table, first.value[step])
         assert_equal(table, second.value[step])
     assert [row.name for row in recording.description.parameters] == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    assert "activations" in {omission.subject for omission in recording.description.omissions}
+    assert recording.unit_steps[1]["1"]["samples"] == 8  # Those of this process.
     other = read(tmp_path / "1")
     assert other.description is None
     assert not other.tables
