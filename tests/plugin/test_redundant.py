@@ -1,5 +1,7 @@
 """Which units are redundant, from records of networks where it is known."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from tests.support.runs import UNIT_NAMES, RunFile, describe
 
 TWIN, MEAN, FIRED = (UNIT_NAMES.index(name) for name in ("twin", "mean", "fired"))
 KIND = {Response.NONE: "Linear", Response.RECTIFIER: "ReLU", Response.BOUNDED: "Tanh", Response.SMOOTH: "GELU"}
-FUNCTION = {
+FUNCTION: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "Linear": lambda x: x,
     "ReLU": lambda x: np.maximum(x, 0),
     "Tanh": np.tanh,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 Number = float
@@ -90,11 +90,11 @@ def _dead_stretch(ran: Sequence[Look], response: str, samples: int, windows: int
     if not _long(stretch, samples, windows):
         return []
     before = ran[: len(ran) - len(stretch)]
-    held, counted = sum(look.samples for look in before), sum(look.counted for look in before)
-    by_records = sum(_known(look) and look.largest > 0 for look in before) / max(held, 1)
+    held, counted = sum(look.samples or 0 for look in before), sum(look.counted for look in before)
+    by_records = sum(bool(_known(look) and look.largest > 0) for look in before) / max(held, 1)
     by_samples = sum(_number(look.fired) * look.counted for look in before) / max(counted, 1)
     rate = max(by_records, by_samples)
-    if response == "rectifier" and rate > 0 and sum(look.samples for look in stretch) < -math.log(1e-3) / rate:
+    if response == "rectifier" and rate > 0 and sum(look.samples or 0 for look in stretch) < -math.log(1e-3) / rate:
         return []
     return stretch
 
@@ -107,7 +107,7 @@ def _was_dead(ran: Sequence[Look], response: str, samples: int, windows: int) ->
     return bool(_dead_stretch(ran, response, samples, windows))
 
 
-def _stretch(ran, holds):
+def _stretch(ran: Sequence[Look], holds: Callable[[Look], bool]) -> list[Look]:
     stretch: list[Look] = []
     for look in reversed(ran):
         if not holds(look):

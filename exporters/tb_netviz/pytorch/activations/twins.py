@@ -21,7 +21,7 @@ from tb_netviz.statistics.twins import PROJECTIONS, Pairs, likely_twins
 
 Float32 = npt.NDArray[np.float32]
 
-EVERY_RECORDS = 8
+EVERY_RECORDS = 32
 """Weights are compared for one in so many records of units, and for the last one."""
 
 

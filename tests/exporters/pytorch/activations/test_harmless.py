@@ -7,10 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.overrides import TorchFunctionMode, _len_torch_function_stack
+from torch._C import _len_torch_function_stack
+from torch.overrides import TorchFunctionMode
 
 from tb_netviz.events import NetVizWarning
 from tb_netviz.pytorch import NetVizWriter
+from tb_netviz.pytorch.reductions.units import unit_sums
 from tests.support.watching import read
 
 
@@ -130,8 +132,13 @@ def test_copies_and_files_of_a_watched_model(tmp_path):
 def test_between_observed_steps_nothing_is_measured(tmp_path, monkeypatch):
     from tb_netviz.pytorch.activations import capture
 
-    calls, measure = [], capture.unit_sums
-    monkeypatch.setattr(capture, "unit_sums", lambda *arguments: calls.append(None) or measure(*arguments))
+    calls: list[int] = []
+
+    def measure(*arguments):
+        calls.append(1)
+        return unit_sums(*arguments)
+
+    monkeypatch.setattr(capture, "unit_sums", measure)
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     counts = []

@@ -35,7 +35,7 @@ def units_in(folder, **options):
 
 def states(units, activation):
     """Return the units of an activation by state, those that are alive left out."""
-    found = {}
+    found: dict[str, set[int]] = {}
     for (name, unit), entry in units.items():
         if name == activation and entry["state"] != "alive":
             found.setdefault(entry["state"], set()).add(unit)
@@ -239,7 +239,6 @@ def test_too_few_samples_are_silent_and_not_dead(tmp_path):
 def test_a_spike_of_the_learning_rate_kills_and_a_new_bias_revives(tmp_path):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(8, UNITS), nn.ReLU(), nn.Linear(UNITS, 2))
-    silent = {}
 
     def operate(step):
         if step == 20:
@@ -247,7 +246,6 @@ def test_a_spike_of_the_learning_rate_kills_and_a_new_bias_revives(tmp_path):
         if step == 60:
             with torch.no_grad():
                 model[0].bias[5] = 0.5
-        silent[step] = None
 
     train(tmp_path, model, steps=100, rate=1e-3, before=operate)
     units = units_in(tmp_path)
