@@ -1,6 +1,6 @@
 """From observations to records: windows, the schedule, and metrics. Knows NumPy and no framework."""
 
-from tb_netviz.recorder.activity import ACTIVATION_IDS, Activities
+from tb_netviz.recorder.activity import ACTIVATION_IDS, Activities, unit_records_per_octave
 from tb_netviz.recorder.budget import BudgetSchedule
 from tb_netviz.recorder.metrics import MetricRecorder
 from tb_netviz.recorder.recorder import ALL_COLUMNS, Recorder
@@ -18,5 +18,6 @@ __all__ = [
     "Schedule",
     "bins_due",
     "stride",
+    "unit_records_per_octave",
     "window_start",
 ]

@@ -30,9 +30,9 @@ _OCTAVES = 16
 _MOST_PER_OCTAVE, _LEAST_PER_OCTAVE = 32, 2
 
 
-def unit_records_per_octave(activations: Sequence[Activation]) -> int:
-    """Return how many records of units there are for each doubling of the step count: the more units, the fewer."""
-    size = 4 * len(UNIT_IDS) * sum(activation.units for activation in activations)
+def unit_records_per_octave(units: int) -> int:
+    """Return how many records of so many units there are for each doubling of the step count: the more, the fewer."""
+    size = 4 * len(UNIT_IDS) * units
     per_octave = _MOST_PER_OCTAVE
     while per_octave > _LEAST_PER_OCTAVE and size * per_octave * _OCTAVES > UNIT_BYTES:
         per_octave //= 2
@@ -152,7 +152,7 @@ class ActivityRecords:
         chunks: Sequence[Chunk] = (),
         twins: Callable[[bool], Float32] | None = None,
     ) -> None:
-        self.per_octave = unit_records_per_octave(activations)
+        self.per_octave = unit_records_per_octave(sum(activation.units for activation in activations))
         self._rows = len(activations)
         self._chunks = chunks
         self._twins = twins

@@ -127,7 +127,8 @@ class Recorder:
             *schema.parameter_chunks(self._model, rows, Family.BINS),
             *activation_tags(self._model, description.activations),
         )
-        per_octave = unit_records_per_octave(description.activations) if description.activations else 0
+        units = sum(activation.units for activation in description.activations)
+        per_octave = unit_records_per_octave(units) if description.activations else 0
         schedule = dataclasses.replace(self._told_schedule, unit_records_per_octave=per_octave)
         return dataclasses.replace(description, model=self._model, chunks=chunks, schedule=schedule)
 

@@ -9,7 +9,6 @@ from tb_netviz.recorder.activity import Activities, unit_records_per_octave
 from tb_netviz.recorder.schedule import stride
 from tb_netviz.statistics.units import UNIT_SUMS, Activity, activation_row, merged, unit_rows, unit_sums
 from tb_netviz_plugin.schema.columns import ACTIVATION_COLUMNS
-from tb_netviz_plugin.schema.description import Activation, Response
 
 INFINITE = (-np.inf, np.inf)
 
@@ -80,7 +79,7 @@ def test_the_gradient_of_counted_samples_stands_for_all():
 
 @pytest.mark.parametrize("units", [1, 1000, 30_000, 1_000_000])
 def test_records_of_units_keep_to_their_bytes(units):
-    per_octave = unit_records_per_octave([Activation("a", 0, "ReLU", Response.RECTIFIER, units)])
+    per_octave = unit_records_per_octave(units)
     assert 2 <= per_octave <= 32
     records = sum(1 for step in range(100_000) if step % stride(step, per_octave) == 0)
     if per_octave > 2:

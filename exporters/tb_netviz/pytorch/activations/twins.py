@@ -17,16 +17,16 @@ from tb_netviz.pytorch.activations.sites import Site
 from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.reductions.rows import agreement, features
 from tb_netviz.pytorch.transfers import Transfer
+from tb_netviz.recorder import unit_records_per_octave
 from tb_netviz.statistics.twins import PROJECTIONS, Pairs, likely_twins
 
 Float32 = npt.NDArray[np.float32]
 
-EVERY_RECORDS = 32
-"""Weights are compared for one in so many records of units, and for the last one."""
-
 
 class Twins:
     """Knows of each unit the first one of the same activation whose weights are equal or opposite.
+
+    They are compared once for each doubling of the step count or so, and for the last record of units.
 
     Args:
         guard: Runs the comparison.
@@ -54,7 +54,7 @@ class Twins:
 
     def _look(self, sites: Sequence[Site], last: bool) -> None:
         self._advance(last)
-        if last or self._records % EVERY_RECORDS == 0:
+        if last or self._records % unit_records_per_octave(sum(site.units for site in sites)) == 0:
             origins = dict.fromkeys((site.makers, site.units) for site in sites if site.makers)
             self._underway = [_Comparison(*origin) for origin in origins]
             self._advance(last)
