@@ -21,6 +21,14 @@ from tb_netviz.pytorch import NetVizWriter
 # Steps in which the default budget uses up its head start and finds its rate, before anything is counted.
 SETTLING_STEPS = 192
 
+EVERY_STEP: dict[str, dict[str, bool]] = {
+    "gradient statistics, weight norms": {"updates": False, "histograms": False, "activations": False},
+    "and updates, cosine, histograms": {"activations": False},
+    "activations and units, weight norms": {"gradients": False, "updates": False, "histograms": False},
+    "everything": {},
+}
+"""Options of `watch`, by what they record."""
+
 
 def main() -> None:
     """Measure and print one table per network."""
@@ -61,20 +69,7 @@ def every_step(task: Callable[[], Task], rounds: int) -> list[Ratio]:
             Variant("bare", task().step),
             Variant("bare again (A/A)", task().step),
             stack.enter_context(watched("attached, not recording", task, every=1_000_000_000)),
-            stack.enter_context(
-                watched(
-                    "gradient statistics, weight norms",
-                    task,
-                    every=1,
-                    updates=False,
-                    histograms=False,
-                    activations=False,
-                )
-            ),
-            stack.enter_context(
-                watched("activations, weight norms", task, every=1, gradients=False, updates=False, histograms=False)
-            ),
-            stack.enter_context(watched("everything", task, every=1)),
+            *(stack.enter_context(watched(name, task, every=1, **options)) for name, options in EVERY_STEP.items()),
         ]
         return compare(variants, steps=4, rounds=rounds, warmup=3)  # The first 8 observed steps are looked at closer.
 
