@@ -1,5 +1,5 @@
 # make demo    train three small networks and open what happened in TensorBoard
-# make test    every test: Python, TypeScript, and a real TensorBoard in a real browser
+# make test    every test: Python, TypeScript, and a real TensorBoard in a real browser (test-python, test-browser: one part)
 # make check   style, types, import walls, and whether the generated files are up to date
 # make bench   the figures in README.md
 # make static  build the tab into tb_netviz_plugin/static     make proto     generate the code of netviz.proto
@@ -17,7 +17,7 @@ STATIC := tb_netviz_plugin/static
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench proto static pictures clean check-python check-proto check-frontend browser
+.PHONY: help demo test test-browser test-python check bench proto static pictures clean check-python check-proto check-frontend browser
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -27,7 +27,14 @@ demo: $(VENV)/demo.stamp
 
 test: $(VENV)/dev.stamp frontend/node_modules/.package-lock.json browser
 	$(NPM) test --silent
-	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-browser test-python
+
+# A browser test waits most of its time, so the others run beside them; each prints what it has to say at its end.
+test-browser: $(VENV)/dev.stamp browser
+	$(BIN)/python -m pytest tests/e2e
+
+test-python: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest --ignore=tests/e2e
 
 check: check-python check-proto check-frontend
 
