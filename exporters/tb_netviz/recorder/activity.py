@@ -154,6 +154,7 @@ class ActivityRecords:
     ) -> None:
         self.per_octave = unit_records_per_octave(sum(activation.units for activation in activations))
         self._rows = len(activations)
+        self._recorded = np.array([activation.units > 0 for activation in activations], dtype=bool)
         self._chunks = chunks
         self._twins = twins
         self._folding = Folding(ACTIVATION_IDS)
@@ -167,7 +168,8 @@ class ActivityRecords:
 
         Args:
             step: Its number.
-            activities: Of all activations as described; they are kept, and changed.
+            activities: Of all activations as described, and of all their units, recorded or not; they are kept, and
+                changed.
             bins: Uint16 [activations, 128], where magnitudes were counted.
 
         Raises:
@@ -215,6 +217,7 @@ class ActivityRecords:
         units, steps = activities.unit_values(), self._steps(span, activities)
         if self._twins is not None:
             units[:, _TWIN] = np.where(np.isnan(units[:, _LARGEST]), np.nan, self._twins(last))
+        units = units[np.repeat(self._recorded, activities.units)]
         values = []
         for chunk in self._chunks:
             if chunk.family == Family.UNITS:

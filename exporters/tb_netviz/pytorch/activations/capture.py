@@ -22,7 +22,7 @@ from tb_netviz.pytorch.activations.outputs import (
     with_units,
 )
 from tb_netviz.pytorch.activations.responses import WEIGHTED, Bend, bend_of, is_convolution
-from tb_netviz.pytorch.activations.sites import Key, Place, Site, Sites
+from tb_netviz.pytorch.activations.sites import MOST_CALLS, Key, Place, Site, Sites
 from tb_netviz.pytorch.activations.tally import Entry, Tally
 from tb_netviz.pytorch.compiled import has_compiled
 from tb_netviz.pytorch.hooks import Gate, GatedHook, Guard
@@ -185,7 +185,7 @@ class Capture:
             self._calls.clear()
             self._pass_is_over = False
         code = None if place is None else place.code
-        call = self._calls[owner, code] = self._calls.get((owner, code), 0) + 1
+        call = self._calls[owner, code] = min(self._calls.get((owner, code), 0) + 1, MOST_CALLS)
         key = Key(owner, call, code)
         measured, layout = with_units(output.detach(), layout)
         units = measured.shape[layout.axis]

@@ -13,6 +13,11 @@ from tb_netviz.pytorch.activations.outputs import Layout
 from tb_netviz.pytorch.activations.responses import Bend
 from tb_netviz_plugin.schema.description import Activation
 
+MOST_CALLS = 8
+"""Calls of a module in a pass, or of a function at a place, that are kept apart; the last is all that follow, too."""
+MOST_LINEAR_UNITS = 256
+"""Units of an output without a bend that are recorded; those of a vocabulary would crowd out the others."""
+
 
 class Place(NamedTuple):
     """Where a function is called.
@@ -67,6 +72,11 @@ class Site:
         """How many units it has."""
         return self.shape[self.layout.axis]
 
+    @property
+    def recorded(self) -> int:
+        """How many of them are recorded one by one: none of a wide output without a bend, where none can die."""
+        return self.units if self.bend.response or self.units <= MOST_LINEAR_UNITS else 0
+
     def described(self, modules: Mapping[str, int]) -> Activation:
         """Return it as the description has it.
 
@@ -78,7 +88,7 @@ class Site:
             module=modules[self.module],
             kind=self.kind,
             response=self.bend.response,
-            units=self.units,
+            units=self.recorded,
             unit=self.layout.unit,
             shape=self.shape,
             source=None if self.source is None else modules.get(self.source),
@@ -122,7 +132,7 @@ class Sites:
         kind = type(module).__name__ if place is None else place.function
         prefix = "" if owner == self._root else f"{owner}."
         site = Site(
-            self._unique(owner if place is None else prefix + kind),
+            self._unique(owner if place is None else prefix + kind) + "+" * (key.call == MOST_CALLS),
             owner,
             kind,
             bend,

@@ -273,6 +273,47 @@ def test_a_module_that_is_used_twice_has_two_rows(tmp_path):
     assert recording.unit_steps[1]["act#2"]["samples"] == 2 * BATCH
 
 
+class Looping(nn.Module):
+    """A recurrent network that is written out, with sequences of any length."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.act, self.head = nn.Linear(6 + 5, 5), nn.Tanh(), nn.Linear(5, 1)
+
+    def forward(self, x):
+        hidden = x.new_zeros(len(x), 5)
+        for time in x.unbind(1):
+            hidden = torch.sigmoid(self.act(self.cell(torch.cat([time, hidden], 1))))
+        return self.head(hidden)
+
+
+def test_loops_have_no_more_rows_the_longer_they_are(tmp_path):
+    lengths = [2, 9, 12, 30]
+    model = Looping()
+    for _ in train(tmp_path, model, [[torch.randn(BATCH, length, 6)] for length in lengths]):
+        pass
+    recording = read(tmp_path)
+    names = [row.name for row in recording.description.activations]
+    expected = {
+        f"{name}{suffix}"
+        for name in ("cell", "act", "sigmoid")
+        for suffix in ("", *(f"#{n}" for n in range(2, 8)), "#8+")
+    }
+    assert set(names) == expected | {"head"}
+    assert recording.unit_steps[3]["act#8+"]["samples"] == BATCH * (30 - 7)
+    assert recording.unit_steps[3]["act#7"]["samples"] == BATCH
+
+
+def test_wide_outputs_without_a_bend_have_no_units(tmp_path):
+    model = nn.Sequential(nn.Linear(6, 300), nn.ReLU(), nn.Linear(300, 257), nn.Linear(257, 3))
+    for _ in train(tmp_path, model, [[torch.randn(BATCH, 6)] for _ in range(STEPS)]):
+        pass
+    recording = read(tmp_path)
+    assert [row.units for row in recording.description.activations] == [0, 300, 0, 3]
+    assert {name: len(rows) for name, rows in recording.units[1].items()} == {"1": 300, "3": 3}
+    assert recording.activations[1]["2"]["act_values"] == 257 * BATCH
+
+
 class Checkpointed(nn.Module):
     def __init__(self, reentrant):
         super().__init__()
