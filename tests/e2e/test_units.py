@@ -209,7 +209,7 @@ def test_the_table_behind_the_picture_counts_units(units, server):
     tab.heatmap("Dead units").focus()
     tab.page.keyboard.press("t")
     # The list of dead units below it has a table, too, once it is there.
-    table = tab.frame.get_by_role("region", name="Dead units, table", exact=True).get_by_role("table")
+    table = tab.role("region", "Dead units, table", exact=True).get_by_role("table")
     table.wait_for()
     _header, arrays = decode_frame(server.plugin("dead", run="units"))
     assert int(table.get_attribute("aria-rowcount")) == len(arrays["steps"]) + 1
