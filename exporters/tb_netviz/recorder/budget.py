@@ -17,9 +17,10 @@ from statistics import median
 
 from tb_netviz.recorder.schedule import Plan, stride
 
-SPARSER_ABOVE = 0.9
-"""Share of the budget above which the interval grows."""
-DENSER_BELOW = 0.5
+SPARSER_ABOVE = 0.6
+"""Share of the budget above which the interval grows. The rest is for what can't be timed from within: torch's way of
+calling hooks, and the thread that writes."""
+DENSER_BELOW = 0.3
 """Share of the budget below which the cost must stay after the interval shrinks."""
 LONGEST_INTERVAL = 2**20
 WARM_UP = 1
