@@ -190,5 +190,11 @@ TARGET static void KERNEL(rows)(const float *restrict values, int64_t step, int6
     }
 }
 
+TARGET static void KERNEL(squares)(const float *restrict values, int64_t units, double *restrict sums) {
+#pragma omp simd
+    for (int64_t unit = 0; unit < units; unit++)
+        sums[unit] += (double)values[unit] * values[unit];
+}
+
 #undef KERNEL
 #undef TARGET

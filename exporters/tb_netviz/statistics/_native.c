@@ -137,6 +137,7 @@ typedef struct {
     void (*plane)(const float *restrict, int64_t, float, float, Plane *restrict);
     void (*peaks)(const float *restrict, int64_t, int64_t, int, float *restrict);
     void (*rows)(const float *restrict, int64_t, int64_t, int, float, float, Columns *restrict);
+    void (*squares)(const float *restrict, int64_t, double *restrict);
 } Kernels;
 
 static void copy_anywhere(const float *restrict from, float *restrict to, int64_t elements) {
@@ -147,7 +148,7 @@ static void copy_anywhere(const float *restrict from, float *restrict to, int64_
 #define KERNEL(name) name##_anywhere
 #include "_kernels.h"
 static const Kernels anywhere = {gradient_anywhere, pair_anywhere,  weight_anywhere, update_anywhere, copy_anywhere,
-                             peak_anywhere,     plane_anywhere, peaks_anywhere,  rows_anywhere};
+                             peak_anywhere,     plane_anywhere, peaks_anywhere,  rows_anywhere,   squares_anywhere};
 
 #if defined(__GNUC__) && defined(__x86_64__)
 #define TARGET __attribute__((target("avx2,fma")))
@@ -166,7 +167,7 @@ __attribute__((target("avx2"))) static void copy_avx2(const float *restrict from
 }
 
 static const Kernels avx2 = {gradient_avx2, pair_avx2,  weight_avx2, update_avx2, copy_avx2,
-                             peak_avx2,     plane_avx2, peaks_avx2,  rows_avx2};
+                             peak_avx2,     plane_avx2, peaks_avx2,  rows_avx2,   squares_avx2};
 
 static const Kernels *best_kernels(void) {
     __builtin_cpu_init();
@@ -360,6 +361,23 @@ static void reduce_output(const Output *output, double *sums) {
     reduce_planes(output, sums);
 }
 
+/* Sums of the squares of each unit's values in the items that count; not finite where a value is not. */
+static void reduce_squares(const Output *output, double *sums) {
+    memset(sums, 0, (size_t)output->units * sizeof *sums);
+    for (int64_t item = output->start; item < output->items; item += output->stride) {
+        const float *values = output->values + item * output->item_step;
+        if (output->unit_step == 1)
+            for (int64_t row = 0; row < output->rows; row++)
+                kernels->squares(values + row * output->row_step, output->units, sums);
+        else
+            for (int64_t unit = 0; unit < output->units; unit++) {
+                Weight plane = {0, 0};
+                kernels->weight(values + unit * output->unit_step, (int)output->rows, &plane);
+                sums[unit] += plane.squares;
+            }
+    }
+}
+
 /* Takes the buffers of jobs and results and does one job after the other. */
 static PyObject *reduce_all(PyObject *arguments, size_t result_size, void (*reduce)(const Job *, void *)) {
     Py_buffer jobs, results;
@@ -394,6 +412,31 @@ static PyObject *bins(PyObject *module, PyObject *arguments) {
     return reduce_all(arguments, BINS * sizeof(uint16_t), count_bins);
 }
 
+/* Whether there is room for `rows` sums of each unit of an output that can be read. */
+static int fits(const Output *output, int rows, const Py_buffer *sums) {
+    if (sums->len == rows * output->units * (Py_ssize_t)sizeof(double) && output->stride > 0 && output->start >= 0 &&
+        (output->row_step == 1 || output->unit_step == 1))
+        return 1;
+    PyErr_Format(PyExc_ValueError,
+                 "expected room for %d sums of %lld units, units or rows side by side and a stride of at least 1, got "
+                 "%zd bytes, steps of %lld and %lld and a stride of %lld",
+                 rows, (long long)output->units, sums->len, (long long)output->unit_step, (long long)output->row_step,
+                 (long long)output->stride);
+    return 0;
+}
+
+/* Reduces one output, once the arguments are read. */
+static PyObject *reduce_units(const Output *output, int rows, Py_buffer *sums, void (*reduce)(const Output *, double *)) {
+    int good = fits(output, rows, sums);
+    if (good) {
+        Py_BEGIN_ALLOW_THREADS
+        reduce(output, sums->buf);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(sums);
+    return good ? Py_NewRef(Py_None) : NULL;
+}
+
 static PyObject *units(PyObject *module, PyObject *arguments) {
     long long address;
     Output output;
@@ -403,21 +446,18 @@ static PyObject *units(PyObject *module, PyObject *arguments) {
                           &output.by_row, &output.low, &output.high, &sums))
         return NULL;
     output.values = (const float *)(intptr_t)address;
-    int fits = sums.len == UNIT_SUMS * output.units * (Py_ssize_t)sizeof(double) && output.stride > 0 &&
-               output.start >= 0 && (output.row_step == 1 || output.unit_step == 1);
-    if (fits) {
-        Py_BEGIN_ALLOW_THREADS
-        reduce_output(&output, sums.buf);
-        Py_END_ALLOW_THREADS
-    } else {
-        PyErr_Format(PyExc_ValueError,
-                     "expected room for %d sums of %lld units, units or rows side by side and a stride of at least 1, got "
-                     "%zd bytes, steps of %lld and %lld and a stride of %lld",
-                     UNIT_SUMS, (long long)output.units, sums.len, (long long)output.unit_step,
-                     (long long)output.row_step, (long long)output.stride);
-    }
-    PyBuffer_Release(&sums);
-    return fits ? Py_NewRef(Py_None) : NULL;
+    return reduce_units(&output, UNIT_SUMS, &sums, reduce_output);
+}
+
+static PyObject *squares(PyObject *module, PyObject *arguments) {
+    long long address;
+    Output output = {0};
+    Py_buffer sums;
+    if (!PyArg_ParseTuple(arguments, "L(LLL)(LLL)(LL)w*", &address, &output.items, &output.rows, &output.units,
+                          &output.item_step, &output.row_step, &output.unit_step, &output.stride, &output.start, &sums))
+        return NULL;
+    output.values = (const float *)(intptr_t)address;
+    return reduce_units(&output, 1, &sums, reduce_squares);
 }
 
 static PyObject *copies(PyObject *module, PyObject *arguments) {
@@ -447,6 +487,9 @@ static PyMethodDef methods[] = {
     {"units", units, METH_VARARGS,
      "units(address, (items, rows, units), (item step, row step, unit step), (stride, start), by_row, (low, high), sums): "
      "the values of an output, steps in elements, to float64 [8, units], UNIT_SUMS."},
+    {"squares", squares, METH_VARARGS,
+     "squares(address, (items, rows, units), (item step, row step, unit step), (stride, start), sums): likewise, to float64 "
+     "[units], the sums of squares of the items that count."},
     {"copies", copies, METH_VARARGS, "copies(jobs): int64 [rows, 3] (address, address of the copy, elements)."},
     {NULL, NULL, 0, NULL}};
 

@@ -13,4 +13,12 @@ def units(
     sums: Buffer,
     /,
 ) -> None: ...
+def squares(
+    address: int,
+    shape: tuple[int, int, int],
+    steps: tuple[int, int, int],
+    looks: tuple[int, int],
+    sums: Buffer,
+    /,
+) -> None: ...
 def copies(jobs: Buffer, /) -> None: ...

@@ -25,24 +25,16 @@ GRADIENT_RESULTS = ("squares", "magnitudes", "total", "zeros", "nonfinite", "lar
 WEIGHT_RESULTS = ("weight_squares", "update_squares")
 
 
-class Units(NamedTuple):
-    """Where the float32 values of the units of an output lie.
+class Grid(NamedTuple):
+    """How the float32 values of the units of an output lie in memory.
 
     Attributes:
-        address: Of the first value.
         shape: Length along axis 0, values of a unit at each index along it, and units.
         steps: Elements from one to the next, of the same three; that of the units, or of a unit's values, is 1.
     """
 
-    address: int
     shape: tuple[int, int, int]
     steps: tuple[int, int, int]
-
-    def every(self, stride: int, start: int) -> Units:
-        """Return where those of every stride-th index along axis 0 lie, from `start` on."""
-        (items, rows, units), (step, row_step, unit_step) = self.shape, self.steps
-        items = len(range(start, items, stride))
-        return Units(self.address + 4 * start * step, (items, rows, units), (step * stride, row_step, unit_step))
 
 
 def available() -> bool:
@@ -65,18 +57,31 @@ def bins(jobs: Sequence[Job]) -> npt.NDArray[np.uint16]:
     return _reduce("bins", jobs, np.empty((len(jobs), COUNT), dtype=np.uint16))
 
 
-def units(where: Units, flat: tuple[float, float], stride: int, start: int, *, by_row: bool) -> Array:
+def units(
+    address: int, grid: Grid, flat: tuple[float, float], stride: int = 1, start: int = 0, *, by_row: bool
+) -> Array:
     """Return UNIT_SUMS, float64 [len(UNIT_SUMS), units].
 
     Args:
-        where: The values.
+        address: Of the first value.
+        grid: How the values lie.
         flat: The function is flat for values up to the first and from the second on.
         stride: Only every stride-th index along axis 0 counts, from `start` on; for the largest value all do.
         start: At least 0.
         by_row: Whether each value is a sample, and not all of a unit at one index along axis 0.
     """
-    results = np.empty((len(UNIT_SUMS), where.shape[2]))
-    _native.units(*where, (stride, start), by_row, flat, results)
+    results = np.empty((len(UNIT_SUMS), grid.shape[2]))
+    _native.units(address, *grid, (stride, start), by_row, flat, results)
+    return results
+
+
+def squares(address: int, grid: Grid, stride: int = 1, start: int = 0) -> Array:
+    """Return the sum of squares of each unit over what counts, float64 [units], not finite where a value is not.
+
+    The arguments are those of `units`.
+    """
+    results = np.empty(grid.shape[2])
+    _native.squares(address, *grid, (stride, start), results)
     return results
 
 

@@ -150,8 +150,10 @@ def test_a_small_spread_far_from_zero_is_told():
 
 
 def test_the_compiled_reduction_refuses_what_it_can_not_hold():
-    where = native.Units(0, (4, 1, 3), (3, 1, 1))
+    apart, side_by_side = native.Grid((4, 2, 3), (24, 8, 2)), native.Grid((4, 1, 3), (3, 1, 1))
     with pytest.raises(ValueError, match="stride of at least 1"):
-        native.units(where, FLAT, 0, 0, by_row=True)
+        native.units(0, side_by_side, FLAT, 0, 0, by_row=True)
     with pytest.raises(ValueError, match="side by side"):
-        native.units(native.Units(0, (4, 2, 3), (24, 8, 2)), FLAT, 1, 0, by_row=True)
+        native.units(0, apart, FLAT, by_row=True)
+    with pytest.raises(ValueError, match="side by side"):
+        native.squares(0, apart)

@@ -15,13 +15,18 @@ _MOST_VALUES = 2**31
 """Values of a unit, whose numbers are counted in 32 bits."""
 
 
-def readable(output: Tensor, axis: int) -> native.Units | None:
-    """Return where the values of the units along `axis`, 1 or -1, lie; None if the compiled reductions can't read them.
+def readable(output: Tensor, axis: int) -> native.Grid | None:
+    """Return how the values of the units along `axis`, 1 or -1, lie; None if the compiled reductions can't read them.
 
     They read float32 where the units, or the values of a unit in a sample, lie side by side, and the latter at one
     distance from each other.
     """
-    if axis not in (1, -1) or not _is_plain(output) or output.dim() < 2:
+    return grid_of(output, axis) if is_plain(output) else None
+
+
+def grid_of(output: Tensor, axis: int) -> native.Grid | None:
+    """Return the same for what `is_plain` at every call; it follows from the shape and the strides."""
+    if axis not in (1, -1) or output.dim() < 2:
         return None
     if axis == 1:
         (items, units, *inner), (item_step, unit_step, *steps) = output.shape, output.stride()
@@ -31,11 +36,11 @@ def readable(output: Tensor, axis: int) -> native.Units | None:
     side_by_side = unit_step == 1 or (row_step == 1 and rows > 1)
     if row_step == 0 or not side_by_side or not 0 < items * rows < _MOST_VALUES:
         return None
-    return native.Units(output.data_ptr(), (items, rows, units), (item_step, row_step, unit_step))
+    return native.Grid((items, rows, units), (item_step, row_step, unit_step))
 
 
-def _is_plain(output: Tensor) -> bool:
-    """Whether the elements are float32 in the host's memory, as they are."""
+def is_plain(output: Tensor) -> bool:
+    """Whether the elements are float32 in the host's memory, as they are, where compiled reductions are."""
     return (
         output.dtype is torch.float32
         and type(output) in _PLAIN

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
@@ -23,7 +22,7 @@ from tb_netviz.statistics.units import ADDED, UNIT_SUMS
 
 __all__ = ["ADDED", "UNIT_SUMS", "UnitCounts", "gradient_squares", "merge_units", "unit_counts", "unit_sums"]
 
-_SQUARES, _NONFINITE, _LARGEST = (UNIT_SUMS.index(name) for name in ("squares", "nonfinite", "largest"))
+_LARGEST = UNIT_SUMS.index("largest")
 
 
 class UnitCounts(NamedTuple):
@@ -71,9 +70,9 @@ def unit_sums(
         TypeError: If `output` is no ordinary dense tensor.
         ValueError: If it has no such axis.
     """
-    where = readable(output, axis)
-    if where is not None:
-        return torch.from_numpy(native.units(where, flat, stride, start, by_row=axis == -1))
+    grid = readable(output, axis)
+    if grid is not None:
+        return torch.from_numpy(native.units(output.data_ptr(), grid, flat, stride, start, by_row=axis == -1))
     values = _values(output, axis)
     part = values[start::stride]
     sums = _counted_sums(_real(part), axis, flat) if part.numel() else _nothing(values.shape[axis], values)
@@ -87,10 +86,9 @@ def gradient_squares(gradient: Tensor, axis: int, stride: int = 1, start: int = 
 
     The arguments, the type of the result and the errors are those of `unit_sums`; not finite where the gradient is not.
     """
-    where = readable(gradient, axis)
-    if where is not None:
-        sums = native.units(where.every(stride, start), (-math.inf, math.inf), 1, 0, by_row=True)
-        return torch.from_numpy(np.where(sums[_NONFINITE] > 0, math.nan, sums[_SQUARES]))
+    grid = readable(gradient, axis)
+    if grid is not None:
+        return torch.from_numpy(native.squares(gradient.data_ptr(), grid, stride, start))
     part = _values(gradient, axis)[start::stride]
     return _squares(part, _others(part, axis))
 
@@ -167,9 +165,9 @@ def _counted_sums(values: Tensor, axis: int, flat: tuple[float, float]) -> Tenso
     """Reduce values all of which count, float32 or float64."""
     if values.is_cpu and values.dtype == torch.float32:
         values = values if readable(values, axis) else values.resolve_neg().contiguous()
-        where = readable(values, axis)
-        if where is not None:
-            return torch.from_numpy(native.units(where, flat, 1, 0, by_row=axis == -1))
+        grid = readable(values, axis)
+        if grid is not None:
+            return torch.from_numpy(native.units(values.data_ptr(), grid, flat, by_row=axis == -1))
     wide, others = wide_type(values.device), _others(values, axis)
     odd = (values * 0) != 0  # Zero times what is not finite is NaN.
     clean = values.masked_fill(odd, 0.0)
