@@ -56,13 +56,13 @@ class Layer:
 def redundant(tmp_path, open_logdir):
     """Writes records of a layer and returns what is redundant."""
 
-    def found(layer, records, samples=SAMPLES):
+    def found(layer, records, samples=SAMPLES, answer="redundant"):
         with RunFile(tmp_path / "run") as file:
             file.describe(layer.description)
             for number, rows in enumerate(records):
                 counts = [samples * bool(np.isfinite(block).any()) for block in np.split(rows, len(layer.responses))]
                 file.units(layer.description, 10 * (number + 1), rows, np.array([[10.0, 1, n, n // 4] for n in counts]))
-        return open_logdir(tmp_path).json("redundant", run="run")["redundant"]
+        return open_logdir(tmp_path).json("redundant", run="run")[answer]
 
     return found
 
@@ -176,7 +176,7 @@ def test_an_activation_that_runs_now_and_then_has_its_say(redundant, ran_before)
 
     earlier = [layer.record(), layer.record()] if ran_before else []
     found = redundant(layer, [*earlier, layer.record(change), layer.record(change)])
-    assert found == ([{"activation": 2, "layer": "fc", "groups": [[1, 2, 5]], "opposite": []}] if ran_before else [])
+    assert [only(found)] == [(2, [[1, 2, 5]], [])] if ran_before else found == []
 
 
 def test_an_activation_that_is_gone_has_no_say(tmp_path, open_logdir):
@@ -193,5 +193,37 @@ def test_without_units_there_is_nothing(tmp_path, open_logdir):
     with RunFile(tmp_path / "run") as file:
         file.describe(describe({"fc": {"weight": (8, 4)}}))
     app = open_logdir(tmp_path)
-    assert app.json("redundant", run="run") == {"redundant": []}
+    assert app.json("redundant", run="run") == {"redundant": [], "not_compared": []}
     assert app.error("redundant", run="run", activation=0)[:2] == (400, "bad_argument")
+
+
+def test_it_says_beside_which_unit_and_how_differently_over_how_many_samples(redundant):
+    def change(_kind, rows):
+        rows[5, UNIT_NAMES.index("largest")] *= 1.0005
+        rows[5, FIRED] *= 1.0002
+
+    layer = Layer(Response.RECTIFIER)
+    records = [layer.record(), layer.record(change)]
+    (entry,) = redundant(layer, records)
+    assert entry["samples"] == 2 * (SAMPLES // 4)
+    assert [(one["unit"], one["twin"], one["opposite"]) for one in entry["units"]] == [(2, 1, False), (5, 1, False)]
+    largest = records[1][[1, 5], UNIT_NAMES.index("largest")].astype(np.float64)
+    assert entry["units"][0]["difference"] == 0
+    assert entry["units"][1]["difference"] == pytest.approx(1 - largest[0] / largest[1], rel=1e-3)
+
+
+def test_an_opposite_unit_is_told_so(redundant):
+    layer = Layer(Response.BOUNDED)
+    (entry,) = redundant(layer, [layer.record(), layer.record()])
+    assert [(one["unit"], one["twin"]) for one in entry["units"] if one["opposite"]] == [(3, 1), (6, 4)]
+    assert all(one["difference"] <= 1e-3 for one in entry["units"])
+
+
+def test_a_layer_that_was_not_compared_says_why(redundant):
+    layer = Layer(Response.RECTIFIER)
+    assert redundant(layer, [layer.record(), layer.record()], answer="not_compared") == []
+    (entry,) = redundant(layer, [layer.record()], answer="not_compared")
+    assert entry == {"activation": 0, "layer": "fc", "reason": "there are fewer than two records of its units"}
+    unknown = [layer.record(twins=np.full(8, np.nan)) for _ in range(2)]
+    (entry,) = redundant(layer, unknown, answer="not_compared")
+    assert entry["reason"] == "its incoming weights were not compared"
