@@ -23,6 +23,9 @@ COUNT = ABOVE + 1
 """Number of bins: 128."""
 
 SAMPLES = 4096
-"""Elements of a tensor that are counted at most, at a fixed stride."""
+"""Elements of a tensor that are counted at most, at a fixed stride.
+
+It has no divisor in common with the number of elements, so that the columns of a matrix are all met alike.
+"""
 EVERY_RECORDS = 8
 """A record in so many carries bins."""

@@ -13,6 +13,7 @@ from tb_netviz.pytorch.reductions import device as on_device
 from tb_netviz.pytorch.reductions import host as on_host
 from tb_netviz.pytorch.reductions.tensors import dense_elements, sample
 from tb_netviz.pytorch.transfers import Transfer
+from tb_netviz.statistics.bins import stride
 from tb_netviz.statistics.partials import GRADIENT_SUMS, PAIR_SUMS, SUMS, columns_from
 from tb_netviz_plugin.schema import bins
 
@@ -217,7 +218,7 @@ def _thinned(gradient: Tensor, elements: int) -> Tensor:
     """Return `gradient`, of a shard a sample: all shards of a tensor are sampled at one stride."""
     if not 0 < gradient.numel() < elements:
         return gradient
-    return dense_elements(gradient)[:: max(1, -(-elements // bins.SAMPLES))].contiguous()
+    return dense_elements(gradient)[:: stride(elements)].contiguous()
 
 
 def _alike(last: Tensor | None, gradient: Tensor) -> Tensor | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,9 +11,21 @@ from tb_netviz.statistics.numbers import Array, flat, widened
 from tb_netviz_plugin.schema import bins
 
 
+def stride(elements: int, most: int = bins.SAMPLES) -> int:
+    """Return the stride at which a tensor of so many elements is sampled.
+
+    The least one that leaves at most `most` of them and has no divisor in common with their number, hence none with the
+    length of a row, whichever axes make it: a stride of 4 would never meet three of four columns in rows of 64.
+    """
+    step = max(1, -(-elements // most))
+    while math.gcd(step, elements) > 1:
+        step += 1
+    return step
+
+
 def sampled(vector: Array) -> Array:
-    """Return every n-th element, with the least n that leaves at most bins.SAMPLES."""
-    return vector[:: max(1, -(-vector.size // bins.SAMPLES))]
+    """Return the elements at the `stride` of `vector`, from the first on."""
+    return vector[:: stride(vector.size)]
 
 
 def count_bins(array: npt.ArrayLike) -> npt.NDArray[np.uint16]:

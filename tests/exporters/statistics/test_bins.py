@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from tb_netviz.statistics import count_bins, sampled
+from tb_netviz.statistics.bins import stride
 from tb_netviz_plugin.schema import bins
 
 
@@ -57,6 +58,42 @@ def test_at_most_the_agreed_number_of_elements_at_one_stride(size):
     assert len(sample) == size or len(sample) > bins.SAMPLES // 2
     assert len(np.unique(np.diff(sample))) <= 1
     assert int(count_bins(array).sum()) == len(sample)
+
+
+@given(st.integers(0, 10**12))
+def test_the_stride_is_the_least_that_has_no_divisor_in_common_with_the_size(size):
+    plain = max(1, math.ceil(Fraction(size, bins.SAMPLES)))
+    fitting = (step for step in range(plain, plain + 1000) if Fraction(size, step).numerator == size)
+    assert stride(size) == next(fitting)
+
+
+@pytest.mark.parametrize("shape", [(256, 64), (32, 256), (100, 300), (84, 120), (64, 12, 7, 7), (5, 4096), (9000, 2)])
+def test_all_columns_of_a_matrix_are_met_alike(shape):
+    array = np.broadcast_to(np.arange(shape[-1]), shape)
+    met = np.bincount(sampled(array.ravel()), minlength=shape[-1])
+    assert met.max() - met.min() <= 1
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, 3])
+def test_all_indices_along_any_axis_are_met_alike(axis):
+    shape = (48, 32, 9, 4)
+    along = np.expand_dims(np.arange(shape[axis]), tuple({0, 1, 2, 3} - {axis}))
+    met = np.bincount(sampled(np.broadcast_to(along, shape).ravel()), minlength=shape[axis])
+    assert met == pytest.approx(met.sum() / shape[axis], rel=0.1)
+
+
+@pytest.mark.parametrize("shape", [(256, 64), (32, 256), (84, 120), (64, 12, 7, 7)])
+def test_columns_that_differ_are_counted_by_their_shares(shape):
+    array = np.random.default_rng(0).normal(size=shape) * 2.0 ** (np.arange(shape[-1]) % 8)
+    array[..., ::4] = 0.0
+    counted = count_bins(array)
+    powers = np.floor(np.log2(np.abs(array[array != 0]))).astype(int)
+    shares = np.bincount(powers + bins.FIRST - bins.LOWEST_EXPONENT, minlength=bins.COUNT) / array.size
+    shares[bins.ZERO] = np.mean(array == 0)
+    zeros = math.ceil(shape[-1] / 4) / shape[-1]
+    assert shares[bins.ZERO] == pytest.approx(zeros)
+    assert counted[bins.ZERO] / counted.sum() == pytest.approx(zeros, rel=0.01)
+    np.testing.assert_allclose(counted / counted.sum(), shares, atol=4 * math.sqrt(0.25 / counted.sum()))
 
 
 def test_complex_elements_count_by_their_magnitude():

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from tb_netviz.pytorch.reductions import general
-from tb_netviz.pytorch.reductions.tensors import sample, stride
+from tb_netviz.pytorch.reductions.tensors import sample
 from tb_netviz.statistics import native
-from tb_netviz.statistics.bins import magnitude_counts
+from tb_netviz.statistics.bins import magnitude_counts, stride
 from tb_netviz.statistics.partials import GRADIENT_SUMS, PAIR_SUMS, UPDATE_SUMS, WEIGHT_SUMS, Array
 from tb_netviz_plugin.schema import bins
 
@@ -97,15 +97,15 @@ def norms(tensors: Sequence[Tensor]) -> Array:
 
 
 def gradient_bins(gradients: Sequence[Tensor]) -> npt.NDArray[np.uint16]:
-    """Count at most `bins.SAMPLES` elements of each gradient, at a fixed stride, uint16 [len(gradients), bins.COUNT].
+    """Count at most `bins.SAMPLES` elements of each gradient, at its stride, uint16 [len(gradients), bins.COUNT].
 
     Elements that a sparse gradient does not store are counted as the zeros that they are.
     """
     counts = np.zeros((len(gradients), bins.COUNT), dtype=np.uint16)
     plain, others = _divide(gradients, [None] * len(gradients))
     if plain:
-        strides = [(gradients[place], stride(gradients[place], bins.SAMPLES)) for place in plain]
-        counts[plain] = native.bins([(tensor.data_ptr(), step, tensor.numel()) for tensor, step in strides])
+        sizes = [(gradients[place].data_ptr(), gradients[place].numel()) for place in plain]
+        counts[plain] = native.bins([(address, stride(elements), elements) for address, elements in sizes])
     for place in others:
         counts[place] = sample_bins(gradients[place].shape.numel(), on_host(sample(gradients[place], bins.SAMPLES)))
     return counts
@@ -116,7 +116,7 @@ def sample_bins(elements: int, values: npt.NDArray[np.float32] | npt.NDArray[np.
     if not elements:
         return np.zeros(bins.COUNT, dtype=np.int64)
     counts = magnitude_counts(values)
-    counts[bins.ZERO] += -(-elements // max(1, -(-elements // bins.SAMPLES))) - values.size
+    counts[bins.ZERO] += len(range(0, elements, stride(elements))) - values.size
     return counts
 
 

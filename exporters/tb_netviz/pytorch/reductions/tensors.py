@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tb_netviz.statistics.bins import stride
+
 
 def dense_elements(tensor: Tensor) -> Tensor:
     """Return the elements of `tensor` as a real vector, without a copy where its memory allows.
@@ -32,13 +34,8 @@ def real_elements(tensor: Tensor) -> Tensor:
 
 
 def sample(tensor: Tensor, most: int) -> Tensor:
-    """Return every n-th element of `dense_elements`, with the least n for which a tensor of that size gives `most`."""
-    return dense_elements(tensor)[:: stride(tensor, most)]
-
-
-def stride(tensor: Tensor, most: int) -> int:
-    """Return the least n for which every n-th element of `tensor` are at most `most`."""
-    return max(1, -(-tensor.numel() // most))
+    """Return those of `dense_elements` at the stride of a tensor of that size, of which `most` are sampled."""
+    return dense_elements(tensor)[:: stride(tensor.numel(), most)]
 
 
 def _flat(tensor: Tensor) -> Tensor:
