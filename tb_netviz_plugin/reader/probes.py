@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tb_netviz_plugin.analysis.records import stack, surviving
 from tb_netviz_plugin.errors import NotFoundError, UnreadableError
-from tb_netviz_plugin.reader.run import Run, _message
+from tb_netviz_plugin.reader.run import Run, message_in
 from tb_netviz_plugin.schema.migrations import UnreadableSchemaError
 from tb_netviz_plugin.schema.probe import MapSource, ProbeDescription, decode_probe
 from tb_netviz_plugin.schema.tags import Family
@@ -127,7 +127,7 @@ def _read(run: Run, tags: list[str]) -> dict[tuple[str, str], ProbeDescription]:
     try:
         for name in tags:
             latest = run._source.tensors(run.name, name)[-1:]
-            said += [(datum.wall_time, decode_probe(_message(datum.numpy))) for datum in latest]
+            said += [(datum.wall_time, decode_probe(message_in(datum.numpy))) for datum in latest]
     except UnreadableSchemaError as error:
         raise UnreadableError(str(error)) from error
     return {(one.model, one.name): one for _, one in sorted(said, key=lambda pair: pair[0])}

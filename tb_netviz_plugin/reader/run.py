@@ -199,7 +199,7 @@ class Run:
         for name in self._tags(Family.DESCRIPTION):
             # All that one of these tags holds is the same; the last says when it was last in force.
             latest = self._source.tensors(self.name, name)[-1:]
-            found += [(datum.wall_time, decode_description(_message(datum.numpy))) for datum in latest]
+            found += [(datum.wall_time, decode_description(message_in(datum.numpy))) for datum in latest]
         return unite([description for _, description in sorted(found, key=lambda pair: pair[0])])
 
     def _remember(
@@ -231,7 +231,7 @@ def _family(name: str) -> str:
     return family
 
 
-def _message(array: Any) -> bytes:
+def message_in(array: Any) -> bytes:
     """Return the bytes in a string tensor.
 
     Raises:

@@ -7,7 +7,6 @@ carries its metadata and a `data_class`, without which TensorBoard's data server
 from __future__ import annotations
 
 import functools
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +25,9 @@ from tb_netviz_plugin.schema.description import (
     RunDescription,
     Schedule,
 )
-from tb_netviz_plugin.schema.migrations import UnreadableSchemaError, upgrade
-from tb_netviz_plugin.schema.tags import PLUGIN_NAME, SCHEMA_VERSION, Family
-
-_Message = TypeVar("_Message", netviz_pb2.TagMetadata, netviz_pb2.RunDescription)
+from tb_netviz_plugin.schema.messages import message_value, metadata, parse, text
+from tb_netviz_plugin.schema.migrations import upgrade
+from tb_netviz_plugin.schema.tags import Family
 
 _TYPES: dict[str, int] = {"<f4": types_pb2.DT_FLOAT, "<u2": types_pb2.DT_UINT16, "|u1": types_pb2.DT_UINT8}
 
@@ -51,16 +49,13 @@ def tensor_value(
         raise TypeError(f"expected a float32, uint16 or uint8 array, got {array.dtype}")
     content = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
     tensor = tensor_pb2.TensorProto(dtype=kind, tensor_shape=_shape(array.shape), tensor_content=content)
-    return summary_pb2.Summary.Value(tag=tag, metadata=_metadata(family, metric, role), tensor=tensor)
+    return summary_pb2.Summary.Value(tag=tag, metadata=metadata(family, metric, role), tensor=tensor)
 
 
 def description_value(tag: str, description: RunDescription) -> summary_pb2.Summary.Value:
     """Return a Summary.Value that carries a description."""
-    tensor = tensor_pb2.TensorProto(
-        dtype=types_pb2.DT_STRING,
-        string_val=[encode_description(description).SerializeToString(deterministic=True)],
-    )
-    return summary_pb2.Summary.Value(tag=tag, metadata=_metadata(Family.DESCRIPTION), tensor=tensor)
+    content = encode_description(description).SerializeToString(deterministic=True)
+    return message_value(tag, Family.DESCRIPTION, content)
 
 
 # Cached, since a training thread writes the same few of them again and again; messages copy what they are given.
@@ -69,51 +64,38 @@ def _shape(sizes: tuple[int, ...]) -> tensor_shape_pb2.TensorShapeProto:
     return tensor_shape_pb2.TensorShapeProto(dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in sizes])
 
 
-@functools.lru_cache(maxsize=256)
-def _metadata(family: Family, metric: str = "", role: str = "") -> summary_pb2.SummaryMetadata:
-    content = netviz_pb2.TagMetadata(
-        schema_version=SCHEMA_VERSION, family=family.value, metric=_text(metric), role=_text(role)
-    )
-    return summary_pb2.SummaryMetadata(
-        plugin_data=summary_pb2.SummaryMetadata.PluginData(
-            plugin_name=PLUGIN_NAME, content=content.SerializeToString(deterministic=True)
-        ),
-        data_class=summary_pb2.DATA_CLASS_TENSOR,
-    )
-
-
 def decode_metadata(content: bytes) -> netviz_pb2.TagMetadata:
     """Return the TagMetadata in a tag's plugin content.
 
     Raises:
         UnreadableSchemaError: If the bytes are none.
     """
-    return _parse(netviz_pb2.TagMetadata(), content)
+    return parse(netviz_pb2.TagMetadata(), content)
 
 
 def encode_description(description: RunDescription) -> netviz_pb2.RunDescription:
     """Return `description` as a message. Lone surrogates in names become question marks."""
     return netviz_pb2.RunDescription(
         schema_version=description.schema_version,
-        writer=_text(description.writer),
-        framework=_text(description.framework),
-        model=_text(description.model),
+        writer=text(description.writer),
+        framework=text(description.framework),
+        model=text(description.model),
         modules=[
             netviz_pb2.Module(
-                name=_text(module.name),
-                type=_text(module.type),
+                name=text(module.name),
+                type=text(module.type),
                 input_shape=module.input_shape,
                 output_shape=module.output_shape,
-                detail=_text(module.detail),
+                detail=text(module.detail),
             )
             for module in description.modules
         ],
         parameters=[
             netviz_pb2.Parameter(
-                name=_text(parameter.name),
+                name=text(parameter.name),
                 owner=parameter.owner,
                 shape=parameter.shape,
-                dtype=_text(parameter.dtype),
+                dtype=text(parameter.dtype),
                 frozen=parameter.frozen,
                 group=0 if parameter.group is None else parameter.group + 1,
             )
@@ -123,22 +105,22 @@ def encode_description(description: RunDescription) -> netviz_pb2.RunDescription
         edges=[netviz_pb2.Edge(source=edge.source, target=edge.target) for edge in description.edges],
         groups=[
             netviz_pb2.OptimizerGroup(
-                optimizer=_text(group.optimizer), index=group.index, learning_rate=group.learning_rate
+                optimizer=text(group.optimizer), index=group.index, learning_rate=group.learning_rate
             )
             for group in description.groups
         ],
         chunks=[
             netviz_pb2.Chunk(
-                tag=_text(chunk.tag),
-                family=_text(chunk.family),
+                tag=text(chunk.tag),
+                family=text(chunk.family),
                 first_row=chunk.first_row,
                 rows=chunk.rows,
-                columns=[_text(column) for column in chunk.columns],
+                columns=[text(column) for column in chunk.columns],
             )
             for chunk in description.chunks
         ],
         omissions=[
-            netviz_pb2.Omission(subject=_text(omission.subject), reason=_text(omission.reason))
+            netviz_pb2.Omission(subject=text(omission.subject), reason=text(omission.reason))
             for omission in description.omissions
         ],
         schedule=netviz_pb2.Schedule(
@@ -156,7 +138,7 @@ def decode_description(content: bytes) -> RunDescription:
     Raises:
         UnreadableSchemaError: If the bytes are none, or were written by a newer schema.
     """
-    message = upgrade(_parse(netviz_pb2.RunDescription(), content))
+    message = upgrade(parse(netviz_pb2.RunDescription(), content))
     return RunDescription(
         schema_version=message.schema_version,
         writer=message.writer,
@@ -196,15 +178,15 @@ def decode_description(content: bytes) -> RunDescription:
 
 def _encode_activation(activation: Activation) -> netviz_pb2.Activation:
     return netviz_pb2.Activation(
-        name=_text(activation.name),
+        name=text(activation.name),
         module=activation.module,
-        kind=_text(activation.kind),
+        kind=text(activation.kind),
         response=activation.response.value,
         units=activation.units,
-        unit=_text(activation.unit),
+        unit=text(activation.unit),
         shape=activation.shape,
         source=0 if activation.source is None else activation.source + 1,
-        place=_text(activation.place),
+        place=text(activation.place),
     )
 
 
@@ -221,15 +203,3 @@ def _decode_activation(message: netviz_pb2.Activation) -> Activation:
         message.source - 1 if message.source else None,
         message.place,
     )
-
-
-def _parse(message: _Message, content: bytes) -> _Message:
-    try:
-        message.ParseFromString(content)
-    except Exception as error:  # DecodeError; its class differs between protobuf's implementations.
-        raise UnreadableSchemaError(f"{len(content)} bytes are not a {type(message).__name__}") from error
-    return message
-
-
-def _text(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")

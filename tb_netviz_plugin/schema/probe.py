@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
+from tensorboard.compat.proto import summary_pb2
 
 from tb_netviz_plugin.schema import netviz_pb2
-from tb_netviz_plugin.schema.codec import _metadata, _text
 from tb_netviz_plugin.schema.description import Omission
-from tb_netviz_plugin.schema.migrations import UnreadableSchemaError, check
+from tb_netviz_plugin.schema.messages import message_value, parse, text
+from tb_netviz_plugin.schema.migrations import check
 from tb_netviz_plugin.schema.tags import SCHEMA_VERSION, Family, tag
 
 
@@ -101,36 +101,33 @@ def map_source(
 def probe_value(description: ProbeDescription) -> summary_pb2.Summary.Value:
     """Return a Summary.Value that carries a description, under a tag that no other description has."""
     content = encode_probe(description)
-    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=[content])
-    return summary_pb2.Summary.Value(
-        tag=tag(Family.PROBE, content.hex()), metadata=_metadata(Family.PROBE), tensor=tensor
-    )
+    return message_value(tag(Family.PROBE, content.hex()), Family.PROBE, content)
 
 
 def encode_probe(description: ProbeDescription) -> bytes:
     """Return the bytes of a description. Lone surrogates in names become question marks."""
     return netviz_pb2.ProbeDescription(
         schema_version=description.schema_version,
-        model=_text(description.model),
-        name=_text(description.name),
-        kind=_text(description.kind),
-        labels=[_text(label) for label in description.labels],
-        inputs=_text(description.inputs),
+        model=text(description.model),
+        name=text(description.name),
+        kind=text(description.kind),
+        labels=[text(label) for label in description.labels],
+        inputs=text(description.inputs),
         maps=[
             netviz_pb2.MapSource(
-                module=_text(source.module),
-                kind=_text(source.kind),
+                module=text(source.module),
+                kind=text(source.kind),
                 maps=source.maps,
                 height=source.height,
                 width=source.width,
-                pictures=_text(source.pictures),
-                ranges=_text(source.ranges),
+                pictures=text(source.pictures),
+                ranges=text(source.ranges),
             )
             for source in description.maps
         ],
         budget=description.budget,
         omissions=[
-            netviz_pb2.Omission(subject=_text(omission.subject), reason=_text(omission.reason))
+            netviz_pb2.Omission(subject=text(omission.subject), reason=text(omission.reason))
             for omission in description.omissions
         ],
     ).SerializeToString(deterministic=True)
@@ -142,11 +139,7 @@ def decode_probe(content: bytes) -> ProbeDescription:
     Raises:
         UnreadableSchemaError: If the bytes are none, or were written by a newer schema.
     """
-    message = netviz_pb2.ProbeDescription()
-    try:
-        message.ParseFromString(content)
-    except Exception as error:  # DecodeError; its class differs between protobuf's implementations.
-        raise UnreadableSchemaError(f"{len(content)} bytes are not a ProbeDescription") from error
+    message = parse(netviz_pb2.ProbeDescription(), content)
     check(message.schema_version)
     return ProbeDescription(
         model=message.model,
