@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from multiprocessing.util import Finalize
 from typing import Any
 
@@ -16,8 +16,8 @@ from tb_netviz.events import open_sink, warn
 from tb_netviz.pytorch._files import SinkFile
 from tb_netviz.pytorch._summary_writer import SummaryWriter, hparams
 from tb_netviz.pytorch.attach import watch
-from tb_netviz.pytorch.probes import ActivationMaps, watch_activation_maps
-from tb_netviz.pytorch.run import Run, RunOwner
+from tb_netviz.pytorch.probes import ActivationMaps, ProbeOwner
+from tb_netviz.pytorch.run import Run
 from tb_netviz.pytorch.shards import may_follow
 from tb_netviz.pytorch.watch import Watch
 
@@ -56,7 +56,7 @@ class Belongings:
             self.probes.remove(earlier)
             if earlier.attached:
                 warn(
-                    f"activation maps were recorded as {probe.name!r} already; the new ones replace them.", stacklevel=3
+                    f"activation maps were recorded as {probe.name!r} already; the new ones replace them.", stacklevel=4
                 )
                 earlier.detach()
         self.probes.append(probe)
@@ -88,7 +88,7 @@ def _close_orphans() -> None:
         orphan.close()
 
 
-class NetVizWriter(SummaryWriter, RunOwner):  # type: ignore[misc]  # torch.utils.tensorboard is untyped.
+class NetVizWriter(SummaryWriter, ProbeOwner):  # type: ignore[misc]  # torch.utils.tensorboard is untyped.
     """All that `torch.utils.tensorboard.SummaryWriter` does, and `watch`.
 
     Everything goes through one event file that is flushed within a second, whose checksums are native and for which
@@ -176,40 +176,6 @@ class NetVizWriter(SummaryWriter, RunOwner):  # type: ignore[misc]  # torch.util
             train_loss=train_loss,
             val_loss=val_loss,
         )
-
-    def watch_activation_maps(
-        self,
-        inputs: Any,
-        modules: str | Iterable[str] | None = None,
-        *,
-        model: nn.Module | None = None,
-        name: str = "probe",
-        labels: Iterable[Any] | None = None,
-        every: int | None = None,
-        target: int | Sequence[int] | None = None,
-        attribution: str | Iterable[str] = (),
-        images: bool = True,
-        budget_bytes: int = 64 << 20,
-    ) -> ActivationMaps:
-        """Run `inputs` through a watched model now and then, and keep pictures of what its modules make of them.
-
-        See `tb_netviz.pytorch.probes.watch_activation_maps`.
-        """
-        probe = watch_activation_maps(
-            self.netviz_run(),
-            inputs,
-            modules,
-            model=model,
-            name=name,
-            labels=labels,
-            every=every,
-            target=target,
-            attribution=attribution,
-            images=images,
-            budget_bytes=budget_bytes,
-        )
-        self._belongings.adopt(probe)
-        return probe
 
     def netviz_run(self) -> Run:
         """Return the run of this writer, open for records."""
@@ -315,6 +281,9 @@ class NetVizWriter(SummaryWriter, RunOwner):  # type: ignore[misc]  # torch.util
                 self.file_writer.add_event(Event(session_log=SessionLog(status=SessionLog.START)), self.purge_step)
                 self.purge_step = None
         return self.file_writer
+
+    def _adopt(self, probe: ActivationMaps) -> None:
+        self._belongings.adopt(probe)
 
     def _open(self, path: str) -> SinkFile:
         file = SinkFile(path, self.filename_suffix, self._belongings.step)

@@ -114,8 +114,9 @@ def test_a_second_probe_of_the_same_name_takes_the_place_of_the_first(tmp_path, 
         first = writer.watch_activation_maps(pictures, every=1)
         other = writer.watch_activation_maps(pictures[:2], "conv", name="other", every=1)
         steps_of(model, optimizer, 2)
-        with pytest.warns(NetVizWarning, match="recorded as 'probe' already"):
+        with pytest.warns(NetVizWarning, match="recorded as 'probe' already") as told:
             second = writer.watch_activation_maps(pictures[:3], every=1)
+        assert told[0].filename == __file__
         assert (first.attached, other.attached, second.attached) == (False, True, True)
         steps_of(model, optimizer, 2)
         other.detach()
