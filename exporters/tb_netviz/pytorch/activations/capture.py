@@ -14,23 +14,20 @@ from tb_netviz.pytorch.activations.functions import Functions
 from tb_netviz.pytorch.activations.makers import Makers, holds_tensors
 from tb_netviz.pytorch.activations.outputs import (
     Layout,
-    Sampling,
     first_tensor,
     is_measurable,
     layout_of,
-    sampling_of,
     with_units,
 )
+from tb_netviz.pytorch.activations.readings import Reading
 from tb_netviz.pytorch.activations.responses import WEIGHTED, Bend, bend_of, is_convolution
 from tb_netviz.pytorch.activations.sites import MOST_CALLS, Key, Place, Site, Sites
 from tb_netviz.pytorch.activations.tally import Entry, Tally
 from tb_netviz.pytorch.compiled import has_compiled
 from tb_netviz.pytorch.hooks import Gate, GatedHook, Guard
 from tb_netviz.pytorch.reductions.host import gradient_bins
-from tb_netviz.pytorch.reductions.units import gradient_squares, unit_counts, unit_sums
 from tb_netviz.pytorch.shards import kind_of
 from tb_netviz.pytorch.structure import compiled_modules, named_modules, unwrap
-from tb_netviz_plugin.schema.description import Response
 
 
 class _Hooked(NamedTuple):
@@ -198,34 +195,29 @@ class Capture:
         self._previous = site
         if site.units != units:
             return  # Another number of units can't be told apart from those that were described.
-        self._measure(site, output, measured, layout)
+        self._measure(site, output, measured)
 
-    def _measure(self, site: Site, output: Tensor, measured: Tensor, layout: Layout) -> None:
-        sampling = sampling_of(measured, self._turn)
-        counts = unit_counts(measured, layout.axis, *sampling)
-        if not counts.samples:
+    def _measure(self, site: Site, output: Tensor, measured: Tensor) -> None:
+        reading = site.readings.of(measured, self._turn)
+        if not reading.counts.samples:
             return
-        if site.bend.response is Response.NONE:  # Where none can die the largest of all values need not be known.
-            sums = unit_sums(measured[sampling.start :: sampling.stride], layout.axis)
-        else:
-            sums = unit_sums(measured, layout.axis, site.bend.flat, *sampling)
-        entry = Entry(sums, counts)
+        entry = Entry(reading.sums(measured), reading.counts)
         if self._with_bins and measured.is_cpu:
             entry.bins = gradient_bins([measured])[0]
         known = self._tally.add(site, entry)
         if output.requires_grad and not output.is_leaf:
             output.register_hook(  # type: ignore[no-untyped-call]  # In torch.
-                partial(self._take_gradient, known, layout, sampling, output.ndim < 2)
+                partial(self._take_gradient, known, reading)
             )
 
-    def _take_gradient(self, entry: Entry, layout: Layout, sampling: Sampling, flat: bool, gradient: Tensor) -> None:
+    def _take_gradient(self, entry: Entry, reading: Reading, gradient: Tensor) -> None:
         self._pass_is_over = True
         if not torch.compiler.is_compiling():
-            self._guard.run(self._add_squares, entry, layout, sampling, flat, gradient)
+            self._guard.run(self._add_squares, entry, reading, gradient)
 
-    def _add_squares(self, entry: Entry, layout: Layout, sampling: Sampling, flat: bool, gradient: Tensor) -> None:
-        gradient = gradient.reshape(-1, 1) if flat else gradient
-        entry.add_squares(gradient_squares(gradient.detach(), layout.axis, *sampling))
+    def _add_squares(self, entry: Entry, reading: Reading, gradient: Tensor) -> None:
+        gradient = gradient.detach()
+        entry.add_squares(reading.squares(gradient if gradient.ndim > 1 else gradient.reshape(-1, 1)))
 
     def _counts(self, module: nn.Module) -> bool:
         """Whether this is a first pass in training, and not one that recomputes, evaluates or runs in a replica."""

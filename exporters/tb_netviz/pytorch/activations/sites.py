@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from tb_netviz.pytorch.activations.makers import Makers
 from tb_netviz.pytorch.activations.outputs import Layout
+from tb_netviz.pytorch.activations.readings import Readings
 from tb_netviz.pytorch.activations.responses import Bend
 from tb_netviz_plugin.schema.description import Activation
 
@@ -76,6 +78,16 @@ class Site:
     def recorded(self) -> int:
         """How many of them are recorded one by one: none of a wide output without a bend, where none can die."""
         return self.units if self.bend.response or self.units <= MOST_LINEAR_UNITS else 0
+
+    @property
+    def measured(self) -> int:
+        """How many there are in what is measured: one that stands for all where none is recorded."""
+        return self.recorded or 1
+
+    @cached_property
+    def readings(self) -> Readings:
+        """How its outputs are read."""
+        return Readings(self.layout.axis, self.bend, bundled=not self.recorded)
 
     def described(self, modules: Mapping[str, int]) -> Activation:
         """Return it as the description has it.

@@ -109,13 +109,13 @@ class Tally:
             order: The sites, row by row.
             scale: The loss scale that is in the gradients.
         """
-        activities = Activities.none([site.units for site in order])
+        activities = Activities.none([site.measured for site in order])
         arrived = {site: arrays for shipment in self._sent for site, arrays in shipment.arrays()}
         for row, (site, end) in enumerate(zip(order, activities.ends, strict=True)):
             entry = self.entries.get(site)
             if entry is None:
                 continue
-            place = slice(end - site.units, end)
+            place = slice(end - site.measured, end)
             sums, squares = arrived.get(site) or entry.arrays()
             activities.sums[:, place] = sums
             if squares is not None:
@@ -144,6 +144,6 @@ class _Shipment:
         sums, squares = self._sums.array(), self._squares.array()
         first = 0
         for site in self._sites:
-            last = first + site.units
+            last = first + site.measured
             yield site, (sums[:, first:last], squares[first:last])
             first = last

@@ -20,13 +20,17 @@ from tb_netviz.pytorch.transfers import Transfer
 from tb_netviz.recorder import unit_records_per_octave
 from tb_netviz.statistics.twins import PROJECTIONS, Pairs, likely_twins
 
+SECOND_LOOK = 32
+"""Observed steps after the first one before which units are not compared again: it takes as long as a step."""
+
 Float32 = npt.NDArray[np.float32]
 
 
 class Twins:
     """Knows of each unit the first one of the same activation whose weights are equal or opposite.
 
-    They are compared once for each doubling of the step count or so, and for the last record of units.
+    They are compared for the first record of units, from SECOND_LOOK on once for each doubling of the step count or
+    so, and for the last record.
 
     Args:
         guard: Runs the comparison.
@@ -46,16 +50,16 @@ class Twins:
             last: Whether it is the last record: then what is underway is waited for.
         """
         self._guard.run(self._look, sites, last)
-        unknown = [np.full(site.units, np.nan, np.float32) for site in sites]
+        unknown = [np.full(site.measured, np.nan, np.float32) for site in sites]
         found = [
-            self._known.get((site.makers, site.units), nothing) for site, nothing in zip(sites, unknown, strict=True)
+            self._known.get((site.makers, site.recorded), nothing) for site, nothing in zip(sites, unknown, strict=True)
         ]
         return np.concatenate([np.empty(0, np.float32), *found])
 
     def _look(self, sites: Sequence[Site], last: bool) -> None:
         self._advance(last)
-        if last or self._records % unit_records_per_octave(sum(site.units for site in sites)) == 0:
-            origins = dict.fromkeys((site.makers, site.units) for site in sites if site.makers)
+        if last or _is_due(self._records, unit_records_per_octave(sum(site.recorded for site in sites))):
+            origins = dict.fromkeys((site.makers, site.recorded) for site in sites if site.makers and site.recorded)
             self._underway = [_Comparison(*origin) for origin in origins]
             self._advance(last)
         self._records += 1
@@ -66,6 +70,12 @@ class Twins:
             if comparison.column is not None:
                 self._known[comparison.origin] = comparison.column
         self._underway = [comparison for comparison in self._underway if comparison.waits]
+
+
+def _is_due(records: int, per_octave: int) -> bool:
+    """Whether to compare after so many records of units, of which each doubling of the steps has `per_octave`."""
+    octaves, rest = divmod(records, per_octave)
+    return rest == 0 and (octaves == 0 or per_octave << octaves > SECOND_LOOK)
 
 
 class _Comparison:

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from tb_netviz.events import NetVizWarning
 from tb_netviz.pytorch import NetVizWriter
-from tb_netviz.pytorch.reductions.units import unit_sums
+from tb_netviz.pytorch.activations.readings import Reading
 from tests.support.watching import read
 
 
@@ -58,7 +58,7 @@ def test_weights_are_those_of_a_training_that_is_not_watched(tmp_path):
     assert equal(train(network()), train(network(), tmp_path))
 
 
-BREAKABLE = ["capture.unit_sums", "capture.gradient_squares", "capture.first_tensor", "functions._caller"]
+BREAKABLE = ["readings.Reading.sums", "readings.Reading.squares", "capture.first_tensor", "functions._caller"]
 
 
 @pytest.mark.parametrize("name", BREAKABLE)
@@ -130,15 +130,14 @@ def test_copies_and_files_of_a_watched_model(tmp_path):
 
 
 def test_between_observed_steps_nothing_is_measured(tmp_path, monkeypatch):
-    from tb_netviz.pytorch.activations import capture
-
     calls: list[int] = []
+    sums = Reading.sums
 
     def measure(*arguments):
         calls.append(1)
-        return unit_sums(*arguments)
+        return sums(*arguments)
 
-    monkeypatch.setattr(capture, "unit_sums", measure)
+    monkeypatch.setattr(Reading, "sums", measure)
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     counts = []
