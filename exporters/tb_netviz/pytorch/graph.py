@@ -17,6 +17,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from torch import Tensor, nn
 
 from tb_netviz.pytorch._summary_writer import graph
+from tb_netviz.pytorch.global_hooks import without_global_hooks
 from tb_netviz.pytorch.order import Call
 from tb_netviz.pytorch.shards import is_spread_over_processes
 from tb_netviz.pytorch.structure import unwrap
@@ -36,7 +37,7 @@ def trace(model: nn.Module, call: Call | None) -> Event:
     """Return an event with the graph of `model`; neither it nor any random state is changed.
 
     Args:
-        model: The model; a copy of it is run in eval mode, without its hooks.
+        model: The model; a copy of it is run in eval mode, without any hooks.
         call: Arguments to run it with.
 
     Raises:
@@ -79,13 +80,14 @@ def _detached(value: Any) -> Any:
 
 @contextlib.contextmanager
 def _undisturbed(tensors: list[Tensor]) -> Iterator[None]:
-    """Keep random states, and what tracing prints and warns of, from the user."""
+    """Keep random states, hooks on all modules, and what tracing prints and warns of, from the user."""
     devices = {tensor.device.index for tensor in tensors if tensor.device.type == "cuda"}
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  The user's model may draw from it.
     try:
         with (
             torch.random.fork_rng(devices=sorted(devices)),
             torch.no_grad(),
+            without_global_hooks(),
             warnings.catch_warnings(),
             contextlib.redirect_stdout(io.StringIO()),
         ):

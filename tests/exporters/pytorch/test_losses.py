@@ -1,9 +1,12 @@
 """Losses, learning rates and what else stands in the standard dashboards."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from tb_netviz.pytorch import NetVizWriter
 from tb_netviz.pytorch.histograms import HistogramSchedule
@@ -195,6 +198,25 @@ def test_the_graph_is_traced_without_the_users_hooks(tmp_path):
     assert read(tmp_path).graphs == 1
     assert calls == [1]
     assert model.training
+
+
+@pytest.mark.parametrize("register", [register_module_forward_hook, register_module_forward_pre_hook])
+def test_the_graph_is_traced_without_the_users_hooks_on_all_modules(tmp_path, register):
+    def calls_in(folder, **options):
+        model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        calls: list[str] = []
+        with contextlib.ExitStack() as stack, NetVizWriter(folder) as writer:
+            stack.callback(register(lambda module, *_: calls.append(type(module).__name__)).remove)
+            if options:
+                writer.watch(model, optimizer, **options)
+            for _ in range(2):
+                model(torch.randn(3, 2)).sum().backward()
+                optimizer.step()
+        return calls
+
+    assert calls_in(tmp_path / "watched", every=1) == calls_in(tmp_path / "bare")
+    assert read(tmp_path / "watched").graphs == 1
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as torch_module
 from torch.nn.utils.prune import BasePruningMethod
 
+from tb_netviz.pytorch.global_hooks import without_global_hooks
 from tb_netviz.pytorch.structure import unwrap
 
 _PRE_HOOKS = "_forward_pre_hooks"
@@ -28,7 +28,6 @@ _DETAILS = {  # Which of the hooks take keywords, and the like; by the same keys
     "_backward_hooks": (),
     "_backward_pre_hooks": (),
 }
-_GLOBAL = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks", "_global_backward_pre_hooks")
 
 
 @contextlib.contextmanager
@@ -49,7 +48,7 @@ def undisturbed(model: nn.Module, tensors: Iterable[Tensor] = ()) -> Iterator[nn
         stack.enter_context(_without_fast_path())
         for kind in {device.type for device in devices}:
             stack.enter_context(_autocast_without_cache(kind))
-        stack.enter_context(_without_global_hooks())
+        stack.enter_context(without_global_hooks())
         stack.enter_context(_substituted(root))
         yield root
 
@@ -110,20 +109,6 @@ def dropped_hooks(model: nn.Module) -> bool:
 
 def _forward_hooks(module: nn.Module) -> list[object]:
     return [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
-
-
-@contextlib.contextmanager
-def _without_global_hooks() -> Iterator[None]:
-    hooks: list[dict[int, Any]] = [getattr(torch_module, name) for name in _GLOBAL]
-    kept = [dict(each) for each in hooks]
-    for each in hooks:
-        each.clear()
-    try:
-        yield
-    finally:
-        for each, before in zip(hooks, kept, strict=True):
-            each.clear()
-            each.update(before)
 
 
 def _keep_random_states(stack: contextlib.ExitStack, devices: set[torch.device]) -> None:
