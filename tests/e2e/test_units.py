@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import pytest
 from playwright.sync_api import expect
@@ -24,6 +25,9 @@ def log_dir(tmp_path_factory):
     write_unit_runs(folder)
     mostly_zeros = {unit: [(0, -1.2)] for unit in range(32)}
     write_modelled(folder / "sparse", [Modelled("fc", units=32, changes=mostly_zeros)], steps=400)
+    compared = Modelled("fc1", units=16, changes={2: [(50, OFF)]}, twins={5: 4, 9: 4})
+    opposite = Modelled("gate", "Tanh", units=8, twins={6: -2})
+    write_modelled(folder / "twins", [compared, opposite, Modelled("lstm", "Tanh", units=8, twins=None)], steps=400)
     layers = [Modelled(f"{HOSTILE}.{name}", units=4, changes={1: [(50, OFF)]}) for name in ("../../x", "a\nb", "🦆")]
     write_modelled(folder / HOSTILE, layers, steps=200)
     return folder
@@ -33,7 +37,7 @@ def log_dir(tmp_path_factory):
 def server(request, log_dir):
     """A TensorBoard over these runs, over either of its loaders."""
     with tensorboard(log_dir, load_fast=request.param) as running:
-        running.wait_for_runs("units", "units, large", "sparse", HOSTILE)
+        running.wait_for_runs("units", "units, large", "sparse", "twins", HOSTILE)
         yield running
 
 
@@ -192,6 +196,69 @@ def test_the_list_of_dead_units_is_whole_and_saved_as_csv(units, server):
     death = server.plugin_json("deaths", run="units")["deaths"][0]
     assert fc1 <= set(death["units"])
     assert all(int(row["samples since"]) >= 1000 for row in rows)
+
+
+def listing(tab, title):
+    return tab.role("region", title, exact=True)
+
+
+def csv_of(tab, title):
+    save = listing(tab, title).get_by_role("button", name="Save as CSV")
+    expect(save).to_be_enabled()
+    with tab.page.expect_download() as download:
+        save.click()
+    return list(csv.DictReader(io.StringIO(download.value.path().read_text(encoding="utf-8-sig"))))
+
+
+def test_redundant_units_are_listed_beside_the_unit_that_they_are_like(units, server):
+    tab = units("twins")
+    listing(tab, "All dead units").scroll_into_view_if_needed()
+    tab.role("group", "List").get_by_role("button", name=re.compile("^Redundant ?3$")).click()
+    tab.wait_for_selection("list", "redundant")
+    expect(listing(tab, "All redundant units")).to_contain_text(
+        "Not compared: lstm (its incoming weights were not compared)"
+    )
+    rows = csv_of(tab, "All redundant units")
+    assert [(row["layer"], row["unit"], row["what"], row["twin"]) for row in rows] == [
+        ("fc1", "5", "same as its twin", "3"),
+        ("fc1", "9", "same as its twin", "3"),
+        ("gate", "6", "opposite of its twin", "1"),
+    ]
+    samples = {entry["layer"]: entry["samples"] for entry in server.plugin_json("redundant", run="twins")["redundant"]}
+    assert [int(row["samples compared"]) for row in rows] == [samples["fc1"], samples["fc1"], samples["gate"]]
+    assert all(float(row["largest difference"]) <= 1e-3 for row in rows)
+
+
+def test_dead_and_redundant_units_stand_in_one_list(units):
+    tab = units("twins", list="all")
+    listing(tab, "All dead and redundant units").scroll_into_view_if_needed()
+    rows = csv_of(tab, "All dead and redundant units")
+    assert [(row["unit"], row["what"]) for row in rows] == [
+        ("2", "dead"),
+        ("5", "same as its twin"),
+        ("9", "same as its twin"),
+        ("6", "opposite of its twin"),
+    ]
+
+
+def test_a_line_says_which_unit_it_is_like(units):
+    tab = units("twins", layer="fc1", unit=5, step=398)
+    tab.role("button", "By index").click()
+    spoken = tab.page.frame_locator("iframe").locator("p[aria-live]")
+    lives(tab).focus()
+    tab.page.keyboard.press("ArrowDown")
+    tab.page.keyboard.press("ArrowUp")
+    expect(spoken).to_contain_text("the same as unit 3: ")
+    for _ in range(2):
+        tab.page.keyboard.press("ArrowUp")
+    expect(spoken).to_contain_text("units 5 and 9 are the same")
+    key = tab.page.frame_locator("iframe").locator(".life-key")
+    expect(key).to_have_accessible_name(re.compile("same as another unit"))
+
+
+def test_a_layer_whose_units_were_not_compared_says_so(units):
+    tab = units("twins", layer="lstm")
+    expect(tab.role("figure", "Units of lstm · Tanh")).to_contain_text("not compared with each other")
 
 
 def test_another_state_can_be_counted(units):

@@ -13,7 +13,7 @@ from tb_netviz_plugin.schema import bins
 from tb_netviz_plugin.schema.columns import ACTIVATION_COLUMNS
 from tb_netviz_plugin.schema.description import Activation, Response, RunDescription
 from tests.support.outputs import absent_output, absent_units, output_row, unit_rows
-from tests.support.runs import Array, RunFile, count_bins, describe, fold, observe
+from tests.support.runs import UNIT_NAMES, Array, RunFile, count_bins, describe, fold, observe
 
 FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "ReLU": lambda x: np.maximum(x, 0),
@@ -52,6 +52,8 @@ class Modelled:
         place: Where a function is called.
         changes: By unit, from which steps on its input has which offset.
         runs: Steps from and up to which it runs.
+        twins: By unit, one more than the index of the unit that it equals, negative where it is the opposite; None
+            where weights are not compared.
     """
 
     layer: str
@@ -62,6 +64,7 @@ class Modelled:
     place: str = ""
     changes: Mapping[int, Sequence[Change]] = field(default_factory=dict)
     runs: tuple[int, int] = (0, 1 << 40)
+    twins: Mapping[int, int] | None = field(default_factory=dict)
 
     @property
     def module(self) -> str:
@@ -129,10 +132,19 @@ class Window:
                 steps.append([0.0, 0.0, 0.0, 0.0])
                 continue
             values = np.concatenate([values for _, values in ran])
-            units.append(unit_rows(layer.kind, values, slopes(layer.kind, values)))
+            rows = unit_rows(layer.kind, values, slopes(layer.kind, values))
+            rows[:, UNIT_NAMES.index("twin")] = twin_column(layer)
+            units.append(rows)
             span = ran[-1][0] - ran[0][0] + 1
             steps.append([span, len(ran), len(values), len(values[::4])])
         return np.concatenate(units), np.array(steps)
+
+
+def twin_column(layer: Modelled) -> Array:
+    """Return the column `twin` of a layer's units, [units]."""
+    if layer.twins is None:
+        return np.full(layer.units, np.nan)
+    return np.array([float(layer.twins.get(unit, 0)) for unit in range(layer.units)])
 
 
 def slopes(kind: str, outputs: Array) -> Array:
@@ -227,7 +239,10 @@ def _outputs(layer: Modelled, step: int, healthy: Array, samples: int, rng: np.r
     if not first <= step < end:
         return None
     inputs = rng.standard_normal((samples, layer.units, layer.places))
-    return FUNCTIONS[layer.kind](inputs + layer.offsets(step, healthy)[:, None])
+    moved = inputs + layer.offsets(step, healthy)[:, None]
+    for unit, twin in (layer.twins or {}).items():
+        moved[:, unit] = np.sign(twin) * moved[:, abs(twin) - 1]
+    return FUNCTIONS[layer.kind](moved)
 
 
 def _output_rows(layers: Sequence[Modelled], outputs: Sequence[Array | None]) -> Array:

@@ -9,6 +9,7 @@ import type {
   Death,
   Fact,
   Metric,
+  Redundancy,
   RowKind,
   Run,
   RunSummary,
@@ -101,6 +102,13 @@ export function deathsAddress(run: string, { samples, windows }: ThresholdChoice
 
 export const getDeaths = async (run: string, thresholds: ThresholdChoice, signal: AbortSignal) =>
   (await json<{ deaths: Death[] }>(deathsAddress(run, thresholds), signal)).deaths;
+
+export function redundantAddress(run: string, { samples, windows }: ThresholdChoice): string {
+  return address('redundant', { run, samples, windows });
+}
+
+export const getRedundant = (run: string, thresholds: ThresholdChoice, signal: AbortSignal) =>
+  json<Redundancy>(redundantAddress(run, thresholds), signal);
 
 export function unitsAddress({ run, activation, first, count, sort, samples, windows }: UnitsQuery): string {
   return address('units', { run, activation, first, count, sort, samples, windows });

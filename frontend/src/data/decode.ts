@@ -79,12 +79,13 @@ export function decodeCost(frame: Frame): Spending[] {
 }
 
 export function decodeDead(frame: Frame, states: number): DeadSeries {
-  const { activations, thresholds } = frame.header;
+  const { activations, thresholds, revision } = frame.header;
   if (!Array.isArray(activations))
     throw new DataError('malformed', 'The server sent counts of units without their activations.');
   const steps = arrayOf(frame, 'steps', 'float64', [null]);
   const [rows, length] = [activations.length, steps.length];
   return {
+    revision: String(revision),
     activations: activations as number[],
     thresholds: thresholds as UnitThresholds,
     steps,

@@ -200,19 +200,6 @@ export interface Spending {
   readonly dropped: Float32Array;
 }
 
-/** States of a unit; the numbers are those of the wire. */
-export const UNIT = {
-  alive: 0,
-  sparse: 1,
-  dead: 2,
-  saturated: 3,
-  frozen: 4,
-  neverRun: 5,
-  notRecorded: 6,
-  revived: 7,
-  silent: 8,
-} as const;
-
 /** The thresholds that a reader moved; what is left out is the server's. */
 export interface ThresholdChoice {
   readonly samples?: number | undefined;
@@ -221,6 +208,8 @@ export interface ThresholdChoice {
 
 /** How many units of each activation are in which state, record by record. */
 export interface DeadSeries {
+  /** State of the run that they are of. */
+  readonly revision: string;
   /** Indices of the A activations that have units. */
   readonly activations: readonly number[];
   readonly thresholds: UnitThresholds;
@@ -273,4 +262,33 @@ export interface Death {
   readonly samples: number;
   /** How many of them fire again by the end. */
   readonly revived: number;
+}
+
+/** A unit that does the same as another one of its layer, or the opposite. */
+export interface Twin {
+  readonly unit: number;
+  readonly twin: number;
+  readonly opposite: boolean;
+  /** By how much at most it behaved differently, as a share. */
+  readonly difference: number;
+}
+
+/** The redundant units of a layer. */
+export interface RedundantLayer {
+  /** The last of its activations, where they are listed. */
+  readonly activation: number;
+  readonly layer: string;
+  /** Over which they were compared. */
+  readonly samples: number;
+  readonly units: readonly Twin[];
+}
+
+export interface Redundancy {
+  readonly redundant: readonly RedundantLayer[];
+  /** Layers whose units were not compared, and why. */
+  readonly not_compared: readonly {
+    readonly activation: number;
+    readonly layer: string;
+    readonly reason: string;
+  }[];
 }

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { UNIT } from '../lib/units';
 import { deadAddress, unitsAddress } from './client';
 import { decodeDead, decodeUnits } from './decode';
 import { decodeFrame } from './frame';
 import { encodeFrame } from './testing';
-import { UNIT } from './types';
 
 const THRESHOLDS = { samples: 1000, windows: 2, sparse: 0.01, saturated: 0.95, flat: 1e-3 };
 const STATES = 9;

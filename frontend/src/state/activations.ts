@@ -5,12 +5,14 @@ import {
   deathsAddress,
   getDead,
   getDeaths,
+  getRedundant,
   getUnits,
+  redundantAddress,
   type UnitsQuery,
   unitsAddress,
 } from '../data/client';
 import type { Request } from '../data/resource';
-import type { Activation, DeadSeries, Death, ThresholdChoice, UnitPage } from '../data/types';
+import type { Activation, DeadSeries, Death, Redundancy, ThresholdChoice, UnitPage } from '../data/types';
 import { filter, layerIndex, layers } from './derived';
 import { rowBy } from './layers';
 import * as selection from './selection';
@@ -60,6 +62,11 @@ export function selectUnit(unit: number): void {
   if (total > 0) selection.unit.value = Math.min(total - 1, Math.max(0, Math.round(unit)));
 }
 
+/** What the states of units are called, by their codes: "dead". */
+export const stateNames = computed<readonly string[]>(() =>
+  (catalogue.value.value?.unit_states ?? []).map(({ label }) => label.toLowerCase()),
+);
+
 /** The thresholds that the reader moved. */
 export const thresholds = computed<ThresholdChoice>(() => ({
   samples: selection.minSamples.value ?? undefined,
@@ -82,6 +89,15 @@ export function aboutDeaths(): Request<Death[]> | null {
   return aboutRun(
     (name) => deathsAddress(name, choice),
     (name, signal) => getDeaths(name, choice, signal),
+  );
+}
+
+export function aboutRedundant(): Request<Redundancy> | null {
+  const choice = thresholds.value;
+  if (!run.value.value?.has_units) return null;
+  return aboutRun(
+    (name) => redundantAddress(name, choice),
+    (name, signal) => getRedundant(name, choice, signal),
   );
 }
 

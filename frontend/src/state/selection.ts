@@ -7,6 +7,7 @@ export type Rows = 'layers' | 'parameters';
 
 export const DEFAULT_STATISTIC = 'gradient_norm';
 export const DEFAULT_UNIT_STATE = 'dead';
+export const DEFAULT_LIST = 'state';
 export const DEFAULT_SECTION = 'statistics';
 
 /** Id of the view. */
@@ -26,6 +27,8 @@ export const rows = signal<Rows>('layers');
 export const parameter = signal<string | null>(null);
 /** Id of the state of units that the Dead units view counts. */
 export const unitState = signal(DEFAULT_UNIT_STATE);
+/** What is listed below: units in that `state`, `redundant` ones, or `all` of both. */
+export const list = signal(DEFAULT_LIST);
 /** From where on a unit is called dead; null leaves it to the server. */
 export const minSamples = signal<number | null>(null);
 export const minWindows = signal<number | null>(null);
@@ -60,6 +63,7 @@ export function toLink(): Link {
     ...(statistic.value === DEFAULT_STATISTIC ? {} : { statistic: statistic.value }),
     ...(rows.value === 'layers' ? {} : { rows: rows.value }),
     ...(unitState.value === DEFAULT_UNIT_STATE ? {} : { state: unitState.value }),
+    ...(list.value === DEFAULT_LIST ? {} : { list: list.value }),
     ...(minSamples.value === null ? {} : { samples: minSamples.value }),
     ...(minWindows.value === null ? {} : { windows: minWindows.value }),
     ...(section.value === DEFAULT_SECTION ? {} : { section: section.value }),
@@ -84,6 +88,7 @@ export function fromLink(link: Link): void {
   rows.value = link.rows === 'parameters' ? 'parameters' : 'layers';
   parameter.value = null;
   unitState.value = link.state ?? DEFAULT_UNIT_STATE;
+  list.value = link.list ?? DEFAULT_LIST;
   minSamples.value = link.samples ?? null;
   minWindows.value = link.windows ?? null;
   section.value = link.section ?? DEFAULT_SECTION;

@@ -14,6 +14,8 @@ export interface Link {
   readonly filter?: string;
   /** Which state of units is counted. */
   readonly state?: string;
+  /** Which units are listed. */
+  readonly list?: string;
   /** Thresholds of the verdict about units. */
   readonly samples?: number;
   readonly windows?: number;
@@ -55,6 +57,7 @@ export function parseHash(hash: string): Link {
     ...text('rows'),
     ...text('filter'),
     ...text('state'),
+    ...text('list'),
     ...text('section'),
     ...text('probe'),
     ...text('map'),

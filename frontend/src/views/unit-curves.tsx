@@ -8,7 +8,7 @@ import { pageTheme } from '../charts/theme';
 import type { Series as Curve, Insets, ScaleKind } from '../charts/types';
 import type { DataError } from '../data/errors';
 import type { Activation, UnitPage } from '../data/types';
-import { aboutUnits, activations, selectUnit } from '../state/activations';
+import { aboutUnits, activations, selectUnit, stateNames } from '../state/activations';
 import { step } from '../state/derived';
 import { skips } from '../state/scaling';
 import { recordAt } from '../state/steps';
@@ -121,8 +121,8 @@ function readingOf(page: UnitPage): string {
   const life = lifeOf(page)(0);
   if (life === null || page.steps.length === 0) return '';
   const record = recordAt(page.steps, step.value ?? Number.POSITIVE_INFINITY);
-  const words = lifeWords(life, record).split(' · ').slice(3);
-  return [sentence(stateWords(life, record)), ...words].join(' · ');
+  const words = lifeWords(life, record, stateNames.value).split(' · ').slice(3);
+  return [sentence(stateWords(life, record, stateNames.value)), ...words].join(' · ');
 }
 
 /** The number of the unit, its neighbours, and how many there are. */

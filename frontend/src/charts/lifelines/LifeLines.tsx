@@ -14,7 +14,7 @@ import { pageTheme } from '../theme';
 import type { ChartProps, Domain, Hover, Insets, OnSelect, Painter, Selection, StepDomain } from '../types';
 import { visibleSteps } from '../zoom';
 import { drawLifeAxis, drawLives } from './drawLives';
-import { lifeWords, type UnitLife } from './life';
+import { lifeWords, type TwinMark, type UnitLife } from './life';
 import { type LifeScene, lifeAt, lifeRows, lifeTop, livesBottom, rowsInView } from './scene';
 import { livesTable } from './table';
 
@@ -23,6 +23,10 @@ export interface LifeLinesProps extends ChartProps {
   readonly total: number;
   /** The unit in a row, or null while it is fetched; another function for other data. */
   readonly life: (row: number) => UnitLife | null;
+  /** What the states of a unit are called, by their codes. */
+  readonly names: readonly string[];
+  /** Units that are like another one. */
+  readonly twins: ReadonlyMap<number, TwinMark>;
   /** Records that the step moves through. */
   readonly columns: Columns;
   readonly steps: StepDomain;
@@ -39,7 +43,7 @@ const INSETS: Insets = { left: 132, right: 132, top: 8, bottom: 0 };
 const CHIP = 18;
 
 export function LifeLines(props: LifeLinesProps) {
-  const { total, life, columns, steps, hover, selection, onRows, insets = INSETS } = props;
+  const { total, life, names, twins, columns, steps, hover, selection, onRows, insets = INSETS } = props;
   const root = useRef<HTMLDivElement>(null);
   const scroller = useRef<HTMLDivElement>(null);
   const scroll = useSignal(0);
@@ -61,6 +65,8 @@ export function LifeLines(props: LifeLinesProps) {
       scroll: offset,
       total,
       life,
+      names,
+      twins,
       selection,
       empty: props.empty ?? 'Nothing recorded yet',
     };
@@ -81,7 +87,10 @@ export function LifeLines(props: LifeLinesProps) {
 
   const wordsAt = (row: number, step: number): string => {
     const one = life(row);
-    return one === null ? 'Being fetched' : lifeWords(one, nearestRecord(one.columns, step));
+    if (one === null) return 'Being fetched';
+    const words = lifeWords(one, nearestRecord(one.columns, step), names);
+    const twin = twins.get(one.unit);
+    return twin === undefined ? words : `${words} · ${twin.words}`;
   };
   const pointer = useStepPointer({
     root,
@@ -123,7 +132,10 @@ export function LifeLines(props: LifeLinesProps) {
         drawOverlay(painter, scene, null, null, wordsAt);
       },
       table: () =>
-        livesTable(Array.from({ length: total }, (_, row) => life(row)).filter((one) => one !== null)),
+        livesTable(
+          Array.from({ length: total }, (_, row) => life(row)).filter((one) => one !== null),
+          names,
+        ),
     };
   });
 
@@ -143,7 +155,7 @@ export function LifeLines(props: LifeLinesProps) {
       <CanvasLayer
         size={size}
         watch={everything}
-        inputs={[life, total, selection.row, props.empty, insets]}
+        inputs={[life, total, names, twins, selection.row, props.empty, insets]}
         draw={(painter, box) => {
           const scene = sceneIn(box);
           drawLives(painter, scene);

@@ -1,13 +1,14 @@
 /** The lines of all units in view, their names and what is said about them. */
 
+import { UNIT } from '../../lib/units';
 import { recordsBetween } from '../columns';
 import { formatCount } from '../numbers';
 import { AXIS_TEXT, BODY_TEXT, fitText, hairline, hatch, write } from '../paint';
 import { xOf } from '../plot';
 import { drawStepAxis } from '../stepAxis';
 import type { Painter } from '../types';
-import { drawLine, drawTurn, weight } from './glyphs';
-import { LIFE, LIFE_WORDS, remarkOf, turnsOf, type UnitLife } from './life';
+import { drawLine, drawTurn, drawTwin, weight } from './glyphs';
+import { remarkOf, turnsOf, type UnitLife } from './life';
 import { type LifeScene, lifeTop, livesBottom, rowsInView } from './scene';
 
 /** Rows of this height can be named one by one; lower ones are counted in groups. */
@@ -48,6 +49,7 @@ export function drawLives(painter: Painter, scene: LifeScene): void {
   }
   painter.restore();
   hairline(painter, [plot.left - 1, plot.top], [plot.left - 1, livesBottom(scene)], theme.token.border);
+  drawTwins(painter, scene, from, to);
   drawNames(painter, scene, from, to);
   drawRemarks(painter, scene, from, to);
   drawThumb(painter, scene);
@@ -100,6 +102,17 @@ function drawTurns(painter: Painter, scene: LifeScene, row: number, life: UnitLi
   }
 }
 
+/** Beside the units that are like another one. */
+function drawTwins(painter: Painter, scene: LifeScene, from: number, to: number): void {
+  const { plot, theme, rows, twins } = scene;
+  for (let row = from; row < to; row++) {
+    const twin = twins.get(scene.life(row)?.unit ?? -1);
+    const y = middleOf(scene, row);
+    if (twin === undefined || y < plot.top + 1 || y > plot.bottom - 1) continue;
+    drawTwin(painter, theme, twin.opposite, plot.left - 6, y, rows.height);
+  }
+}
+
 /** The numbers of units where rows are high enough, and that of the selected one in any case. */
 function drawNames(painter: Painter, scene: LifeScene, from: number, to: number): void {
   const { plot, theme, rows, selection } = scene;
@@ -110,7 +123,7 @@ function drawNames(painter: Painter, scene: LifeScene, from: number, to: number)
     const middle = middleOf(scene, row);
     const y = selected ? Math.min(plot.bottom - 6, Math.max(plot.top + 6, middle)) : middle;
     if (!life || (!selected && rows.height < NAMED) || y < plot.top + 4 || y > plot.bottom - 4) continue;
-    write(painter, theme, `unit ${formatCount(life.unit)}`, plot.left - 10, y + 0.5, {
+    write(painter, theme, `unit ${formatCount(life.unit)}`, plot.left - 13, y + 0.5, {
       color: theme.token[selected ? 'text' : 'text-2'],
       weight: selected ? 500 : 400,
       size: AXIS_TEXT,
@@ -129,10 +142,17 @@ function drawRemarks(painter: Painter, scene: LifeScene, from: number, to: numbe
       const life = scene.life(row);
       const y = middleOf(scene, row);
       if (!life || y < plot.top + 4 || y > plot.bottom - 4) continue;
-      const color = theme.token[life.states[life.states.length - 1] === LIFE.dead ? 'critical' : 'text-2'];
-      write(painter, theme, fitText(painter, theme, remarkOf(life), room + 8), plot.right + 10, y + 0.5, {
-        color,
-      });
+      const color = theme.token[life.states[life.states.length - 1] === UNIT.dead ? 'critical' : 'text-2'];
+      write(
+        painter,
+        theme,
+        fitText(painter, theme, remarkOf(life, scene.names), room + 8),
+        plot.right + 10,
+        y + 0.5,
+        {
+          color,
+        },
+      );
     }
     return;
   }
@@ -141,10 +161,10 @@ function drawRemarks(painter: Painter, scene: LifeScene, from: number, to: numbe
     const bottom = Math.min(plot.bottom, lifeTop(scene, end)) - 1.5;
     if (bottom - top < LINE) continue;
     bracket(painter, theme.token['border-strong'], plot.right + 6, top, bottom);
-    const words = `${whole ? `${formatCount(end - first)} ` : ''}${LIFE_WORDS[state] ?? ''}`;
+    const words = `${whole ? `${formatCount(end - first)} ` : ''}${scene.names[state] ?? ''}`;
     write(painter, theme, fitText(painter, theme, words, room), plot.right + 16, (top + bottom) / 2, {
-      color: theme.token[state === LIFE.dead ? 'critical' : 'text-2'],
-      weight: state === LIFE.dead ? 500 : 400,
+      color: theme.token[state === UNIT.dead ? 'critical' : 'text-2'],
+      weight: state === UNIT.dead ? 500 : 400,
     });
   }
 }

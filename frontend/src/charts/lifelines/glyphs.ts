@@ -1,9 +1,9 @@
 /** How each state of a unit looks: a line of its own, and a mark where it begins. Shape before colour. */
 
+import { UNIT } from '../../lib/units';
 import { hatch } from '../paint';
 import type { Theme } from '../theme';
 import type { Painter } from '../types';
-import { LIFE } from './life';
 
 const THIN = 1;
 
@@ -20,31 +20,31 @@ export function drawLine(
   const width = right - left;
   const top = y - height / 2;
   switch (state) {
-    case LIFE.alive:
+    case UNIT.alive:
       bar(painter, token['run-1'], left, right, y, weight(share, height));
       break;
-    case LIFE.revived:
+    case UNIT.revived:
       hollow(painter, token['run-1'], token.bg, left, right, y, Math.max(3, weight(share, height)));
       break;
-    case LIFE.sparse:
+    case UNIT.sparse:
       dashes(painter, token['run-1'], left, right, y, [5, 3]);
       break;
-    case LIFE.silent:
+    case UNIT.silent:
       dashes(painter, token['text-3'], left, right, y, [1, 3]);
       break;
-    case LIFE.dead:
+    case UNIT.dead:
       bar(painter, token.critical, left, right, y, THIN);
       break;
-    case LIFE.frozen:
+    case UNIT.frozen:
       dashes(painter, token['text-2'], left, right, y, [8, 2, 1, 2]);
       break;
-    case LIFE.saturated: {
+    case UNIT.saturated: {
       const reach = Math.max(1, height / 2 - 1);
       bar(painter, token.warning, left, right, y - reach + 0.5, THIN);
       bar(painter, token.warning, left, right, y + reach - 0.5, THIN);
       break;
     }
-    case LIFE.neverRun:
+    case UNIT.neverRun:
       painter.fillStyle = token['cell-missing-mark'];
       for (let x = Math.ceil(left / 4) * 4; x < right; x += 4) painter.fillRect(x, top, 1, height);
       break;
@@ -109,7 +109,7 @@ export function drawTurn(
   painter.setLineDash([]);
   painter.lineWidth = radius > 2.5 ? 1.5 : 1.25;
   painter.beginPath();
-  if (state === LIFE.dead) {
+  if (state === UNIT.dead) {
     painter.moveTo(x - radius, y - radius);
     painter.lineTo(x + radius, y + radius);
     painter.moveTo(x + radius, y - radius);
@@ -118,8 +118,8 @@ export function drawTurn(
     painter.stroke();
     return;
   }
-  if (state === LIFE.revived) painter.arc(x, y, radius, 0, 2 * Math.PI);
-  else if (state === LIFE.saturated) painter.rect(x - radius, y - radius, 2 * radius, 2 * radius);
+  if (state === UNIT.revived) painter.arc(x, y, radius, 0, 2 * Math.PI);
+  else if (state === UNIT.saturated) painter.rect(x - radius, y - radius, 2 * radius, 2 * radius);
   else {
     painter.moveTo(x, y - radius);
     painter.lineTo(x + radius, y);
@@ -130,6 +130,23 @@ export function drawTurn(
   painter.fillStyle = token.bg;
   painter.fill();
   painter.strokeStyle =
-    state === LIFE.revived ? token['run-1'] : state === LIFE.saturated ? token.warning : token['text-2'];
+    state === UNIT.revived ? token['run-1'] : state === UNIT.saturated ? token.warning : token['text-2'];
   painter.stroke();
+}
+
+/** Two bars of a unit that is like another one, with a cross on the upper one where it is the opposite. */
+export function drawTwin(
+  painter: Painter,
+  theme: Theme,
+  opposite: boolean,
+  x: number,
+  y: number,
+  room: number,
+): void {
+  const reach = Math.max(0.5, Math.min(2, room / 2 - 1));
+  const left = Math.round(x - 3);
+  painter.fillStyle = theme.token.text;
+  for (const shift of reach < 1 ? [0] : [-reach, reach])
+    painter.fillRect(left, Math.round(y + shift - 0.5), 6, 1);
+  if (opposite && reach >= 1) painter.fillRect(left + 2.5, Math.round(y - reach - 0.5) - 2, 1, 5);
 }

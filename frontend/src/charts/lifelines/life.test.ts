@@ -1,19 +1,22 @@
 import { describe, expect, it } from 'vitest';
+import { UNIT } from '../../lib/units';
 import { placeColumns } from '../columns';
-import {
-  beginningOf,
-  firedWords,
-  LIFE,
-  lifeWords,
-  remarkOf,
-  stretchesOf,
-  turnsOf,
-  type UnitLife,
-} from './life';
+import { beginningOf, firedWords, lifeWords, remarkOf, stretchesOf, turnsOf, type UnitLife } from './life';
 import { lifeRows, rowsInView } from './scene';
 import { livesTable } from './table';
 
-const { alive, sparse, dead, saturated, revived, silent, notRecorded } = LIFE;
+const { alive, sparse, dead, saturated, revived, silent, notRecorded } = UNIT;
+const NAMES = [
+  'alive',
+  'sparse',
+  'dead',
+  'saturated',
+  'frozen',
+  'never run',
+  'not recorded',
+  'revived',
+  'silent',
+];
 
 function life(states: number[], change: Partial<UnitLife> = {}): UnitLife {
   const records = states.map((_, record) => record);
@@ -66,7 +69,7 @@ describe('a life', () => {
 
 describe('the words of a life', () => {
   it('say over how many samples a dead unit was silent', () => {
-    const words = lifeWords(life([alive, silent, dead]), 2);
+    const words = lifeWords(life([alive, silent, dead]), 2, NAMES);
     expect(words).toBe(
       'unit 37 · step 16–23 · dead since step 8 · fired in 0 of 1,024 samples · mean 0.5 ± 0.1 · largest −0.25',
     );
@@ -77,18 +80,18 @@ describe('the words of a life', () => {
   });
 
   it('claim nothing where nothing was recorded', () => {
-    expect(lifeWords(life([alive, notRecorded]), 1)).toBe('unit 37 · step 8–15 · not recorded');
-    expect(lifeWords(life([alive]), -1)).toBe('unit 37 · not recorded');
+    expect(lifeWords(life([alive, notRecorded]), 1, NAMES)).toBe('unit 37 · step 8–15 · not recorded');
+    expect(lifeWords(life([alive]), -1, NAMES)).toBe('unit 37 · not recorded');
     expect(firedWords(life([alive], { largest: [Number.NaN], fired: [Number.NaN] }), 0)).toBe(
       'firing not recorded',
     );
   });
 
   it('remark what the last record says', () => {
-    expect(remarkOf(life([alive, silent, dead]))).toBe('dead since 8');
-    expect(remarkOf(life([alive, sparse], { fired: [0.3, 0.004] }))).toBe('fires on 0.4 %');
-    expect(remarkOf(life([dead, revived]))).toBe('revived since 8');
-    expect(remarkOf(life([]))).toBe('');
+    expect(remarkOf(life([alive, silent, dead]), NAMES)).toBe('dead since 8');
+    expect(remarkOf(life([alive, sparse], { fired: [0.3, 0.004] }), NAMES)).toBe('fires on 0.4 %');
+    expect(remarkOf(life([dead, revived]), NAMES)).toBe('revived since 8');
+    expect(remarkOf(life([]), NAMES)).toBe('');
   });
 });
 
@@ -110,7 +113,7 @@ describe('rows of lives', () => {
 
 describe('the table of lives', () => {
   it('has a line for each unit and record', () => {
-    const table = livesTable([life([alive, silent]), { ...life([dead]), unit: 4 }]);
+    const table = livesTable([life([alive, silent]), { ...life([dead]), unit: 4 }], NAMES);
     expect(table.rowCount).toBe(3);
     expect(table.row(1).slice(0, 5)).toEqual([37, 8, 15, 'silent', 0]);
     expect(table.row(2).slice(0, 4)).toEqual([4, 0, 7, 'dead']);

@@ -3,7 +3,7 @@
 import type { Plot } from '../plot';
 import type { Theme } from '../theme';
 import type { Domain, Selection } from '../types';
-import type { UnitLife } from './life';
+import type { TwinMark, UnitLife } from './life';
 
 export interface LifeScene {
   readonly theme: Theme;
@@ -15,6 +15,10 @@ export interface LifeScene {
   readonly total: number;
   /** The life in a row, or null while it is fetched. */
   life(row: number): UnitLife | null;
+  /** What the states of a unit are called, by their codes. */
+  readonly names: readonly string[];
+  /** Units that are like another one. */
+  readonly twins: ReadonlyMap<number, TwinMark>;
   readonly selection: Selection;
   readonly empty: string;
 }

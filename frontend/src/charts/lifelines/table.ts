@@ -1,10 +1,10 @@
 /** The numbers behind life lines. */
 
 import type { Entry, Table } from '../types';
-import { LIFE_WORDS, type UnitLife } from './life';
+import type { UnitLife } from './life';
 
-/** One line a unit and record, the units in the order of the picture. */
-export function livesTable(lives: readonly UnitLife[]): Table {
+/** One line a unit and record, the units in the order of the picture; `names` are those of the states. */
+export function livesTable(lives: readonly UnitLife[], names: readonly string[]): Table {
   const starts: number[] = [];
   let rowCount = 0;
   for (const { states } of lives) {
@@ -24,7 +24,7 @@ export function livesTable(lives: readonly UnitLife[]): Table {
         life.unit,
         life.columns.first[record]!,
         life.columns.last[record]!,
-        LIFE_WORDS[life.states[record]!] ?? 'unknown',
+        names[life.states[record]!] ?? 'unknown',
         number(life.fired[record]),
         number(life.samples[record]),
         number(life.mean[record]),

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { STATE } from '../../charts/types';
-import { type DeadSeries, UNIT } from '../../data/types';
+import type { DeadSeries } from '../../data/types';
+import { UNIT } from '../../lib/units';
 import {
   cellWords,
   countAtEnd,
@@ -32,6 +33,7 @@ function deadOf(
       all[(place * STATES + UNIT.alive) * length + record]! += alive;
     }
   return {
+    revision: '1',
     activations: units.map((_, place) => 2 * place + 1),
     thresholds: { samples: 1000, windows: 2, sparse: 0.01, saturated: 0.95, flat: 1e-3 },
     steps: Float64Array.from({ length }, (_, record) => 8 * record + 7),

@@ -1,7 +1,8 @@
 /** How many units of each activation are in which state, as cells, sums and words. */
 import { formatCount } from '../../charts/numbers';
 import { STATE, type Table } from '../../charts/types';
-import { type DeadSeries, type Series, UNIT } from '../../data/types';
+import type { DeadSeries, Series } from '../../data/types';
+import { UNIT } from '../../lib/units';
 import { plural } from '../words';
 
 /** Units of the activation in a place of `dead.activations` that are in `state` at a record. */

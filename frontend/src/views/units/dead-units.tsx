@@ -2,8 +2,15 @@
 import { useComputed } from '@preact/signals';
 import { formatCount } from '../../charts/numbers';
 import type { Insets } from '../../charts/types';
-import { type DeadSeries, type Death, UNIT } from '../../data/types';
-import { aboutDead, aboutDeaths, activationIndex, activations } from '../../state/activations';
+import type { DeadSeries, Death } from '../../data/types';
+import { UNIT } from '../../lib/units';
+import {
+  aboutDead,
+  aboutDeaths,
+  aboutRedundant,
+  activationIndex,
+  activations,
+} from '../../state/activations';
 import * as selection from '../../state/selection';
 import { aboutSeries, catalogue, run } from '../../state/store';
 import { Choice } from '../choice';
@@ -72,6 +79,7 @@ function Page({ dead, deaths, deathsError }: PageProps) {
     return index !== null && (activations.value[index]?.units ?? 0) > 0 ? index : null;
   });
   const units = useUnits(shown, sort);
+  const redundancy = useFollow(aboutRedundant).value;
   const zeros = useFollow(() =>
     run.value.value?.statistics.includes(ZEROS)
       ? aboutSeries({ statistic: ZEROS, rows: 'activations' })
@@ -101,7 +109,15 @@ function Page({ dead, deaths, deathsError }: PageProps) {
         </div>
         <Shares dead={dead} insets={INSETS} />
         {about !== undefined && place >= 0 ? (
-          <Lives dead={dead} about={about} place={place} units={units} unit={unit} insets={LIVES} />
+          <Lives
+            dead={dead}
+            about={about}
+            place={place}
+            units={units}
+            unit={unit}
+            redundancy={redundancy.value}
+            insets={LIVES}
+          />
         ) : (
           <p class="muted">Choose a row in the picture above, with the pointer or with ↑ and ↓.</p>
         )}
@@ -110,7 +126,7 @@ function Page({ dead, deaths, deathsError }: PageProps) {
       <Deaths dead={dead} deaths={deaths} error={deathsError} />
       <div class="units-detail">
         {index !== null && unit !== null && <UnitCurves activation={index} unit={unit} />}
-        <Listing dead={dead} />
+        <Listing dead={dead} redundancy={redundancy} />
       </div>
     </>
   );

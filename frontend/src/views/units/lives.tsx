@@ -5,8 +5,9 @@ import { type Columns, placeColumns } from '../../charts/columns';
 import { LifeKey } from '../../charts/lifelines/LifeKey';
 import { LifeLines } from '../../charts/lifelines/LifeLines';
 import type { Hover, Insets, Selection } from '../../charts/types';
-import { type Activation, type DeadSeries, UNIT, type UnitSort } from '../../data/types';
-import { selectUnit } from '../../state/activations';
+import type { Activation, DeadSeries, Redundancy, UnitSort } from '../../data/types';
+import { UNIT } from '../../lib/units';
+import { selectUnit, stateNames } from '../../state/activations';
 import { recordedStep } from '../../state/derived';
 import { Choice } from '../choice';
 import { DataNotice } from '../data-notice';
@@ -16,6 +17,7 @@ import { say } from '../readout';
 import { nameOr, plural } from '../words';
 import { countOf } from './counts';
 import type { Units } from './pages';
+import { twinMarks, whyNotCompared } from './twins';
 
 const SORTS = [
   { id: 'death', label: 'By death' },
@@ -46,12 +48,19 @@ export interface LivesProps {
   readonly place: number;
   readonly units: Units;
   readonly unit: number | null;
+  readonly redundancy: Redundancy | null;
   readonly insets: Insets;
 }
 
-export function Lives({ dead, about, place, units, unit, insets }: LivesProps) {
+export function Lives({ dead, about, place, units, unit, redundancy, insets }: LivesProps) {
   const columns = useMemo(() => columnsOf(units), [units.any]);
   const present = useMemo(() => KEY.filter((state) => occurs(dead, place, state)), [dead, place]);
+  const activation = dead.activations[place]!;
+  const twins = useMemo(() => twinMarks(redundancy, activation), [redundancy, activation]);
+  const signs = useMemo(
+    () => [...new Set([...twins.values()].map(({ opposite }) => opposite))].sort(),
+    [twins],
+  );
   const own = useOwnRows(hover);
   const selected: Selection = {
     row: unit === null ? null : units.rowOf(unit),
@@ -65,7 +74,9 @@ export function Lives({ dead, about, place, units, unit, insets }: LivesProps) {
       heading={
         <>
           <h3 class="clip">{nameOr(about.label)}</h3>
-          <span class="caption">{plural(units.total, about.unit || 'unit')}</span>
+          <span class="caption clip">
+            {captionOf(units.total, about, whyNotCompared(redundancy, activation))}
+          </span>
           <Choice
             label="Order"
             options={SORTS}
@@ -80,12 +91,14 @@ export function Lives({ dead, about, place, units, unit, insets }: LivesProps) {
       {(exportRef) => (
         <>
           <DataNotice error={units.error} />
-          <LifeKey states={present} />
+          <LifeKey states={present} names={stateNames.value} twins={signs} />
           <div class="lives" aria-busy={units.loading}>
             <LifeLines
               title={title}
               total={units.any === null && !units.loading ? 0 : units.total}
               life={units.life}
+              names={stateNames.value}
+              twins={twins}
               columns={columns}
               steps={steps}
               hover={own}
@@ -106,6 +119,12 @@ export function Lives({ dead, about, place, units, unit, insets }: LivesProps) {
       )}
     </Figure>
   );
+}
+
+/** "64 channels", and why they were not compared with each other where they were not. */
+function captionOf(total: number, { unit }: Activation, reason: string): string {
+  const units = plural(total, unit || 'unit');
+  return reason === '' ? units : `${units}, not compared with each other: ${reason}`;
 }
 
 const NONE: Columns = placeColumns(new Float64Array(0), new Float64Array(0));

@@ -3,7 +3,8 @@ import { useMemo } from 'preact/hooks';
 import { formatCount } from '../../charts/numbers';
 import { valueScale } from '../../charts/scale';
 import type { Insets, RowFlag } from '../../charts/types';
-import { type DeadSeries, UNIT } from '../../data/types';
+import type { DeadSeries } from '../../data/types';
+import { UNIT } from '../../lib/units';
 import {
   activationIndex,
   activationLabels,

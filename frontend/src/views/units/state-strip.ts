@@ -2,7 +2,8 @@
 import { useMemo } from 'preact/hooks';
 import { pageTheme } from '../../charts/theme';
 import type { Series as Curve } from '../../charts/types';
-import { type DeadSeries, UNIT } from '../../data/types';
+import type { DeadSeries } from '../../data/types';
+import { UNIT } from '../../lib/units';
 import { catalogue } from '../../state/store';
 import { colour } from '../page';
 import type { Strip } from '../strips';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { type DeadSeries, UNIT, type UnitPage } from '../../data/types';
-import { PAGE } from './pages';
-import { inState, listTable, listUnits, type PageWanted } from './unit-list';
+import type { DeadSeries, UnitPage } from '../../data/types';
+import { UNIT } from '../../lib/units';
+import { BATCH, inState, listTable, listUnits, merged, type PageWanted, redundantUnits } from './unit-list';
 
 /** Units whose lives are given state by state; 512 samples a record of 8 steps. */
 function pageOf(activation: number, lives: readonly (readonly number[])[], first = 0): UnitPage {
@@ -36,8 +36,8 @@ describe('units in a state', () => {
       [dead, dead, notRecorded],
     ]);
     expect(inState(page, dead)).toMatchObject([
-      { activation: 2, unit: 0, since: 8, samples: 1024 },
-      { activation: 2, unit: 2, since: 0, samples: 1024 },
+      { activation: 2, unit: 0, state: { since: 8, samples: 1024 } },
+      { activation: 2, unit: 2, state: { since: 0, samples: 1024 } },
     ]);
     expect(inState(page, sparse)).toEqual([]);
   });
@@ -49,6 +49,7 @@ describe('the list of a run', () => {
     all[dead] = inState;
     all[alive] = units - inState;
     return {
+      revision: '1',
       activations: [3],
       thresholds: { samples: 1000, windows: 2, sparse: 0.01, saturated: 0.95, flat: 1e-3 },
       steps: Float64Array.of(7),
@@ -63,7 +64,7 @@ describe('the list of a run', () => {
     const wanted: PageWanted[] = [];
     const list = await listUnits(counts(units, inState), dead, async (page) => {
       wanted.push(page);
-      const rows = Math.min(PAGE, units - page.first);
+      const rows = Math.min(BATCH, units - page.first);
       return pageOf(
         3,
         Array.from({ length: rows }, (_, row) => [page.first + row < inState ? dead : alive]),
@@ -74,17 +75,74 @@ describe('the list of a run', () => {
   };
 
   it('reads no further than the last unit of the state', async () => {
-    expect(await asked(4 * PAGE, 3)).toEqual({ wanted: [0], found: 3 });
-    expect(await asked(4 * PAGE, PAGE + 1)).toEqual({ wanted: [0, PAGE], found: PAGE + 1 });
+    expect(await asked(4 * BATCH, 3)).toEqual({ wanted: [0], found: 3 });
+    expect(await asked(4 * BATCH, BATCH + 1)).toEqual({ wanted: [0, BATCH], found: BATCH + 1 });
   });
 
   it('asks for nothing where the counts know of none', async () => {
-    expect(await asked(4 * PAGE, 0)).toEqual({ wanted: [], found: 0 });
+    expect(await asked(4 * BATCH, 0)).toEqual({ wanted: [], found: 0 });
   });
 
   it('is a table with the layer first', async () => {
     const units = inState(pageOf(1, [[alive, dead]]), dead);
-    const table = listTable(units, ['', 'fc1 · ReLU'], ['', 'fc1']);
+    const table = listTable(units, { state: 'dead', redundant: false }, ['', 'fc1 · ReLU'], ['', 'fc1']);
     expect(table.row(0)).toEqual(['fc1', 'fc1 · ReLU', 0, 8, 512, 0, 0, -1]);
+  });
+});
+
+describe('redundant units', () => {
+  const twins = redundantUnits({
+    redundant: [
+      {
+        activation: 1,
+        layer: 'fc1',
+        samples: 400,
+        units: [
+          { unit: 5, twin: 0, opposite: false, difference: 2e-4 },
+          { unit: 6, twin: 1, opposite: true, difference: 0 },
+        ],
+      },
+    ],
+    not_compared: [],
+  });
+  const names = ['', 'fc1 · ReLU'];
+  const layers = ['', 'fc1'];
+
+  it('are listed beside the unit that they are like', () => {
+    const table = listTable(twins, { state: null, redundant: true }, names, layers);
+    expect(table.columns.slice(2)).toEqual([
+      'unit',
+      'what',
+      'twin',
+      'largest difference',
+      'samples compared',
+    ]);
+    expect([table.row(0), table.row(1)]).toEqual([
+      ['fc1', 'fc1 · ReLU', 5, 'same as its twin', 0, 2e-4, 400],
+      ['fc1', 'fc1 · ReLU', 6, 'opposite of its twin', 1, 0, 400],
+    ]);
+  });
+
+  it('stand in one list with those in a state, each once', () => {
+    const rare = inState(pageOf(1, [[alive, sparse]], 5), sparse);
+    const dying = inState(pageOf(1, [[alive, dead]], 3), dead);
+    const all = merged([...rare, ...dying], twins);
+    const table = listTable(all, { state: 'sparse', redundant: true }, names, layers);
+    expect(all.map(({ unit }) => unit)).toEqual([3, 5, 6]);
+    expect(table.row(1)).toEqual([
+      'fc1',
+      'fc1 · ReLU',
+      5,
+      'sparse, same as its twin',
+      0,
+      2e-4,
+      400,
+      8,
+      512,
+      0,
+      0,
+      -1,
+    ]);
+    expect(table.row(2).slice(4)).toEqual([1, 0, 400, null, null, null, null, null]);
   });
 });

@@ -1,6 +1,7 @@
 /** The answer in a sentence: how many units are dead, where, since when, and over how many samples. */
 import { formatCount, formatShare } from '../../charts/numbers';
-import { type Activation, type DeadSeries, type Death, type Series, STATE, UNIT } from '../../data/types';
+import { type Activation, type DeadSeries, type Death, type Series, STATE } from '../../data/types';
+import { UNIT } from '../../lib/units';
 import { Check, Warning } from '../icons';
 import { nameOr, plural } from '../words';
 import { countAtEnd, judgedOver, LISTED, lastRecord, samplesSince, totalsOf } from './counts';
