@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -39,13 +40,27 @@ def tensorboard(log_dir: Path, port: int | None = None) -> Iterator[Server]:
     """
     port = port or _free_port()
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(log_dir), "--port", str(port)]
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+    with _termination_unwinds(), tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603  (A list, no shell.)
         try:
             yield Server(f"http://localhost:{port}", process, output)
         finally:
             process.terminate()
             process.wait()
+
+
+@contextmanager
+def _termination_unwinds() -> Iterator[None]:
+    """Let a SIGTERM end this process as an interrupt does, by way of every `finally`."""
+    before = signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _exit(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)  # As a shell calls it.
 
 
 class Server:

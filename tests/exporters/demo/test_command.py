@@ -1,5 +1,6 @@
 """`tb-netviz demo` as a whole, with few steps: real training, real files, a real TensorBoard."""
 
+import contextlib
 import os
 import re
 import signal
@@ -109,3 +110,29 @@ def test_a_port_that_is_taken_is_reported(tmp_path):
     assert "TensorBoard ended at once" in done.stderr
     assert port in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_request_to_end_ends_its_tensorboard_too(tmp_path):
+    process = subprocess.Popen(
+        command("--logdir", "runs", "--steps", "2"),
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if line.startswith("Open "))
+        address = line.removeprefix("Open ").partition("#")[0]
+        with urllib.request.urlopen(address) as answer:
+            assert answer.status == 200
+        process.terminate()
+        process.wait(timeout=60)
+        assert process.returncode == 128 + signal.SIGTERM
+        with pytest.raises(OSError, match="refused"):
+            urllib.request.urlopen(address)
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # As it should be.
+            os.killpg(process.pid, signal.SIGKILL)
+        process.stdout.close()
