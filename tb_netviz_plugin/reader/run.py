@@ -13,6 +13,8 @@ from tb_netviz_plugin.analysis.grid import Grid, align
 from tb_netviz_plugin.analysis.network import Network, unite
 from tb_netviz_plugin.analysis.records import Records, stack
 from tb_netviz_plugin.analysis.units import Judged, UnitTable, UnitThresholds, align_units, judge
+from tb_netviz_plugin.diagnosis import Report
+from tb_netviz_plugin.diagnosis import check as check_rules
 from tb_netviz_plugin.errors import UnreadableError
 from tb_netviz_plugin.reader.cache import Cache
 from tb_netviz_plugin.reader.source import Source
@@ -35,6 +37,7 @@ _PLANE_DIMENSIONS = {
 _NEED_A_DESCRIPTION = (Family.PARAMETERS, Family.ACTIVATIONS, Family.UNITS)
 _BYTES_PER_PARAMETER = 2000
 _BYTES_PER_FACT = 1000
+_BYTES_PER_FINDING = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,20 @@ class Run:
         """What can be stated about it, the most striking first."""
         return self._remember(
             "facts", list(self._series), lambda: find_facts(self.grid), lambda found: _BYTES_PER_FACT * len(found)
+        )
+
+    def report(self, moved: Mapping[str, float]) -> Report:
+        """Return what the rules say of it, with some thresholds moved.
+
+        Raises:
+            ValueError: If there is no such threshold, or its value makes no sense.
+        """
+        return self._remember(
+            "report",
+            list(self._series),
+            lambda: check_rules(self, moved),
+            lambda report: _BYTES_PER_FINDING * len(report.every),
+            tuple(sorted(moved.items())),
         )
 
     def records(self, name: str, family: Family) -> Records:

@@ -6,9 +6,9 @@ import numpy as np
 
 from tb_netviz_plugin.analysis.facts.evidence import PERSISTING, STRIKING_FALL, Evidence
 from tb_netviz_plugin.analysis.facts.fact import Fact
-from tb_netviz_plugin.analysis.facts.series import logarithm, nanmedian, running_median
-from tb_netviz_plugin.analysis.facts.wording import fold, gradient_is, number
 from tb_netviz_plugin.analysis.records import Floats
+from tb_netviz_plugin.analysis.series import logarithm, nanmedian, running_median
+from tb_netviz_plugin.analysis.wording import fold, gradient_is, number
 
 
 def gradient_drop(evidence: Evidence) -> list[Fact]:

@@ -6,10 +6,10 @@ import numpy as np
 
 from tb_netviz_plugin.analysis.facts.evidence import PERSISTING, STRIKING_FALL, Evidence
 from tb_netviz_plugin.analysis.facts.fact import Fact
-from tb_netviz_plugin.analysis.facts.series import logarithm, nanmedian, running_median
-from tb_netviz_plugin.analysis.facts.wording import fold, layer_name, number
 from tb_netviz_plugin.analysis.placement import Indices
 from tb_netviz_plugin.analysis.records import Floats
+from tb_netviz_plugin.analysis.series import logarithm, nanmedian, running_median
+from tb_netviz_plugin.analysis.wording import fold, layer_name, number
 
 
 def gradient_fall(evidence: Evidence) -> list[Fact]:

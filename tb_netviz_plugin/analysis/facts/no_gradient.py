@@ -7,8 +7,8 @@ import numpy as np
 from tb_netviz_plugin.analysis.derive import State
 from tb_netviz_plugin.analysis.facts.evidence import PERSISTING, Evidence
 from tb_netviz_plugin.analysis.facts.fact import Fact
-from tb_netviz_plugin.analysis.facts.wording import subject
 from tb_netviz_plugin.analysis.records import Bools
+from tb_netviz_plugin.analysis.wording import subject
 
 
 def no_gradient(evidence: Evidence) -> list[Fact]:

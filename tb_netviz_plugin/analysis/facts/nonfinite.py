@@ -7,7 +7,7 @@ import numpy as np
 from tb_netviz_plugin.analysis.derive import State
 from tb_netviz_plugin.analysis.facts.evidence import Evidence
 from tb_netviz_plugin.analysis.facts.fact import Fact
-from tb_netviz_plugin.analysis.facts.wording import gradient_is
+from tb_netviz_plugin.analysis.wording import gradient_is
 
 
 def nonfinite(evidence: Evidence) -> list[Fact]:

@@ -7,8 +7,8 @@ import numpy as np
 from tb_netviz_plugin.analysis.derive import State
 from tb_netviz_plugin.analysis.facts.evidence import PERSISTING, Evidence
 from tb_netviz_plugin.analysis.facts.fact import Fact
-from tb_netviz_plugin.analysis.facts.series import nanmedian
-from tb_netviz_plugin.analysis.facts.wording import fold, layer_name, number
+from tb_netviz_plugin.analysis.series import nanmedian
+from tb_netviz_plugin.analysis.wording import fold, layer_name, number
 
 SPIKE_OVER_MEDIAN = 50.0
 """Factor over the usual update ratio from which an update is a spike."""

@@ -1,0 +1,191 @@
+"""What the rules read: everything that was recorded of a run, derived when a rule asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.derive import Derived, Grouping, State, by_layer, by_row, derive
+from tb_netviz_plugin.analysis.grid import Grid, survivors
+from tb_netviz_plugin.analysis.network import Network
+from tb_netviz_plugin.analysis.records import Bools, Floats, Records
+from tb_netviz_plugin.analysis.units import Judged, UnitTable, UnitThresholds
+from tb_netviz_plugin.schema.columns import METRIC_COLUMNS
+from tb_netviz_plugin.schema.statistics import STATISTIC, Rows
+
+_METRIC_COLUMN = {column.id: index for index, column in enumerate(METRIC_COLUMNS)}
+
+
+class Logged(Protocol):
+    """A scalar of a run."""
+
+    @property
+    def name(self) -> str:
+        """Under which it was logged."""
+
+    @property
+    def role(self) -> str:
+        """What it is: "train_loss", "val_loss" or another of docs/wire-format.md, or ""."""
+
+    @property
+    def records(self) -> Records:
+        """Its values."""
+
+
+class Recorded(Protocol):
+    """A run, as far as rules need it."""
+
+    @property
+    def network(self) -> Network:
+        """Its layers, parameters and activations."""
+
+    @property
+    def grid(self) -> Grid:
+        """What was recorded of its parameters."""
+
+    @property
+    def activation_grid(self) -> Grid:
+        """What was recorded of its activations."""
+
+    @property
+    def unit_table(self) -> UnitTable:
+        """What was recorded of single units."""
+
+    @property
+    def metrics(self) -> Sequence[Logged]:
+        """The scalars that were logged."""
+
+    def judged(self, activation: int, thresholds: UnitThresholds) -> Judged:
+        """Return the states of an activation's units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A logged scalar, T records in increasing step.
+
+    Attributes:
+        name: Under which it was logged.
+        steps: Last step of each record, [T].
+        values: Mean of the finite values in it, [T]; NaN where none is.
+        low: The smallest, [T].
+        high: The largest, [T].
+        nonfinite: Values that were not finite, [T].
+    """
+
+    name: str
+    steps: Floats
+    values: Floats
+    low: Floats
+    high: Floats
+    nonfinite: Floats
+
+
+class Case:
+    """A run that rules look at.
+
+    Args:
+        run: What was recorded.
+    """
+
+    def __init__(self, run: Recorded) -> None:
+        self._run = run
+        self._derived: dict[tuple[str, bool], Derived] = {}
+        self._of_parameters: dict[str, Floats] = {}
+
+    @property
+    def network(self) -> Network:
+        """Its layers, parameters and activations."""
+        return self._run.network
+
+    @property
+    def steps(self) -> Floats:
+        """Last step of each record of the parameters, [T]."""
+        return self._run.grid.steps
+
+    @property
+    def activation_steps(self) -> Floats:
+        """Last step of each record of the activations, [T]."""
+        return self._run.activation_grid.steps
+
+    @cached_property
+    def recorded(self) -> frozenset[str]:
+        """Ids of the statistics that were recorded."""
+        return frozenset(statistic.id for statistic in self.network.statistics)
+
+    def statistic(self, name: str, *, band: bool = False) -> Derived:
+        """Return a statistic of all layers, or of all activations, and its band if that is asked for."""
+        if (name, band) not in self._derived:
+            statistic = STATISTIC[name]
+            grid, grouping = self._rows(statistic.rows)
+            self._derived[name, band] = derive(grid, statistic, grouping, band=band)
+        return self._derived[name, band]
+
+    def numbers(self, name: str) -> Floats:
+        """Return a statistic of all layers, [L, T], or activations, [A, T]; NaN in every cell that is no number."""
+        derived = self.statistic(name)
+        return np.where(derived.states == State.NUMBER, derived.values, np.nan)
+
+    def numbers_or_more(self, name: str) -> Floats:
+        """Return likewise what counts values that are not finite, for which a cell stands that is no number."""
+        return np.nan_to_num(self.statistic(name).values)
+
+    def of_parameters(self, name: str) -> Floats:
+        """Return a statistic of every single parameter, [P, T]; NaN in every cell that is no number."""
+        if name not in self._of_parameters:
+            derived = derive(self._run.grid, STATISTIC[name], by_row(self._run.grid))
+            self._of_parameters[name] = np.where(derived.states == State.NUMBER, derived.values, np.nan)
+        return self._of_parameters[name]
+
+    @cached_property
+    def frozen(self) -> Bools:
+        """Which layers ask for no gradient, [L]."""
+        return np.array([layer.frozen for layer in self.network.layers], np.bool_)
+
+    def layers_of_models(self) -> Iterable[list[int]]:
+        """Yield the indices of the layers of each model, input first."""
+        models = [layer.model for layer in self.network.layers]
+        for model in dict.fromkeys(models):
+            yield [index for index, other in enumerate(models) if other == model]
+
+    def judged(self, activation: int, thresholds: UnitThresholds | None = None) -> Judged:
+        """Return the states of an activation's units."""
+        return self._run.judged(activation, thresholds or UnitThresholds())
+
+    @property
+    def unit_table(self) -> UnitTable:
+        """What was recorded of single units."""
+        return self._run.unit_table
+
+    def curve(self, role: str) -> Curve | None:
+        """Return the first scalar of a role, or None where none was logged."""
+        return next(iter(self.curves(role)), None)
+
+    def curves(self, role: str) -> list[Curve]:
+        """Return all scalars of a role."""
+        return [
+            _curve(metric)
+            for metric in self._run.metrics
+            if metric.role == role and len(metric.records.plane(0)) >= len(METRIC_COLUMNS) and metric.records.steps.size
+        ]
+
+    @cached_property
+    def last_step(self) -> float:
+        """The last step of anything that was recorded; NaN where nothing was."""
+        axes = [self.steps, self.activation_steps, *(metric.records.steps for metric in self._run.metrics)]
+        return float(max((axis.max() for axis in axes if axis.size), default=np.nan))
+
+    def _rows(self, rows: Rows) -> tuple[Grid, Grouping]:
+        if rows is Rows.PARAMETERS:
+            return self._run.grid, by_layer(self._run.grid)
+        return self._run.activation_grid, by_row(self._run.activation_grid)
+
+
+def _curve(metric: Logged) -> Curve:
+    kept = survivors(metric.records, [metric.records])
+    columns = metric.records.plane(0)[:, kept].astype(np.float64)
+    named = {name: columns[_METRIC_COLUMN[name]] for name in ("mean", "min", "max", "nonfinite")}
+    return Curve(metric.name, metric.records.steps[kept], named["mean"], named["min"], named["max"], named["nonfinite"])

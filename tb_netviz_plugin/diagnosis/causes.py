@@ -1,0 +1,80 @@
+"""Which finding follows from which: the one that came first names the cause, and the others stand below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from tb_netviz_plugin.diagnosis.finding import Finding
+
+LATE = 0.05
+"""Share of the run by which a cause may be noticed later than what follows from it."""
+
+EFFECTS: Mapping[str, frozenset[str]] = {
+    "nonfinite": frozenset({"loss_plateau", "loss_spike", "dead_units", "layer_not_training"}),
+    "exploding_gradient": frozenset({"nonfinite", "loss_spike", "loss_plateau", "clip_saturated", "dead_units"}),
+    "lr_too_high": frozenset(
+        {
+            "nonfinite",
+            "exploding_gradient",
+            "loss_spike",
+            "loss_oscillation",
+            "loss_plateau",
+            "dead_units",
+            "saturation",
+            "vanishing_gradient",
+            "clip_saturated",
+            "layer_not_training",
+        }
+    ),
+    "poor_init": frozenset({"vanishing_gradient", "exploding_gradient", "saturation", "loss_plateau", "dead_units"}),
+    "saturation": frozenset({"vanishing_gradient", "loss_plateau", "layer_not_training"}),
+    "dead_units": frozenset({"vanishing_gradient", "layer_not_training", "loss_plateau", "underfitting"}),
+    "vanishing_gradient": frozenset({"loss_plateau", "layer_not_training", "lr_too_low", "underfitting"}),
+    "lr_too_low": frozenset({"loss_plateau", "layer_not_training", "underfitting"}),
+    "unused_parameter": frozenset({"layer_not_training", "loss_plateau"}),
+    "layer_not_training": frozenset({"loss_plateau", "underfitting"}),
+    "missing_nonlinearity": frozenset({"underfitting", "loss_plateau"}),
+    "missing_zero_grad": frozenset(
+        {"exploding_gradient", "lr_too_high", "loss_oscillation", "loss_spike", "nonfinite"}
+    ),
+    "input_unnormalised": frozenset({"lr_too_high", "exploding_gradient", "saturation", "dead_units", "loss_spike"}),
+    "low_precision_underflow": frozenset({"vanishing_gradient", "layer_not_training", "loss_plateau"}),
+}
+"""By rule, what it may bring about."""
+
+
+def fold(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the causes, the worst first, each with what follows from it."""
+    steps = [finding.last_step for finding in findings]
+    slack = LATE * (max(steps) - min(finding.first_step for finding in findings)) if findings else 0.0
+    causes = [_cause_of(finding, findings, slack) for finding in findings]
+    roots = [_root(index, causes) for index in range(len(findings))]
+    folded = []
+    for index, finding in enumerate(findings):
+        if roots[index] == index:
+            below = [other for at, other in enumerate(findings) if roots[at] == index and at != index]
+            folded.append(replace(finding, consequences=tuple(sorted(below, key=_order))))
+    return sorted(folded, key=_order)
+
+
+def _order(finding: Finding) -> tuple[int, float]:
+    worst = max(one.severity for one in (finding, *finding.consequences))
+    return -worst, finding.first_step
+
+
+def _cause_of(effect: Finding, findings: Sequence[Finding], slack: float) -> int | None:
+    """Return the index of the earliest finding that may have brought `effect` about."""
+    able = [
+        (cause.first_step, index)
+        for index, cause in enumerate(findings)
+        if effect.rule in EFFECTS.get(cause.rule, ()) and cause.first_step <= effect.first_step + slack
+    ]
+    return min(able)[1] if able else None
+
+
+def _root(index: int, causes: Sequence[int | None]) -> int:
+    """Follow causes to the first one. EFFECTS has no circles."""
+    while (cause := causes[index]) is not None:
+        index = cause
+    return index

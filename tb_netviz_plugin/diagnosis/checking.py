@@ -1,0 +1,83 @@
+"""Checks a run by all rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tb_netviz_plugin.diagnosis.case import Case, Recorded
+from tb_netviz_plugin.diagnosis.causes import fold
+from tb_netviz_plugin.diagnosis.finding import Finding
+from tb_netviz_plugin.diagnosis.rule import Rule
+from tb_netviz_plugin.diagnosis.rules import RULES
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A rule that could not be checked, and why."""
+
+    rule: Rule
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What all rules say of a run.
+
+    Attributes:
+        findings: What is wrong, the worst first; what follows from another finding stands in that one.
+        passed: The rules that found nothing.
+        skipped: The rules that could not be checked.
+    """
+
+    findings: tuple[Finding, ...]
+    passed: tuple[Rule, ...]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def checks(self) -> int:
+        """How many rules were checked."""
+        return len(RULES) - len(self.skipped)
+
+    @property
+    def every(self) -> tuple[Finding, ...]:
+        """All findings, each followed by its consequences."""
+        return tuple(one for finding in self.findings for one in (finding, *finding.consequences))
+
+
+def check(run: Recorded, moved: Mapping[str, float] | None = None, rules: Sequence[Rule] = RULES) -> Report:
+    """Return what all rules say of a run.
+
+    Args:
+        run: What was recorded.
+        moved: Thresholds that are not to stand where they do by default, such as {"dead_units.share": 0.5}.
+        rules: The rules.
+
+    Raises:
+        ValueError: If there is no threshold of a name in `moved`, or its value makes no sense.
+    """
+    moved = moved or {}
+    _refuse(moved, rules)
+    case = Case(run)
+    found: list[Finding] = []
+    passed, skipped = [], []
+    for rule in rules:
+        reason = rule.missing(case)
+        if reason:
+            skipped.append(Skipped(rule, reason))
+            continue
+        findings = rule.find(case, rule.limits(moved))
+        found += findings
+        if not findings:
+            passed.append(rule)
+    return Report(tuple(fold(found)), tuple(passed), tuple(skipped))
+
+
+def _refuse(moved: Mapping[str, float], rules: Sequence[Rule]) -> None:
+    known = {f"{rule.id}.{one.name}": one for rule in rules for one in rule.thresholds}
+    for name, value in moved.items():
+        if name not in known:
+            raise ValueError(f"there is no threshold {name!r}; there are {', '.join(sorted(known))}")
+        least, most = known[name].least, known[name].most
+        if not least <= value <= most:
+            raise ValueError(f"{name} must be from {least:g} to {most:g}, got {value:g}")

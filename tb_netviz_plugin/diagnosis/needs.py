@@ -1,0 +1,55 @@
+"""What rules need, and how its absence is put into words."""
+
+from __future__ import annotations
+
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.rule import Need
+from tb_netviz_plugin.schema.statistics import STATISTIC
+
+
+def statistics(*names: str) -> Need:
+    """Return the need for statistics of the catalogue."""
+
+    def missing(case: Case) -> str:
+        absent = [STATISTIC[name].label for name in names if name not in case.recorded]
+        return f"not recorded: {', '.join(absent)}" if absent else ""
+
+    return missing
+
+
+def records(count: int) -> Need:
+    """Return the need for so many records of the parameters."""
+
+    def missing(case: Case) -> str:
+        held = len(case.steps)
+        return "" if held >= count else f"needs {count:,} records, and there are {held:,} so far"
+
+    return missing
+
+
+def curve(role: str, words: str, count: int = 1) -> Need:
+    """Return the need for a logged scalar of a role, which `words` tell how to log, with so many records."""
+
+    def missing(case: Case) -> str:
+        found = case.curve(role)
+        if found is None:
+            return f"no {words}"
+        held = len(found.steps)
+        return "" if held >= count else f"needs {count:,} records of {found.name!r}, and there are {held:,} so far"
+
+    return missing
+
+
+def layers(count: int) -> Need:
+    """Return the need for so many layers."""
+
+    def missing(case: Case) -> str:
+        held = len(case.network.layers)
+        return "" if held >= count else f"needs {count} layers, and the network has {held}"
+
+    return missing
+
+
+def units(case: Case) -> str:
+    """Say that single units were not recorded, where they were not."""
+    return "" if any(row.units for row in case.network.activations) else "single units were not recorded"
