@@ -24,6 +24,7 @@ from tb_netviz.pytorch.observer import Observer
 from tb_netviz.pytorch.order import ExecutionOrder
 from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.run import Run, run_of
+from tb_netviz.pytorch.scripted import is_scripted
 from tb_netviz.pytorch.shards import kind_of, leads
 from tb_netviz.pytorch.sharing import Sharing
 from tb_netviz.pytorch.standard import Dashboards
@@ -121,7 +122,8 @@ def watch(
     team = Team()
     terms = (columns, budget, every, _patterns(include), _patterns(exclude))
     guard.part("Sharded parameters").run(team.sign_up, root, terms)
-    capture = Capture(root, guard.part("The activations")) if activations else None
+    sees_activations = activations and not is_scripted(root)
+    capture = Capture(root, guard.part("The activations")) if sees_activations else None
     roster = Roster(root, members, order, _patterns(include), _patterns(exclude), _version(), team, capture)
     sharing = Sharing(team, roster, recorder)
     observer = Observer(guard, roster, members, recorder, columns, dashboards, loss, sharing, capture)
@@ -204,12 +206,14 @@ def _let_go(watched: Watch) -> None:
 
 
 def _listen(criterion: object, guard: Guard) -> CriterionLoss | None:
-    if isinstance(criterion, nn.Module):
+    if isinstance(criterion, nn.Module) and not is_scripted(criterion):
         return CriterionLoss(criterion, guard)
     if criterion is not None:
+        of_script = isinstance(criterion, nn.Module)
+        kind = "TorchScript" if of_script else f"a {type(criterion).__name__} and no torch.nn.Module"
         warn(
-            f"criterion is a {type(criterion).__name__} and no torch.nn.Module, so the loss can't be read from it; log "
-            'it with writer.add_scalar("loss/train", loss).',
+            f"criterion is {kind}, so the loss can't be read from it; log it with "
+            'writer.add_scalar("loss/train", loss).',
             stacklevel=5,
         )
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import nn
 
 _LONGEST = 80
@@ -46,6 +47,7 @@ def _representation(module: nn.Module) -> str:
 
 # The first that fits; attributes are those of the classes named, hence Any.
 _DETAILS: tuple[tuple[type | tuple[type, ...], Callable[[Any], str]], ...] = (
+    (torch.jit.ScriptModule, lambda _: "TorchScript"),
     (nn.modules.conv._ConvNd, _convolution),
     (nn.Linear, lambda module: f"{module.in_features} → {module.out_features}"),
     ((nn.Embedding, nn.EmbeddingBag), lambda module: f"{module.num_embeddings} × {module.embedding_dim}"),

@@ -13,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from tb_netviz.events import warn
 from tb_netviz.pytorch.compiled import has_compiled
 from tb_netviz.pytorch.hooks import Guard, Hook
+from tb_netviz.pytorch.scripted import UNSEEN, WHOLE, is_scripted, outermost
 from tb_netviz.pytorch.steps import StepCounter
 from tb_netviz.pytorch.structure import Shapes, compiled_modules, named_modules, unwrap
 from tb_netviz_plugin.schema.description import Omission
@@ -65,6 +66,8 @@ class ExecutionOrder:
         self._is_late = has_compiled()
         entered, left = Hook(guard, self._entered), Hook(guard, self._left)
         for _, module in named_modules(model):
+            if is_scripted(module):
+                continue
             self._handles[id(module)] = (
                 module.register_forward_pre_hook(entered, with_kwargs=True),
                 module.register_forward_hook(left, prepend=True),
@@ -88,13 +91,23 @@ class ExecutionOrder:
         root = self._root()
         if root is None:
             return
+        scripted = [name for name, _ in outermost(named_modules(root))]
+        if is_scripted(root):
+            warn(WHOLE.format(scripted[0]), stacklevel=2)
+        names = [] if is_scripted(root) else self._unheard(root)
+        self.omissions = (
+            *(Omission(name, _UNSEEN) for name in names),
+            *(Omission(name, UNSEEN) for name in scripted),
+        )
+
+    def _unheard(self, root: nn.Module) -> list[str]:
+        """Return the names of what ran where no hook is called."""
         if self.heard:
-            names = [name for name, _ in compiled_modules(root)]
-        else:
-            names = [type(root).__name__]
-            if self._is_late and not (self._steps.forwarded or self._steps.evaluated):
-                warn(_LATE.format(names[0]), stacklevel=2)
-        self.omissions = tuple(Omission(name, _UNSEEN) for name in names)
+            return [name for name, _ in compiled_modules(root)]
+        name = type(root).__name__
+        if self._is_late and not (self._steps.forwarded or self._steps.evaluated):
+            warn(_LATE.format(name), stacklevel=2)
+        return [name]
 
     def detach(self) -> None:
         """Take all hooks off."""

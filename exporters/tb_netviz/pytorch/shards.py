@@ -59,7 +59,9 @@ def is_sharded(tensor: Tensor) -> bool:
 
 
 def kind_of(module: nn.Module) -> str:
-    """Return the name of a module's class; fully_shard puts one of its own in front of it."""
+    """Return the name of a module's class as it was written; fully_shard and TorchScript put others in its place."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return str(module.original_name)
     sharding = sys.modules.get("torch.distributed.fsdp")
     kind = type(module)
     if sharding is not None and isinstance(module, sharding.FSDPModule) and len(kind.__bases__) == 2:

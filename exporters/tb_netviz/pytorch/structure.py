@@ -22,9 +22,9 @@ _WRAPPED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 def unwrap(model: nn.Module) -> nn.Module:
     """Return the module inside DataParallel, DistributedDataParallel, torch.compile and the like."""
     for key in (*_WRAPPED, "module"):
-        inner = model._modules.get(key)
-        if inner is not None and _is_transparent(model, key):
-            return unwrap(inner)
+        if key in model._modules and _is_transparent(model, key):  # TorchScript has no `get` there.
+            inner = model._modules[key]
+            return model if inner is None else unwrap(inner)
     return model
 
 
@@ -66,7 +66,7 @@ class Home(NamedTuple):
     def parameter(self) -> nn.Parameter | None:
         """Return the parameter that lives there now."""
         module = self.module()
-        return None if module is None else module._parameters.get(self.key)
+        return module._parameters[self.key] if module is not None and self.key in module._parameters else None
 
 
 def homes_in(model: nn.Module) -> list[Home]:

@@ -24,6 +24,7 @@ from tb_netviz.pytorch.observer import Observer
 from tb_netviz.pytorch.order import ExecutionOrder
 from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.run import Run
+from tb_netviz.pytorch.scripted import is_scripted
 from tb_netviz.pytorch.shards import leads, processes
 from tb_netviz.pytorch.sharing import complain
 from tb_netviz.pytorch.steps import StepCounter
@@ -94,7 +95,9 @@ class Watch:
         self._paused = False
         self._began = math.nan
         mark = ForwardMark(steps)
-        self._handles = [module.register_forward_pre_hook(mark) for module in {model, unwrap(model)}]
+        self._handles = [
+            module.register_forward_pre_hook(mark) for module in {model, unwrap(model)} if not is_scripted(module)
+        ]
         self._handles += self._hook_steps(optimizers)
         observer.interventions.listen(homes_in(unwrap(model)))
         if capture is not None:

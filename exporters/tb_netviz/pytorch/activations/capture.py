@@ -26,6 +26,7 @@ from tb_netviz.pytorch.activations.tally import Entry, Tally
 from tb_netviz.pytorch.compiled import has_compiled
 from tb_netviz.pytorch.hooks import Gate, GatedHook, Guard
 from tb_netviz.pytorch.reductions.host import gradient_bins
+from tb_netviz.pytorch.scripted import is_scripted
 from tb_netviz.pytorch.shards import kind_of
 from tb_netviz.pytorch.structure import compiled_modules, named_modules, unwrap
 
@@ -77,6 +78,7 @@ class Capture:
         self._tally = Tally()
         self._calls: dict[tuple[int, tuple[int, int] | None], int] = {}
         self._weighted = _Weighted()
+        self._sees_all = True  # Not where layers are TorchScript, which may be the last ones before any output.
         self._pass_is_over = False
         self._with_bins = False
         self._turn = 0
@@ -86,7 +88,9 @@ class Capture:
         for name, module in named_modules(model):
             self._names[id(module)] = name
             bend = bend_of(module)
-            if bend is not None:
+            if is_scripted(module):
+                self._sees_all = False
+            elif bend is not None:
                 hooked = _Hooked(bend, isinstance(module, WEIGHTED), is_convolution(module))
                 hook = GatedHook(self._gate, guard, partial(self._take_module, hooked))
                 self._handles.append(module.register_forward_hook(hook))
@@ -188,7 +192,7 @@ class Capture:
         units = measured.shape[layout.axis]
         site = self.sites.find(key)
         if site is None:
-            weighted = self._weighted if self._weighted.units == units else _Weighted()
+            weighted = self._weighted if self._sees_all and self._weighted.units == units else _Weighted()
             site = self.sites.meet(
                 key, module, place, bend, measured, layout, weighted.name, weighted.makers, self._previous
             )

@@ -17,6 +17,7 @@ from tb_netviz.pytorch.probes.places import Selection, patterns_of
 from tb_netviz.pytorch.probes.probe import SPREAD, ActivationMaps, Wanted
 from tb_netviz.pytorch.probes.sessions import BareTraining, Session, WatchedTraining
 from tb_netviz.pytorch.run import Run, RunOwner
+from tb_netviz.pytorch.scripted import has_scripted
 from tb_netviz.pytorch.shards import is_spread_over_processes, leads
 from tb_netviz.pytorch.structure import unwrap
 from tb_netviz.pytorch.watch import Watch
@@ -70,6 +71,7 @@ class ProbeOwner(RunOwner):
         run = self.netviz_run()
         watch, watched = _subject(run, model)
         root = unwrap(watched)
+        _refuse_scripted(root)
         _refuse_meta(root)
         given = ProbeInputs(inputs)
         wanted = Wanted(
@@ -101,10 +103,6 @@ def _subject(run: Run, model: nn.Module | None) -> tuple[Watch | None, nn.Module
     """Return the watch of the model, if it is watched, and the model."""
     if model is not None and not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    if model is not None and any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
-        raise ValueError(
-            "model holds TorchScript, whose modules can't be looked into; give the model as it was written"
-        )
     watches = [(watch, watch._model()) for watch in run.watches if watch.attached]
     alive = [(watch, known) for watch, known in watches if known is not None]
     if model is not None:
@@ -116,6 +114,13 @@ def _subject(run: Run, model: nn.Module | None) -> tuple[Watch | None, nn.Module
             + ("say which one with model=…" if alive else "call writer.watch(model) before, or give it as model=…")
         )
     return alive[0]
+
+
+def _refuse_scripted(model: nn.Module) -> None:
+    if has_scripted(model):
+        raise ValueError(
+            "model holds TorchScript, whose modules can't be looked into; give the model as it was written"
+        )
 
 
 def _refuse_meta(model: nn.Module) -> None:
