@@ -91,6 +91,52 @@ def test_it_says_what_happened_just_before(units):
     expect(before).to_contain_text("its median before")
 
 
+def layer_series(server, layer, statistic):
+    """Return by last step the values of a layer of the run "units"."""
+    names = [one["name"] for one in server.plugin_json("run", run="units")["layers"]]
+    frame = server.plugin("series", run="units", statistic=statistic, row=names.index(layer))
+    _header, arrays = decode_frame(frame)
+    return dict(zip(arrays["steps"].tolist(), arrays["values"][0].tolist(), strict=True))
+
+
+def test_four_charts_show_what_moved_around_the_moment(units, server):
+    tab = units()
+    step = server.plugin_json("deaths", run="units")["deaths"][0]["step"]
+    around = tab.role("region", f"Around step {step:,}")
+    charts = around.get_by_role("application")
+    for index, what in enumerate(("Update norm of fc1", "Gradient norm of fc1", "Learning rate", "Loss")):
+        expect(charts.nth(index)).to_have_accessible_name(re.compile(f"^{what} around step {step:,}: 1 curve"))
+    charts.first.focus()
+    tab.page.keyboard.press("t")
+    # The steps are those of the records around the moment, about as many before as after.
+    cells = around.get_by_role("table").get_by_role("row").filter(has=tab.role("cell"))
+    ratio, weight = (layer_series(server, "fc1", name) for name in ("update_ratio", "weight_norm"))
+    shown = [cells.nth(index).get_by_role("cell").all_inner_texts()[2:4] for index in range(3)]
+    for last, value in shown:
+        at = float(last.replace(",", ""))
+        assert float(value) == pytest.approx(ratio[at] * weight[at], rel=1e-3)
+    steps = [at for at in ratio if abs(at - step) < 10_000]
+    first = float(shown[0][0].replace(",", ""))
+    before = sum(first <= at < step for at in steps)
+    rows = int(around.get_by_role("table").get_attribute("aria-rowcount")) - 1
+    assert abs(before - (rows - before)) <= 2
+
+
+def test_the_moment_stays_while_the_cursor_moves_over_its_charts(units, server):
+    tab = units()
+    step = server.plugin_json("deaths", run="units")["deaths"][0]["step"]
+    around = tab.role("region", f"Around step {step:,}")
+    around.get_by_role("application").nth(3).focus()
+    axis = sorted(layer_series(server, "fc1", "gradient_norm"))
+    at = next(index for index, last in enumerate(axis) if last >= step)
+    for record in (at - 1, at - 2):
+        tab.page.keyboard.press("ArrowLeft")
+        tab.wait_for_selection("step", int(axis[record]))
+    expect(tab.page.frame_locator("iframe").locator("p[aria-live]")).to_contain_text("Loss around step")
+    expect(around).to_be_visible()
+    expect(tab.role("region", "Just before")).to_be_visible()
+
+
 def test_a_moment_of_death_moves_step_and_layer(units, server):
     tab = units()
     deaths = server.plugin_json("deaths", run="units")["deaths"]

@@ -22,7 +22,7 @@ export function recordedStatistics(rows: StatisticInfo['rows']): readonly Statis
 }
 
 /** What has the axis of steps: the records of the network, or the longest metric where there are none. */
-const axis = computed<Axis>(() => {
+export const axis = computed<Axis>(() => {
   const whole = network.value.value;
   if (whole !== null && whole.steps.length > 0) return whole;
   const all = metrics.value.value ?? [];

@@ -1,10 +1,11 @@
 /** What all charts of a page share. */
 import { computed } from '@preact/signals';
+import { placeColumns } from '../charts/columns';
 import { pageTheme } from '../charts/theme';
 import type { Matrix, Selection, StatisticLabel, StepDomain } from '../charts/types';
 import type { Series } from '../data/types';
 import { selectLayer, selectStep } from '../state/actions';
-import { extent, factList, layerIndex, recordedStep, selectedFact } from '../state/derived';
+import { axis, extent, factList, layerIndex, recordedStep, selectedFact } from '../state/derived';
 import * as selection from '../state/selection';
 import { statisticInfo } from './explain';
 import { rowFlags } from './marks';
@@ -22,6 +23,9 @@ export const layerSelection = computed<Selection>(() => ({
 
 /** What is said about layers. */
 export const flags = computed(() => rowFlags(factList.value, selectedFact.value));
+
+/** The records of the page's axis: other curves may have finer ones, between which its cursor knows no difference. */
+export const records = computed(() => placeColumns(axis.value.steps, axis.value.spans));
 
 /** Step only, for charts without rows. */
 export const stepSelection = computed<Selection>(() => ({ row: null, step: recordedStep.value }));

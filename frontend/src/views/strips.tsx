@@ -9,7 +9,7 @@ import { type Clipped, clipped, skips } from '../state/scaling';
 import { metrics, network } from '../state/store';
 import { metricCurve, rowCurve } from './curves';
 import { Figure } from './figure';
-import { colour, hover, labelOf, onSelect, stepSelection, steps } from './page';
+import { colour, hover, labelOf, onSelect, records, stepSelection, steps } from './page';
 import { say } from './readout';
 import { runToken } from './swatch';
 
@@ -119,6 +119,7 @@ export function Strips({ strips, insets }: { strips: readonly Strip[]; insets: I
                   steps={steps}
                   hover={hover}
                   selection={stepSelection.value}
+                  records={records.value}
                   onSelect={onSelect}
                   onReadout={say}
                   skips={skips.value}

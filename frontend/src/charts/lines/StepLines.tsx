@@ -3,6 +3,7 @@
 import type { Signal } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { CanvasLayer, useSize } from '../canvas';
+import type { Columns } from '../columns';
 import { onStepKey } from '../keys';
 import { plotArea, type Size } from '../plot';
 import { useStepPointer } from '../pointer';
@@ -37,12 +38,16 @@ export interface StepLinesProps extends ChartProps {
   readonly hover: Signal<Hover | null>;
   readonly selection: Selection;
   readonly onSelect: OnSelect;
+  /** Records that the arrows move through; by default those of the longest curve. */
+  readonly records?: Columns;
   readonly levels?: readonly Level[];
   readonly marks?: readonly StepMark[];
   /** Steps that were left out. */
   readonly skips?: readonly Skip[];
   /** Whether steps are written below; the lowest strip has them. */
   readonly axis?: boolean;
+  /** Whether the axis holds every spike, where these are what one looks for. */
+  readonly spikes?: boolean;
   readonly insets?: Insets;
   readonly empty?: string;
 }
@@ -71,10 +76,10 @@ export function StepLines(props: StepLinesProps) {
     let made: { domain: Domain; scale: LineScene['scale'] } | null = null;
     return (domain: Domain) => {
       if (made?.domain !== domain)
-        made = { domain, scale: axisFor(props.scale, series, columns, domain, levels) };
+        made = { domain, scale: axisFor(props.scale, series, columns, domain, levels, props.spikes) };
       return made.scale;
     };
-  }, [props.scale, series, columns, levels]);
+  }, [props.scale, series, columns, levels, props.spikes]);
 
   const sceneIn = (box: Size): LineScene => {
     const domain = visibleSteps(steps);
@@ -118,7 +123,7 @@ export function StepLines(props: StepLinesProps) {
       columns[0] ?? placeLines([EMPTY])[0]!,
     );
     onStepKey(event, {
-      columns: longest,
+      columns: props.records ?? longest,
       selection,
       steps,
       hover,

@@ -169,12 +169,22 @@ export function drawLevels(painter: Painter, scene: LineScene): void {
   }
 }
 
-/** Steps at which something happened. */
+/** Steps at which something happened: a line with a triangle at its top. */
 export function drawMarks(painter: Painter, scene: LineScene): void {
   const { plot, theme, domain } = scene;
   for (const { step, severity } of scene.marks) {
     const x = xOf(plot, domain, step);
-    if (x >= plot.left && x <= plot.right)
-      hairline(painter, [x, plot.top], [x, plot.bottom], theme.severity(severity));
+    if (x < plot.left || x > plot.right) continue;
+    const color = theme.severity(severity);
+    hairline(painter, [x, plot.top], [x, plot.bottom], color);
+    polygon(
+      painter,
+      [
+        [x - 4, plot.top - 6],
+        [x + 4, plot.top - 6],
+        [x, plot.top],
+      ],
+      color,
+    );
   }
 }

@@ -13,6 +13,10 @@ describe('robustRange', () => {
     expect(high).toBeLessThan(2.3);
   });
 
+  it('holds every spike where these are what one looks for', () => {
+    expect(robustRange([...noisy, 480, -90], false, true)).toEqual([-90, 480]);
+  });
+
   it('keeps the beginning of a loss that falls', () => {
     const loss = Array.from({ length: 1000 }, (_, step) => 0.1 + 2.2 * Math.exp(-step / 300));
     expect(robustRange(loss, false)![1]).toBeCloseTo(2.3, 5);

@@ -14,8 +14,12 @@ const ROUND = 5;
 /** What is usual is judged by so many values, evenly picked. */
 const SAMPLE = 8192;
 
-/** Lowest and highest of the values that a scale should show; null without any. Log scales show what is above zero. */
-export function robustRange(values: readonly number[], log: boolean): Domain | null {
+/**
+ * Lowest and highest of the values that a scale should show; null without any. Log scales show what is above zero.
+ *
+ * @param spikes Whether a spike is shown too, even if it flattens the rest.
+ */
+export function robustRange(values: readonly number[], log: boolean, spikes = false): Domain | null {
   const shown = values.filter((value) => Number.isFinite(value) && (!log || value > 0));
   if (!shown.length) return null;
   const place = (value: number) => (log ? Math.log10(value) : value);
@@ -23,7 +27,7 @@ export function robustRange(values: readonly number[], log: boolean): Domain | n
   const highest = place(shown.reduce((a, b) => Math.max(a, b)));
   const [low, high] = usualRange(shown).map(place) as [number, number];
   const usual = high - low;
-  const cut = (distance: number) => usual > 0 && distance > SPIKE * usual;
+  const cut = (distance: number) => !spikes && usual > 0 && distance > SPIKE * usual;
   const range = [
     cut(low - lowest) ? low - usual * 0.1 : lowest,
     cut(highest - high) ? high + usual * 0.1 : highest,

@@ -66,6 +66,7 @@ export function axisFor(
   columns: readonly Columns[],
   domain: Domain,
   levels: readonly Level[],
+  spikes = false,
 ): ValueScale {
   const values: number[] = [];
   for (const [index, one] of series.entries())
@@ -76,7 +77,7 @@ export function axisFor(
         isNumber(one, record)
       )
         values.push(one.values[record]!);
-  const range = robustRange(values, kind === 'log');
+  const range = robustRange(values, kind === 'log', spikes);
   const heights = levels.map(({ value }) => value).filter((value) => kind !== 'log' || value > 0);
   return valueAxis(kind, range && [Math.min(range[0], ...heights), Math.max(range[1], ...heights)]);
 }

@@ -22,10 +22,13 @@ import { UnitCurves } from '../unit-curves';
 import { useFollow } from '../use-follow';
 import { useLast } from '../use-last';
 import { ZoomButton } from '../zoom-button';
+import { Around } from './around';
+import { useCauses } from './causes';
 import { totalsOf } from './counts';
 import { Deaths } from './deaths';
 import { Listing } from './listing';
 import { Lives, sort } from './lives';
+import { useMoment } from './moment';
 import { useOpening } from './opening';
 import { useUnits } from './pages';
 import { Shares } from './shares';
@@ -86,6 +89,8 @@ function Page({ dead, deaths, deathsError }: PageProps) {
       : null,
   ).value.value;
   const index = shown.value;
+  const moment = useMoment(deaths);
+  const causes = useCauses();
   const place = index === null ? -1 : dead.activations.indexOf(index);
   const about = activations.value[index ?? -1];
   const first = useLast(units.life(0)?.unit ?? null, `${index} ${sort.value}`);
@@ -123,8 +128,9 @@ function Page({ dead, deaths, deathsError }: PageProps) {
         )}
         <Strips strips={[...(strip === null ? [] : [strip]), ...loss]} insets={INSETS} />
       </section>
-      <Deaths dead={dead} deaths={deaths} error={deathsError} />
+      <Deaths dead={dead} deaths={deaths} error={deathsError} moment={moment} causes={causes} />
       <div class="units-detail">
+        {moment !== null && <Around death={moment} causes={causes} />}
         {index !== null && unit !== null && <UnitCurves activation={index} unit={unit} />}
         <Listing dead={dead} redundancy={redundancy} />
       </div>

@@ -1,31 +1,29 @@
-/** Moments of death, the largest first; the chosen one says what happened just before it. */
-import { useComputed } from '@preact/signals';
+/** Moments of death, the largest first; the one that the page is about says what happened just before it. */
 import { formatCount } from '../../charts/numbers';
 import type { DataError } from '../../data/errors';
 import type { DeadSeries, Death } from '../../data/types';
 import { onsetOf, selectStep, zoomToOnset } from '../../state/actions';
-import { activationIndex, activations, selectActivation } from '../../state/activations';
-import { layers, step } from '../../state/derived';
+import { activations, selectActivation } from '../../state/activations';
 import * as selection from '../../state/selection';
-import { aboutSeries, run } from '../../state/store';
-import { rowCurve } from '../curves';
 import { DataNotice } from '../data-notice';
 import { Diamond } from '../icons';
 import { curvesOf, JustBefore, type NamedCurve } from '../just-before';
 import { labelOf } from '../page';
 import { useStrips } from '../strips';
-import { useFollow } from '../use-follow';
 import { nameOr, plural } from '../words';
+import type { Causes } from './causes';
 import { LISTED } from './counts';
 
 export interface DeathsProps {
   readonly dead: DeadSeries;
   readonly deaths: readonly Death[];
   readonly error: DataError | null;
+  /** The one that the page is about. */
+  readonly moment: Death | null;
+  readonly causes: Causes;
 }
 
-export function Deaths({ dead, deaths, error }: DeathsProps) {
-  const chosen = deaths.find(isChosen) ?? null;
+export function Deaths({ dead, deaths, error, moment, causes }: DeathsProps) {
   return (
     <section class="deaths facts" aria-label="Moments of death">
       <header class="panel-head">
@@ -39,8 +37,8 @@ export function Deaths({ dead, deaths, error }: DeathsProps) {
       <ul>
         {deaths.map((death) => (
           <li key={`${death.activation} ${death.step}`}>
-            <Moment death={death} selected={death === chosen} />
-            {death === chosen && <Before death={death} dead={dead} />}
+            <Moment death={death} selected={death === moment} />
+            {death === moment && <Before death={death} dead={dead} causes={causes} />}
           </li>
         ))}
       </ul>
@@ -48,8 +46,6 @@ export function Deaths({ dead, deaths, error }: DeathsProps) {
     </section>
   );
 }
-
-const isChosen = (death: Death) => death.activation === activationIndex.value && death.step === step.value;
 
 function Moment({ death, selected }: { death: Death; selected: boolean }) {
   const { activation, count, of, samples, revived } = death;
@@ -87,13 +83,8 @@ function choose(death: Death): void {
   selectStep(death.step);
 }
 
-/** Statistics of the layer whose change may have killed its units. */
-const CAUSES = ['update_ratio', 'gradient_norm'] as const;
-
-function Before({ death, dead }: { death: Death; dead: DeadSeries }) {
+function Before({ death, dead, causes }: { death: Death; dead: DeadSeries; causes: Causes }) {
   const strips = useStrips().filter(({ id }) => id !== 'norm');
-  const layer = activations.value[death.activation]?.layer ?? null;
-  const own = useLayerCurves(layer);
   const record = dead.steps.findIndex((last) => last >= death.step);
   const before = dead.steps[record - 1];
   const from = before === undefined ? undefined : before - Math.max(1, dead.spans[record - 1] || 1) + 1;
@@ -101,7 +92,12 @@ function Before({ death, dead }: { death: Death; dead: DeadSeries }) {
     return <p class="just-before">From its first record on: nothing is known of the time before.</p>;
   return (
     <>
-      <JustBefore step={death.step} from={from} curves={[...own, ...curvesOf(strips)]} unchanged />
+      <JustBefore
+        step={death.step}
+        from={from}
+        curves={[...causeCurves(causes), ...curvesOf(strips)]}
+        unchanged
+      />
       {selection.zoom.value === null && onsetOf(death) !== null && (
         <p class="just-before">
           <button type="button" class="control slim" onClick={() => zoomToOnset(death)}>
@@ -113,20 +109,8 @@ function Before({ death, dead }: { death: Death; dead: DeadSeries }) {
   );
 }
 
-function useLayerCurves(layer: number | null): NamedCurve[] {
-  const row = useComputed(() => activations.value[activationIndex.value ?? -1]?.layer ?? null);
-  const ratio = useFollow(() => causeOf(CAUSES[0], row.value)).value.value;
-  const norm = useFollow(() => causeOf(CAUSES[1], row.value)).value.value;
-  const name = nameOr(layers.value[layer ?? -1]?.name ?? '');
-  return [ratio, norm]
-    .filter((series) => series !== null && series.rows[0] === layer)
-    .map((series) => ({
-      name: `${labelOf(series!.statistic).label} of ${name}`,
-      curve: rowCurve(series!, 0, ''),
-    }));
-}
-
-function causeOf(statistic: string, row: number | null) {
-  const recorded = run.value.value?.statistics.includes(statistic);
-  return row === null || !recorded ? null : aboutSeries({ statistic, rows: 'layers', row });
+function causeCurves({ layer, ratio, gradient }: Causes): NamedCurve[] {
+  const named = (statistic: string, curve: Causes['ratio']) =>
+    curve === null ? [] : [{ name: `${labelOf(statistic).label} of ${layer}`, curve }];
+  return [...named('update_ratio', ratio), ...named('gradient_norm', gradient)];
 }
