@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from tb_netviz.events import NullSink, warn
 from tb_netviz.pytorch._summary_writer import SummaryWriter
 from tb_netviz.pytorch.activations.capture import Capture
+from tb_netviz.pytorch.activations.peers import Peers
 from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.losses import CriterionLoss, Roles
 from tb_netviz.pytorch.measurement import columns_of
@@ -104,14 +105,16 @@ def watch(
     optimizers = _usable(optimizer, root)
     model_name = run.name(model, name)
     sink = run.sink if leads() else NullSink(run.sink.log_dir)
-    recorder = Recorder(sink, model=model_name, budget=budget, every=every)
+    guard = Guard(f"The model {model_name or kind}", tells=leads())
+    measuring = guard.part("The activations")
+    peers = Peers(guard.part("The activations of other processes"), measuring, model_name)
+    recorder = Recorder(sink, model=model_name, budget=budget, every=every, others=peers)
     dashboards = Dashboards(sink, run.metrics, model_name, histograms)
     _replace(root)
     _succeed(run, model_name)
     if train_loss is not None or val_loss is not None:
         run.roles = Roles(train_loss, val_loss)
 
-    guard = Guard(f"The model {model_name or kind}", tells=leads())
     members = Membership(root)
     for known in optimizers:
         members.concerns(known)
@@ -122,10 +125,11 @@ def watch(
     team = Team()
     terms = (columns, budget, every, _patterns(include), _patterns(exclude))
     guard.part("Sharded parameters").run(team.sign_up, root, terms)
-    sees_activations = activations and not is_scripted(root)
-    capture = Capture(root, guard.part("The activations")) if sees_activations else None
+    capture = Capture(root, measuring) if activations and not is_scripted(root) else None
+    if activations and not (leads() and isinstance(sink, NullSink)):
+        peers.sign_up(root)
     roster = Roster(root, members, order, _patterns(include), _patterns(exclude), _version(), team, capture)
-    sharing = Sharing(team, roster, recorder)
+    sharing = Sharing(team, peers, roster, recorder)
     observer = Observer(guard, roster, members, recorder, columns, dashboards, loss, sharing, capture)
     watched = Watch(
         run,
@@ -141,6 +145,7 @@ def watch(
         observer=observer,
         capture=capture,
         team=team,
+        peers=peers,
     )
     run.watches.append(watched)
     _watched[root] = watched

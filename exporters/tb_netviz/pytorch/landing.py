@@ -29,6 +29,7 @@ class Landing:
         recorder: Takes the statistics.
         dashboards: Takes what TensorBoard's own dashboards show.
         interventions: Takes what was done to the gradients.
+        records: Whether this process records, and does not measure activations for another one only.
     """
 
     def __init__(
@@ -38,7 +39,10 @@ class Landing:
         recorder: Recorder,
         dashboards: Dashboards,
         interventions: Interventions,
+        *,
+        records: bool,
     ) -> None:
+        self._records = records
         self._of_records = guard.part("The statistics")
         self._of_activations = guard.part("The activations")
         self._of_scalars = guard.part("The scalars in TensorBoard's own dashboard")
@@ -75,6 +79,9 @@ class Landing:
     def _hand_over(self, step: Step) -> None:
         if step.measurement is None or step.skipped or not step.complete:
             return
+        if not self._records:
+            self._of_activations.run(self._pass_on, step)
+            return
         self._of_records.run(self._record, step, step.measurement)
         self._of_scalars.run(self._show, step, step.measurement)
         self._interventions.show(step.index, step.comparison, step.measurement)
@@ -83,6 +90,11 @@ class Landing:
         with np.errstate(over="ignore"):
             values = measurement.values().astype(np.float32)
         self._recorder.observe(step.index, values, measurement.bins(), *self._activities(step))
+
+    def _pass_on(self, step: Step) -> None:
+        found = self._activities(step)
+        if found:
+            self._recorder.observe_units(step.index, found[0])
 
     def _activities(self, step: Step) -> tuple[Activities, npt.NDArray[np.uint16] | None] | tuple[()]:
         """Return what activations did, and the magnitudes of their values; nothing where none are recorded."""

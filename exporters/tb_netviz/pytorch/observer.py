@@ -62,7 +62,7 @@ class Observer:
         columns: Ids of what is measured.
         dashboards: Takes what TensorBoard's own dashboards show.
         criterion: Has the loss, where one is watched.
-        sharing: Measures together with other processes, where parameters are sharded over them.
+        sharing: Measures together with other processes, where they train the model, too.
         capture: Measures activations, where that is wanted.
 
     Attributes:
@@ -86,7 +86,7 @@ class Observer:
         self._roster = roster
         self._members = members
         self._recorder = recorder
-        self._columns = columns
+        self._wanted = columns
         self._dashboards = dashboards
         self._criterion = criterion
         self._sharing = sharing
@@ -96,9 +96,14 @@ class Observer:
         self._step: Step | None = None
         self._turns: weakref.WeakKeyDictionary[Optimizer, Turn] = weakref.WeakKeyDictionary()
         self.interventions = Interventions(guard, dashboards)
-        self._landing = Landing(guard, members, recorder, dashboards, self.interventions)
+        self._landing = Landing(guard, members, recorder, dashboards, self.interventions, records=sharing.records)
         self._number = -1
         self._paces = deque([1], maxlen=2)  # By how much the last numbers grew.
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        """Ids of what is measured here."""
+        return self._wanted if self._sharing.measures else ()
 
     @property
     def ordinal(self) -> int | None:
@@ -196,7 +201,7 @@ class Observer:
         self._recorder.finish_step(
             step.index, seconds, observing, observed=step.measurement is not None, number=step.number
         )
-        if step.measurement is None or not self._sharing.records:
+        if step.measurement is None or not self._sharing.hears:
             return
         if loss_is_logged:
             step.loss = None
@@ -246,7 +251,8 @@ class Observer:
             self.land()  # What is on its way belongs to the old rows.
         if self._roster.identities != rows[0]:
             self._last = LastGradients()
-        self._recorder.describe(description, self._columns, partial(self._twins.column, self._roster.sites))
+        twins = partial(self._twins.column, self._roster.sites) if self._sharing.records else None
+        self._recorder.describe(description, self._columns, twins)
 
     def _take_gradients(self, step: Step, turn: Turn, optimizer: Optimizer) -> None:
         gradients = self._sharing.gradients(turn.parameters)
@@ -273,10 +279,11 @@ class Observer:
         observed_next = self._recorder.observes(following)
         goes_on = step.measurement is not None and len(self._members.optimizers) > 1
         if self._criterion is not None:
-            self._criterion.listen(begin=observed_next)
+            self._criterion.listen(begin=observed_next and self._sharing.records)
         if self._capture is not None:
-            if observed_next and self._sharing.records:
-                self._capture.listen(with_bins=self._recorder.bins_due(following))
+            if observed_next and self._sharing.hears:
+                with_bins = self._sharing.records and self._recorder.bins_due(following)
+                self._capture.listen(with_bins=with_bins)
             elif not goes_on:
                 self._capture.mute()
         if observed_next and "grad_norm" in self._columns:

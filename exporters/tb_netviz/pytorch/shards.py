@@ -121,6 +121,25 @@ def is_spread_over_processes(model: nn.Module) -> bool:
     return any(_is_spread(parameter) or reason_to_omit(parameter) for parameter in model.parameters())
 
 
+def splits_outputs(module: nn.Module, *, gathered: bool = False) -> bool:
+    """Whether a module may put out some of its units in one process and some in another.
+
+    What fully_shard has sharded is gathered before it is used; what is sharded otherwise, or once more, may not be.
+
+    Args:
+        module: The module.
+        gathered: Whether it is inside of one that fully_shard was called for.
+    """
+    sharding = sys.modules.get("torch.distributed.fsdp")
+    gathered = gathered or (sharding is not None and isinstance(module, sharding.FSDPModule))
+    for parameter in module._parameters.values():
+        spread: Any = parameter if parameter is not None and _is_spread(parameter) else None
+        # In a hybrid mesh the first dimension is of copies; any other second dimension is one of splits.
+        if spread is not None and not (gathered and all(each.is_replicate() for each in spread.placements[:-1])):
+            return True
+    return any(splits_outputs(child, gathered=gathered) for child in module._modules.values() if child is not None)
+
+
 def _is_spread(tensor: Tensor) -> bool:
     module = sys.modules.get("torch.distributed.tensor")  # Where it was not imported, there is none.
     return module is not None and isinstance(tensor, module.DTensor)

@@ -1,4 +1,4 @@
-"""What an observer does otherwise where parameters are sharded over processes."""
+"""What an observer does otherwise where several processes train a model."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from tb_netviz.events import warn
+from tb_netviz.pytorch.activations.peers import Peers
 from tb_netviz.pytorch.measurement import Measurement
 from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.shards import is_sharded, leads, like, local, reason_to_omit
@@ -19,10 +20,11 @@ from tb_netviz_plugin.schema.description import Omission
 
 
 class Sharing:
-    """Between an observer and the other processes that hold shards of its model.
+    """Between an observer and the other processes that hold shards, or copies, of its model.
 
     Args:
-        team: Those processes.
+        team: Those that hold shards.
+        peers: Those that hold copies.
         roster: The rows.
         recorder: Decides which steps are observed.
 
@@ -30,12 +32,23 @@ class Sharing:
         records: Whether this process records, and does not measure for another one only.
     """
 
-    def __init__(self, team: Team, roster: Roster, recorder: Recorder) -> None:
+    def __init__(self, team: Team, peers: Peers, roster: Roster, recorder: Recorder) -> None:
         self._team = team
+        self._peers = peers
         self._roster = roster
         self._recorder = recorder
         self.records = leads()
         self._unread: set[str] = set()
+
+    @property
+    def measures(self) -> bool:
+        """Whether this process measures gradients, weights and updates."""
+        return self.records or self._team.together
+
+    @property
+    def hears(self) -> bool:
+        """Whether this process measures activations."""
+        return self.records or self._peers.follows
 
     def number(self, index: int, ordinal: int) -> int:
         """Return the number by which a step is observed: the user's own, or one that all processes agree on."""

@@ -104,7 +104,7 @@ class Team:
         """
         if self._list is None:
             return
-        _wait_for_device(model)
+        wait_for_device(model)
         try:
             decision = self._decision(index)
             if decision is not None:
@@ -213,7 +213,7 @@ def _fingerprint(model: nn.Module, terms: object) -> str:
     return hashlib.sha256(repr((terms, parameters)).encode()).hexdigest()[:16]
 
 
-def _wait_for_device(model: nn.Module) -> None:
+def wait_for_device(model: nn.Module) -> None:
     """Wait until this step's backward pass is over, and so the other processes have begun it. Once in a run."""
     for device in {parameter.device for parameter in model.parameters()}:
         if device.type not in {"cpu", "meta"}:

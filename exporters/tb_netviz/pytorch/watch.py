@@ -16,6 +16,7 @@ from torch.utils.hooks import RemovableHandle
 
 from tb_netviz.events import NullSink, warn
 from tb_netviz.pytorch.activations.capture import Capture
+from tb_netviz.pytorch.activations.peers import Peers
 from tb_netviz.pytorch.graph import UntraceableError, trace
 from tb_netviz.pytorch.hooks import ForwardMark, Guard, Hook
 from tb_netviz.pytorch.losses import CriterionLoss
@@ -25,7 +26,7 @@ from tb_netviz.pytorch.order import ExecutionOrder
 from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.run import Run
 from tb_netviz.pytorch.scripted import is_scripted
-from tb_netviz.pytorch.shards import leads, processes
+from tb_netviz.pytorch.shards import leads
 from tb_netviz.pytorch.sharing import complain
 from tb_netviz.pytorch.steps import StepCounter
 from tb_netviz.pytorch.structure import homes_in, unwrap
@@ -38,8 +39,8 @@ class Watch:
     """A watched model, as returned by `watch`. As a context manager it detaches at the end.
 
     It holds model and optimizers weakly, and leaves nothing on them when it is detached. In a process of a distributed
-    run that is not the first one, and where the log folder can't be written, it counts steps and records nothing; of a
-    sharded model it measures its shards for the first one.
+    run that is not the first one, and where the log folder can't be written, it counts steps and records nothing; for
+    the first one it measures its shards of a sharded model, and the activations of its copy of a model.
 
     Args:
         run: What it writes into.
@@ -55,6 +56,7 @@ class Watch:
         observer: Measures the values.
         capture: Measures activations, where that is wanted.
         team: The processes that hold shards of the model.
+        peers: Those that hold copies of it.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Watch:
         observer: Observer,
         capture: Capture | None,
         team: Team,
+        peers: Peers,
     ) -> None:
         self._run = run
         self._model = weakref.ref(model)
@@ -86,6 +89,7 @@ class Watch:
         self._observer = observer
         self._capture = capture
         self._team = team
+        self._peers = peers
         self._counting = Guard("The number of the training step", tells=leads())
         self._joining = Guard("Sharded parameters", tells=leads())
         self._introducing = guard.part("The graph")
@@ -126,6 +130,7 @@ class Watch:
         self._guard.run(self._end_step)
         self._guard.run(self._observer.land)
         self._observer.free()
+        self._peers.pause()
         self._paused = True
 
     def resume(self) -> None:
@@ -155,6 +160,7 @@ class Watch:
             handle.remove()
         self._handles.clear()
         self._team.leave()
+        self._peers.leave()
         self._order.detach()
         if self._capture is not None:
             self._capture.detach()
@@ -201,7 +207,7 @@ class Watch:
         if self._records is None:
             self._leads = leads() and not isinstance(self._run.sink, NullSink)
             self._joining.run(self._join, index)
-            self._records = self._leads or self._team.together
+            self._records = self._leads or self._team.together or self._peers.follows
         if not self._introduced and (self._order.heard or self._steps.ordinal):
             self._introduced = True
             self._introducing.run(self._introduce)
@@ -221,6 +227,7 @@ class Watch:
             return
         if self._active and not self._guard.run(self._observer.after_step, optimizer):
             self._team.leave(self._guard.last_loss)
+            self._peers.leave("failed")
         if self._paused and self._team.together:
             self._guard.run(self._observer.sit_out, self._steps.ordinal)
         self._steps.done(optimizer)
@@ -234,7 +241,7 @@ class Watch:
 
     @property
     def _active(self) -> bool:
-        return bool(self._records) and not self._paused and (self._leads or self._team.together)
+        return bool(self._records) and not self._paused and (self._leads or self._team.together or self._peers.follows)
 
     def _join(self, index: int) -> None:
         """Settle whether sharded parameters are recorded."""
@@ -248,8 +255,8 @@ class Watch:
         self._recorder.shared = self._team.together
         if self._team.together:
             self._roster.omit(Omission("histograms", "those of sharded parameters are not written"))
-        if self._capture is not None and processes() > 1:
-            self._roster.omit(Omission("activations", "those of the other processes are not measured"))
+        if self._capture is not None and (self._leads or not leads()):
+            self._peers.settle(root, index, self._roster.omit)
         if self._leads:
             complain(root, self._team.refusal)
 

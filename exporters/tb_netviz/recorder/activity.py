@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -137,6 +137,23 @@ def activation_tags(model: str, activations: tuple[Activation, ...]) -> tuple[Ch
     )
 
 
+class Exchange(Protocol):
+    """Connects the records of units with those of other processes that train copies of the same model."""
+
+    def exchange(self, activations: Sequence[Activation], step: int, activities: Activities, *, last: bool) -> bool:
+        """Take what a record holds, and add what others have observed.
+
+        Args:
+            activations: The rows.
+            step: The last one of the record.
+            activities: What they did; may be changed.
+            last: Whether no other record follows.
+
+        Returns:
+            Whether the record is to be written here.
+        """
+
+
 class ActivityRecords:
     """The open records of activations: one that goes along with that of the parameters, and a longer one of units.
 
@@ -144,6 +161,7 @@ class ActivityRecords:
         activations: The rows.
         chunks: Where their numbers stand; others are left alone.
         twins: Returns the column `twin` of their units; told whether the record is the last one.
+        others: Connects them with those of other processes, where there are some.
     """
 
     def __init__(
@@ -151,12 +169,15 @@ class ActivityRecords:
         activations: Sequence[Activation] = (),
         chunks: Sequence[Chunk] = (),
         twins: Callable[[bool], Float32] | None = None,
+        others: Exchange | None = None,
     ) -> None:
         self.per_octave = unit_records_per_octave(sum(activation.units for activation in activations))
+        self._activations = activations
         self._rows = len(activations)
         self._recorded = np.array([activation.units > 0 for activation in activations], dtype=bool)
         self._chunks = chunks
         self._twins = twins
+        self._others = others
         self._folding = Folding(ACTIVATION_IDS)
         self._window: ValueWindow | None = None
         self._unit_span: Span | None = None
@@ -175,17 +196,22 @@ class ActivityRecords:
         Raises:
             ValueError: If they are not as many as the description has.
         """
-        if len(activities.ends) != self._rows:
-            raise ValueError(f"expected {self._rows} activations as described, got {len(activities.ends)}")
+        values = activities.values()  # Before they are changed.
+        self.observe_units(step, activities)
         if self._window is None:
             self._window = ValueWindow(step, self._folding)
-        self._window.add(step, activities.values())
+        self._window.add(step, values)
+        self._bins = self._bins if bins is None else bins
+
+    def observe_units(self, step: int, activities: Activities) -> None:
+        """Take what was observed at `step` for the record of units only, as `observe` does."""
+        if len(activities.ends) != self._rows:
+            raise ValueError(f"expected {self._rows} activations as described, got {len(activities.ends)}")
         if self._unit_span is None or self._of_units is None:
             self._unit_span, self._of_units = Span(step, self.per_octave), activities
         else:
             self._of_units.add(activities)
         self._unit_span.add(step)
-        self._bins = self._bins if bins is None else bins
 
     def continues(self, step: int) -> bool:
         """Whether `step` belongs into the open record of units; so it does where there is none."""
@@ -206,13 +232,16 @@ class ActivityRecords:
         return values
 
     def take_units(self, *, last: bool = False) -> tuple[int, list[Summary.Value]] | None:
-        """Return the last step of the open record of units, and its values; None where there is none.
+        """Return the last step of the open record of units, and its values; None where none is to be written.
 
         Args:
             last: Whether no other record follows.
         """
         span, activities = self._unit_span, self._of_units
         if span is None or activities is None:
+            return None
+        self._unit_span = self._of_units = None
+        if self._others and not self._others.exchange(self._activations, span.last, activities, last=last):
             return None
         units, steps = activities.unit_values(), self._steps(span, activities)
         if self._twins is not None:
@@ -224,7 +253,6 @@ class ActivityRecords:
                 values.append(tensor_value(chunk.tag, Family.UNITS, units[_rows(chunk)]))
             elif chunk.family == Family.UNIT_STEPS:
                 values.append(tensor_value(chunk.tag, Family.UNIT_STEPS, steps[_rows(chunk)]))
-        self._unit_span = self._of_units = None
         return span.last, values
 
     def _steps(self, span: Span, activities: Activities) -> Float32:

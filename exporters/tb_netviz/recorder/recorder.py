@@ -12,7 +12,13 @@ import numpy.typing as npt
 from tensorboard.compat.proto.event_pb2 import Event
 
 from tb_netviz.events import Sink
-from tb_netviz.recorder.activity import Activities, ActivityRecords, activation_tags, unit_records_per_octave
+from tb_netviz.recorder.activity import (
+    Activities,
+    ActivityRecords,
+    Exchange,
+    activation_tags,
+    unit_records_per_octave,
+)
 from tb_netviz.recorder.budget import BudgetSchedule
 from tb_netviz.recorder.schedule import RECORDS_PER_OCTAVE, FixedSchedule, Plan, Schedule
 from tb_netviz.recorder.schedule import bins_due as bins_due_everywhere
@@ -39,6 +45,7 @@ class Recorder:
         model: Name that tells several models of a run apart.
         budget: Share of the training time that may be spent in us.
         every: Observe every so many steps instead, whatever it costs.
+        others: Connects the records of units with those of other processes, where there are some.
         clock: Gives the wall time of events.
 
     Raises:
@@ -52,10 +59,12 @@ class Recorder:
         model: str = "",
         budget: float = 0.02,
         every: int | None = None,
+        others: Exchange | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._sink = sink
         self._model = model.encode("utf-8", "replace").decode("utf-8")  # As the description will have it.
+        self._others = others
         self._clock = clock
         self._schedule: Schedule = BudgetSchedule(budget) if every is None else FixedSchedule(every)
         self._told_schedule = schema.Schedule(
@@ -110,7 +119,7 @@ class Recorder:
         if self._description is None or description.chunks != self._description.chunks:
             self.flush()
             self._window = None
-            self._activity = ActivityRecords(description.activations, description.chunks, twins)
+            self._activity = ActivityRecords(description.activations, description.chunks, twins, self._others)
             self._rows = len(description.parameters)
             self._columns = columns
             self._folding = Folding(columns)
@@ -209,6 +218,22 @@ class Recorder:
             if not self._activity.continues(step):
                 self._write_units()
             self._activity.observe(step, activities, activation_bins)
+        self._write_finished(step)
+
+    def observe_units(self, step: int, activities: Activities) -> None:
+        """Take what activations did at a step, for the record of units alone. A step below the last one begins another.
+
+        Args:
+            step: Index of the optimizer step.
+            activities: As described.
+        """
+        if not self._activity.continues(step):
+            self._write_units()
+        self._activity.observe_units(step, activities)
+        self._write_finished(step)
+
+    def _write_finished(self, step: int) -> None:
+        """Write what is complete with the values of a step that has ended."""
         if self._finished is not None and step <= self._finished:
             self._write_if_complete(step)
 
