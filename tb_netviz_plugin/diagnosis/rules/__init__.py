@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from tb_netviz_plugin.diagnosis.rule import Rule
-from tb_netviz_plugin.diagnosis.rules import nonfinite, unused_parameter
+from tb_netviz_plugin.diagnosis.rules import (
+    dead_units,
+    missing_nonlinearity,
+    nonfinite,
+    redundant_units,
+    saturation,
+    unused_parameter,
+)
 
 RULES: tuple[Rule, ...] = (
     nonfinite.RULE,
     unused_parameter.RULE,
+    dead_units.RULE,
+    saturation.RULE,
+    redundant_units.RULE,
+    missing_nonlinearity.RULE,
 )

@@ -1,0 +1,93 @@
+"""Layers of which many units are stuck in one state: dead, or saturated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.activations import ActivationRow
+from tb_netviz_plugin.analysis.records import Floats
+from tb_netviz_plugin.analysis.units import UnitState, since_steps
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.finding import Line
+from tb_netviz_plugin.schema.description import Response
+
+_MOST_LINES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """The units of one activation that are in the state at its last record.
+
+    Attributes:
+        row: The activation.
+        units: Which of its units.
+        share: How many of all its units these are.
+        since: First step of each one's stretch, in increasing order, [len(units)].
+        samples: Samples in the shortest of the stretches.
+        last_step: Last step of the last record.
+        steps: Last step of each record, [N].
+        shares: Share of its units in the state at each record, [N].
+    """
+
+    row: ActivationRow
+    units: tuple[int, ...]
+    share: float
+    since: Floats
+    samples: float
+    last_step: float
+    steps: Floats
+    shares: Floats
+
+    def since_share(self, share: float) -> float:
+        """Return the step from which on at least this share of the units has been in the state."""
+        needed = int(np.ceil(share * len(self.row.units)))
+        return float(self.since[min(max(needed, 1), len(self.since)) - 1])
+
+    def line(self, threshold: float | None) -> Line:
+        """Return its share over the steps."""
+        return Line(f"{self.row.label}: share of units", "units", self.steps, self.shares, threshold)
+
+
+def stuck_units(case: Case, state: UnitState, responses: Iterable[Response]) -> list[Stuck]:
+    """Return the activations of these responses that have units in `state` at their last record, input first."""
+    wanted = frozenset(responses)
+    found = []
+    for index, row in enumerate(case.network.activations):
+        if row.units and row.activation.response in wanted:
+            one = _of_activation(case, index, state)
+            if one is not None:
+                found.append(one)
+    return found
+
+
+def lines(found: Iterable[Stuck], threshold: float | None) -> tuple[Line, ...]:
+    """Return the first few as evidence."""
+    return tuple(one.line(threshold) for one in list(found)[:_MOST_LINES])
+
+
+def layers(found: Iterable[Stuck]) -> tuple[int, ...]:
+    """Return the layers that make these units, each once."""
+    return tuple(dict.fromkeys(one.row.layer for one in found if one.row.layer is not None))
+
+
+def _of_activation(case: Case, index: int, state: UnitState) -> Stuck | None:
+    row, judged = case.network.activations[index], case.judged(index)
+    units = np.flatnonzero(judged.last == state)
+    if not units.size or not judged.looks.times.size:
+        return None
+    since = since_steps(judged)[units]
+    samples = judged.looks.samples
+    totals = np.cumsum(samples[::-1])[::-1]
+    return Stuck(
+        row,
+        tuple(units.tolist()),
+        units.size / len(row.units),
+        np.sort(since),
+        float(totals[judged.since[units].max()]),
+        float(case.unit_table.steps[judged.looks.times[-1]]),
+        case.unit_table.steps[judged.looks.times],
+        judged.counts[state] / len(row.units),
+    )
