@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from tb_netviz.pytorch.activations.compiled import Ear
 from tb_netviz.pytorch.activations.functions import Functions
 from tb_netviz.pytorch.activations.makers import Makers, holds_tensors
 from tb_netviz.pytorch.activations.outputs import (
@@ -29,6 +31,7 @@ from tb_netviz.pytorch.reductions.host import gradient_bins
 from tb_netviz.pytorch.scripted import is_scripted
 from tb_netviz.pytorch.shards import kind_of
 from tb_netviz.pytorch.structure import compiled_modules, named_modules, unwrap
+from tb_netviz_plugin.schema.description import Response
 
 
 class _Hooked(NamedTuple):
@@ -58,6 +61,20 @@ class _Weighted(NamedTuple):
         return self._replace(makers=(*self.makers, weakref.ref(module))) if self.makers else self
 
 
+def _bends(module: nn.Module) -> bool:
+    """Whether compiled code is to tell of its output: what the compiler would fuse away is not asked for."""
+    bend = bend_of(module)
+    return bend is not None and bend.response is not Response.NONE
+
+
+def _made_by(name: str, modules: Sequence[nn.Module]) -> _Weighted:
+    first = modules[0]
+    if not isinstance(first, WEIGHTED):
+        return _Weighted()
+    units = getattr(first, "out_channels", getattr(first, "out_features", 0))
+    return _Weighted(name, units, is_convolution(first), tuple(weakref.ref(module) for module in modules))
+
+
 class Capture:
     """Measures what activations, and modules with weights, put out in training-mode forward passes.
 
@@ -66,12 +83,18 @@ class Capture:
     Args:
         model: The model, held weakly.
         guard: Runs the hooks.
+
+    Attributes:
+        sites: Where outputs are measured.
+        is_compiled: Whether some of them were met in compiled code.
+        deaf: Whether functions are not listened to, something being compiled.
     """
 
     def __init__(self, model: nn.Module, guard: Guard) -> None:
         self._guard = guard
         self._model = weakref.ref(model)
         self._gate = Gate()
+        self.is_compiled = self.deaf = False
         self._names: dict[int, str] = {}
         self._handles: list[RemovableHandle] = []
         self.sites = Sites(self._name, kind_of(model))
@@ -92,12 +115,28 @@ class Capture:
                 self._sees_all = False
             elif bend is not None:
                 hooked = _Hooked(bend, isinstance(module, WEIGHTED), is_convolution(module))
-                hook = GatedHook(self._gate, guard, partial(self._take_module, hooked))
-                self._handles.append(module.register_forward_hook(hook))
+                self._handles.append(module.register_forward_hook(self._ear(hooked, module)))
             elif holds_tensors(module):
-                self._handles.append(module.register_forward_hook(GatedHook(self._gate, guard, self._pass_through)))
-        self._handles.append(model.register_forward_pre_hook(GatedHook(self._gate, guard, self._begin_pass)))
+                hook = Ear(self._gate, guard, self._pass_through, module, self._follow, changes=True)
+                self._handles.append(module.register_forward_hook(hook))
+        bends = any(_bends(module) for _, module in named_modules(model))
+        start = self._start if bends else None
+        beginning = Ear(self._gate, guard, self._begin_pass, model, self._follow, start, makes=True)
+        self._handles.append(model.register_forward_pre_hook(beginning))
         self._handles.append(model.register_forward_hook(GatedHook(self._gate, guard, self._end_pass)))
+
+    def _ear(self, hooked: _Hooked, module: nn.Module) -> Ear:
+        take = partial(self._take_module, hooked)
+        return Ear(
+            self._gate,
+            self._guard,
+            take,
+            module,
+            self._follow,
+            partial(self._take_compiled, take, weakref.ref(module)) if _bends(module) else None,
+            makes=hooked.has_weights,
+            changes=holds_tensors(module),
+        )
 
     def listen(self, *, with_bins: bool) -> None:
         """Measure what comes from now on.
@@ -128,10 +167,15 @@ class Capture:
         self._handles.clear()
 
     def _begin_pass(self, model: nn.Module, _arguments: object) -> None:
+        self._start()
+        if model.training and self._may_call_functions():
+            self.deaf = self._is_compiled(model)
+            if not self.deaf:
+                self._functions.enter()
+
+    def _start(self, _output: object = None) -> None:
         self._calls.clear()
         self._weighted, self._previous = _Weighted(), None
-        if model.training and self._may_call_functions() and not self._is_compiled(model):
-            self._functions.enter()
 
     def _end_pass(self, _model: nn.Module, _arguments: object, _output: object) -> None:
         self._functions.leave()
@@ -166,6 +210,20 @@ class Capture:
             elif holds_tensors(module):
                 self._weighted = self._weighted.then(module)
             self._take(id(module), module, None, hooked.bend, tensor, layout)
+
+    def _take_compiled(
+        self, take: Callable[[nn.Module, object, Tensor], None], module: weakref.ref[nn.Module], output: Tensor
+    ) -> None:
+        known = module()
+        if known is not None:
+            self.is_compiled = True
+            take(known, (), output)
+
+    def _follow(self, makers: Sequence[Ear]) -> None:
+        """Know of modules that have run in compiled code, unless they are another model's."""
+        modules = [module for ear in makers if (module := ear.module()) is not None]
+        if modules and id(modules[0]) in self._names:
+            self._weighted = _made_by(self._names[id(modules[0])], modules)
 
     def _pass_through(self, module: nn.Module, _arguments: object, _output: object) -> None:
         if self._counts(module):
