@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tb_netviz_plugin.diagnosis.case import Case, Recorded
 from tb_netviz_plugin.diagnosis.causes import fold
 from tb_netviz_plugin.diagnosis.finding import Finding
+from tb_netviz_plugin.diagnosis.moving import refuse
 from tb_netviz_plugin.diagnosis.rule import Rule
 from tb_netviz_plugin.diagnosis.rules import RULES
 
@@ -57,7 +58,7 @@ def check(run: Recorded, moved: Mapping[str, float] | None = None, rules: Sequen
         ValueError: If there is no threshold of a name in `moved`, or its value makes no sense.
     """
     moved = moved or {}
-    _refuse(moved, rules)
+    refuse(moved, rules)
     case = Case(run)
     found: list[Finding] = []
     passed, skipped = [], []
@@ -71,13 +72,3 @@ def check(run: Recorded, moved: Mapping[str, float] | None = None, rules: Sequen
         if not findings:
             passed.append(rule)
     return Report(tuple(fold(found)), tuple(passed), tuple(skipped))
-
-
-def _refuse(moved: Mapping[str, float], rules: Sequence[Rule]) -> None:
-    known = {f"{rule.id}.{one.name}": one for rule in rules for one in rule.thresholds}
-    for name, value in moved.items():
-        if name not in known:
-            raise ValueError(f"there is no threshold {name!r}; there are {', '.join(sorted(known))}")
-        least, most = known[name].least, known[name].most
-        if not least <= value <= most:
-            raise ValueError(f"{name} must be from {least:g} to {most:g}, got {value:g}")

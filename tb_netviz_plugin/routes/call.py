@@ -35,13 +35,13 @@ class Call:
             known = ", ".join(names) or "none"
             raise BadArgumentError(f"unknown argument {unknown[0][:60]!r}; this resource takes: {known}")
 
-    def text(self, name: str) -> str:
-        """Return an argument that has to be there.
+    def text(self, name: str, default: str | None = None) -> str:
+        """Return an argument, which has to be there unless it has a default.
 
         Raises:
             BadArgumentError: If it isn't.
         """
-        value: str | None = self._arguments.get(name)
+        value: str | None = self._arguments.get(name, default)
         if value is None:
             raise BadArgumentError(f"the argument {name!r} is missing")
         return value
