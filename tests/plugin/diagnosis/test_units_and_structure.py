@@ -1,0 +1,145 @@
+"""The rules that look at single units and at the order of layers, on real trainings of networks made for them."""
+
+import pytest
+import torch
+from torch import nn
+
+from tb_netviz.pytorch import NetVizWriter
+from tb_netviz.units.reading import read_runs
+from tb_netviz_plugin.diagnosis import Severity
+
+SAMPLES = 64
+
+
+@pytest.fixture
+def diagnose(tmp_path):
+    """Trains a network on noise and returns what a rule finds, and the names of the layers."""
+
+    def run(rule, model, steps=60, change=lambda _step: None, shape=(SAMPLES, 8), rate=1e-3):
+        torch.manual_seed(0)
+        optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+        with NetVizWriter(tmp_path) as writer:
+            writer.watch(model, optimizer, every=1, histograms=False)
+            for step in range(steps):
+                change(step)
+                model(torch.randn(shape)).square().mean().backward()
+                optimizer.step()
+                optimizer.zero_grad()
+        (recorded,) = read_runs(tmp_path)
+        report = recorded.report({})
+        assert rule in {one.id for one in report.passed} | {one.rule for one in report.every}, report.skipped
+        return [one for one in report.every if one.rule == rule], [layer.name for layer in recorded.network.layers]
+
+    return run
+
+
+def kill(layer, units):
+    with torch.no_grad():
+        layer.bias[units] = -1e3
+
+
+@pytest.mark.parametrize(
+    ("units", "severity"), [(1, Severity.INFO), (12, Severity.WARNING), (24, Severity.CRITICAL), (0, None)]
+)
+def test_dead_units_from_a_step_on(diagnose, units, severity):
+    model = nn.Sequential(nn.Linear(8, 24), nn.ReLU(), nn.Linear(24, 2))
+    findings, layers = diagnose("dead_units", model, change=lambda step: step == 20 and kill(model[0], slice(0, units)))
+    if severity is None:
+        assert findings == []
+        return
+    (finding,) = findings
+    assert finding.severity is severity
+    assert [layers[layer] for layer in finding.layers] == ["0"]
+    assert finding.units == tuple(range(units))
+    assert abs(finding.first_step - 20) <= 2
+    assert finding.last_step == 59
+    assert f"{units} of 24 features of 0 · ReLU" in finding.message
+
+
+def test_units_that_fire_seldom_are_not_dead(diagnose):
+    model = nn.Sequential(nn.Linear(8, 24), nn.ReLU(), nn.Linear(24, 2))
+    with torch.no_grad():
+        model[0].bias.fill_(-1.0)  # Its inputs have a deviation of about 0.6: few samples get above that.
+    assert diagnose("dead_units", model, steps=100)[0] == []
+
+
+def test_one_finding_names_all_layers_and_the_first_to_die_first(diagnose):
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 2))
+
+    def change(step):
+        if step in (20, 30):
+            kill(model[2 if step == 20 else 0], slice(0, 8))
+
+    (finding,), layers = diagnose("dead_units", model, change=change)
+    assert [layers[layer] for layer in finding.layers] == ["2", "0"]
+    assert "units of 1 more layers" in finding.message
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(30.0, ["0"]), (1.0, [])])
+def test_saturated_units(diagnose, gain, expected):
+    model = nn.Sequential(nn.Linear(8, 24), nn.Tanh(), nn.Linear(24, 2))
+    with torch.no_grad():
+        model[0].bias.copy_(gain * torch.randn(24).sign())
+    findings, layers = diagnose("saturation", model)
+    assert [layers[layer] for finding in findings for layer in finding.layers] == expected
+
+
+def test_an_output_that_is_certain_is_not_said_to_be_saturated(diagnose):
+    model = nn.Sequential(nn.Linear(8, 24), nn.ReLU(), nn.Linear(24, 2), nn.Sigmoid())
+    with torch.no_grad():
+        model[2].bias.fill_(50.0)
+    assert diagnose("saturation", model)[0] == []
+
+
+def test_units_that_begin_equal_stay_equal(diagnose):
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))
+    for layer in (model[0], model[2]):
+        nn.init.constant_(layer.weight, 0.1)
+        nn.init.zeros_(layer.bias)
+    findings, layers = diagnose("redundant_units", model, steps=70, rate=0.1)
+    by_layer = {layers[finding.layers[0]]: finding for finding in findings}
+    assert by_layer["0"].severity is Severity.WARNING
+    assert by_layer["0"].units == tuple(range(1, 16))
+    assert by_layer["0"].first_step == 0
+
+
+def test_a_fresh_network_has_no_redundant_units(diagnose):
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+    assert diagnose("redundant_units", model, steps=70)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("modules", "expected"),
+    [
+        ((nn.Linear(8, 8), nn.Linear(8, 2)), ["0", "1"]),
+        ((nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Dropout(0.1), nn.Linear(8, 2)), ["0", "3"]),
+        ((nn.Sequential(nn.Linear(8, 8)), nn.Sequential(nn.Linear(8, 2))), ["0.0", "1.0"]),
+        ((nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)), []),
+        ((nn.Linear(8, 8), nn.LayerNorm(8), nn.Linear(8, 2)), []),
+        ((nn.Linear(8, 2), nn.Linear(2, 8)), []),  # A product of low rank.
+    ],
+)
+def test_linear_layers_in_a_row(diagnose, modules, expected):
+    findings, layers = diagnose("missing_nonlinearity", nn.Sequential(*modules), steps=6)
+    assert [layers[layer] for finding in findings for layer in finding.layers] == expected
+
+
+def test_convolutions_in_a_row(diagnose):
+    def found(*modules):
+        model = nn.Sequential(*modules, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+        return diagnose("missing_nonlinearity", model, steps=4, shape=(4, 4, 6, 6))[0]
+
+    depthwise = nn.Conv2d(4, 4, 3, padding=1, groups=4)
+    assert found(depthwise, nn.Conv2d(4, 4, 1), nn.ReLU()) == []
+
+
+def test_layers_that_run_beside_each_other_are_not_in_a_row(diagnose):
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.query, self.key = nn.Linear(8, 8), nn.Linear(8, 8)
+
+        def forward(self, x):
+            return self.query(x) * self.key(x)
+
+    assert diagnose("missing_nonlinearity", Branches(), steps=4)[0] == []
