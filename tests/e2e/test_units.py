@@ -228,6 +228,21 @@ def test_a_large_layer_is_fetched_as_one_scrolls(units, server):
     tab.wait_for_selection("unit", header["unit"][-1])
 
 
+def test_the_table_of_a_large_layer_says_what_it_holds_and_the_file_holds_all(units, server):
+    tab = units("units, large", layer="fc")
+    lives(tab).focus()
+    tab.page.keyboard.press("t")
+    expect(tab.role("figure", "Units of fc · ReLU")).to_contain_text("Only 1,024 of 4,096 units")
+    tab.role("button", "Table and export of Units of fc").click()
+    with tab.page.expect_download() as download:
+        tab.role("menuitem", "Save as CSV").click()
+    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text(encoding="utf-8-sig"))))
+    _header, arrays = decode_frame(server.plugin("units", run="units, large", activation=20, count=1))
+    assert len(rows) == 4096 * len(arrays["steps"])
+    assert {int(row["unit"]) for row in rows} == set(range(4096))
+    assert download.value.suggested_filename == "Units-of-fc-ReLU.csv"
+
+
 def test_the_list_of_dead_units_is_whole_and_saved_as_csv(units, server):
     tab = units()
     tab.role("region", "All dead units").scroll_into_view_if_needed()

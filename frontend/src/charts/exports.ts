@@ -27,11 +27,10 @@ export function saveSvg(chart: Exportable): void {
   download(new Blob([toSvg(chart)], { type: 'image/svg+xml' }), fileName(chart.name, 'svg'));
 }
 
-export function saveCsv(chart: Exportable): void {
-  download(
-    new Blob(csvParts(chart.table()), { type: 'text/csv;charset=utf-8' }),
-    fileName(chart.name, 'csv'),
-  );
+export async function saveCsv(chart: Pick<Exportable, 'name' | 'table' | 'wholeTable'>): Promise<void> {
+  const table = chart.wholeTable ? await chart.wholeTable() : chart.table();
+  const name = table.note === undefined ? chart.name : `${chart.name}, ${table.note}`;
+  download(new Blob(csvParts(table), { type: 'text/csv;charset=utf-8' }), fileName(name, 'csv'));
 }
 
 /** The chart as an SVG document, with background and title. */

@@ -169,6 +169,8 @@ export interface Table {
   readonly rowCount: number;
   /** Computed on demand: tables may have a million rows. */
   row(index: number): readonly Entry[];
+  /** What it leaves out, in words; nothing where it is whole. */
+  readonly note?: string;
 }
 
 /** The part of CanvasRenderingContext2D that charts use, so that one draw function serves screen, PNG and SVG. */
@@ -212,6 +214,8 @@ export interface Exportable {
   readonly height: number;
   draw(painter: Painter, width: number, height: number): void;
   table(): Table;
+  /** The table with what has to be fetched first, for a file. */
+  wholeTable?(): Promise<Table>;
 }
 
 /** What every chart takes. */

@@ -93,6 +93,11 @@ export function Figure(props: FigureProps) {
 /** Reads the table by itself, so that a new table does not draw the whole figure again. */
 function TableBehind({ title, table }: { title: string; table: Signal<Table | null> }) {
   return (
-    <div class="figure-table">{table.value !== null && <DataTable title={title} table={table.value} />}</div>
+    <div class="figure-table">
+      {table.value?.note !== undefined && (
+        <p class="table-note">Only {table.value.note}: those that were in view. A CSV file holds more.</p>
+      )}
+      {table.value !== null && <DataTable title={title} table={table.value} />}
+    </div>
   );
 }

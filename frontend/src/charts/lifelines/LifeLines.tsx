@@ -23,6 +23,8 @@ export interface LifeLinesProps extends ChartProps {
   readonly total: number;
   /** The unit in a row, or null while it is fetched; another function for other data. */
   readonly life: (row: number) => UnitLife | null;
+  /** Fetches the units of the first so many rows, for a file. */
+  readonly fetchLives: (count: number) => Promise<readonly UnitLife[]>;
   /** What the states of a unit are called, by their codes. */
   readonly names: readonly string[];
   /** Units that are like another one. */
@@ -41,6 +43,8 @@ export interface LifeLinesProps extends ChartProps {
 
 const INSETS: Insets = { left: 132, right: 132, top: 8, bottom: 0 };
 const CHIP = 18;
+/** Lines of a table in a file: more than these no spreadsheet opens. */
+const LONGEST = 1_000_000;
 
 export function LifeLines(props: LifeLinesProps) {
   const { total, life, names, twins, columns, steps, hover, selection, onRows, insets = INSETS } = props;
@@ -120,6 +124,12 @@ export function LifeLines(props: LifeLinesProps) {
     if (selection.row !== null && selection.step !== null && root.current === document.activeElement)
       props.onReadout?.(wordsAt(selection.row, selection.step));
   }, [selection.row, selection.step]);
+  const table = () =>
+    livesTable(
+      Array.from({ length: total }, (_, row) => life(row)).filter((one) => one !== null),
+      names,
+      total,
+    );
   useEffect(() => {
     if (!props.exportRef) return;
     props.exportRef.current = {
@@ -131,11 +141,15 @@ export function LifeLines(props: LifeLinesProps) {
         drawLifeAxis(painter, scene, insets.bottom);
         drawOverlay(painter, scene, null, null, wordsAt);
       },
-      table: () =>
-        livesTable(
-          Array.from({ length: total }, (_, row) => life(row)).filter((one) => one !== null),
-          names,
-        ),
+      table,
+      async wholeTable() {
+        const count = Math.min(total, Math.floor(LONGEST / Math.max(1, columns.length)));
+        try {
+          return livesTable(await props.fetchLives(count), names, total);
+        } catch {
+          return table();
+        }
+      },
     };
   });
 

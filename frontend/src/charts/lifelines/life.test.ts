@@ -113,9 +113,14 @@ describe('rows of lives', () => {
 
 describe('the table of lives', () => {
   it('has a line for each unit and record', () => {
-    const table = livesTable([life([alive, silent]), { ...life([dead]), unit: 4 }], NAMES);
+    const table = livesTable([life([alive, silent]), { ...life([dead]), unit: 4 }], NAMES, 2);
     expect(table.rowCount).toBe(3);
+    expect(table.note).toBeUndefined();
     expect(table.row(1).slice(0, 5)).toEqual([37, 8, 15, 'silent', 0]);
     expect(table.row(2).slice(0, 4)).toEqual([4, 0, 7, 'dead']);
+  });
+
+  it('says how many units of all it holds where some are missing', () => {
+    expect(livesTable([life([alive])], NAMES, 4096).note).toBe('1 of 4,096 units');
   });
 });

@@ -4,7 +4,6 @@ import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { DataTable } from '../../charts/DataTable';
 import { saveCsv } from '../../charts/exports';
 import { formatCount } from '../../charts/numbers';
-import type { Exportable } from '../../charts/types';
 import { address, getUnits } from '../../data/client';
 import type { Resource } from '../../data/resource';
 import type { DeadSeries, Redundancy } from '../../data/types';
@@ -77,7 +76,7 @@ export function Listing({ dead, redundancy }: ListingProps) {
           type="button"
           class="control slim"
           disabled={units === null}
-          onClick={() => saveCsv({ name: title, table: () => table } as Exportable)}
+          onClick={() => saveCsv({ name: title, table: () => table })}
         >
           Save as CSV
         </button>

@@ -16,7 +16,7 @@ import { hover, onSelect, steps } from '../page';
 import { say } from '../readout';
 import { nameOr, plural } from '../words';
 import { countOf } from './counts';
-import type { Units } from './pages';
+import { fetchLives, type Units } from './pages';
 import { twinMarks, whyNotCompared } from './twins';
 
 const SORTS = [
@@ -97,6 +97,7 @@ export function Lives({ dead, about, place, units, unit, redundancy, insets }: L
               title={title}
               total={units.any === null && !units.loading ? 0 : units.total}
               life={units.life}
+              fetchLives={(count) => fetchLives(activation, sort.value, count)}
               names={stateNames.value}
               twins={twins}
               columns={columns}

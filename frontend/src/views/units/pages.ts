@@ -3,9 +3,11 @@ import { type ReadonlySignal, type Signal, useComputed, useSignal } from '@preac
 import { useMemo } from 'preact/hooks';
 import { placeColumns } from '../../charts/columns';
 import type { UnitLife } from '../../charts/lifelines/life';
+import { getUnits } from '../../data/client';
 import type { DataError } from '../../data/errors';
 import type { UnitPage, UnitSort } from '../../data/types';
-import { aboutUnits, activations } from '../../state/activations';
+import { aboutUnits, activations, thresholds } from '../../state/activations';
+import * as selection from '../../state/selection';
 import { useFollow } from '../use-follow';
 
 /** Rows of a page: more than any screen shows at once, so that two neighbours always hold what is in view. */
@@ -84,6 +86,29 @@ function rowIn(held: readonly Held[], unit: number): number | null {
 function lifeIn(held: readonly Held[]): (row: number) => UnitLife | null {
   const lives = new Map(held.map(({ page, value }) => [page, lifeOf(value)]));
   return (row) => lives.get(Math.floor(row / PAGE))?.(row % PAGE) ?? null;
+}
+
+/** Units that are asked for at once where many are needed: as many as the server gives. */
+export const BATCH = 4096;
+
+/** The units of the first `count` rows, whether they are in view or not. */
+export async function fetchLives(activation: number, sort: UnitSort, count: number): Promise<UnitLife[]> {
+  const run = selection.run.peek() ?? '';
+  const lives: UnitLife[] = [];
+  for (let first = 0; first < count; first += BATCH) {
+    const query = {
+      run,
+      activation,
+      first,
+      count: Math.min(BATCH, count - first),
+      sort,
+      ...thresholds.peek(),
+    };
+    const page = await getUnits(query, new AbortController().signal);
+    const life = lifeOf(page);
+    lives.push(...page.unit.map((_, place) => life(place)!));
+  }
+  return lives;
 }
 
 /** The units of a page as the charts take them. */

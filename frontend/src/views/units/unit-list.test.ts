@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { DeadSeries, UnitPage } from '../../data/types';
 import { UNIT } from '../../lib/units';
-import { BATCH, inState, listTable, listUnits, merged, type PageWanted, redundantUnits } from './unit-list';
+import { BATCH } from './pages';
+import { inState, listTable, listUnits, merged, type PageWanted, redundantUnits } from './unit-list';
 
 /** Units whose lives are given state by state; 512 samples a record of 8 steps. */
 function pageOf(activation: number, lives: readonly (readonly number[])[], first = 0): UnitPage {

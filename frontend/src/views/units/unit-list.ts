@@ -4,10 +4,7 @@ import type { Entry, Table } from '../../charts/types';
 import type { DeadSeries, Redundancy, Twin, UnitPage, UnitSort } from '../../data/types';
 import { UNIT } from '../../lib/units';
 import { countAtEnd } from './counts';
-import { lifeOf } from './pages';
-
-/** Units that are asked for at once: as many as the server gives. */
-export const BATCH = 4096;
+import { BATCH, lifeOf } from './pages';
 
 /** A unit that is in the chosen state. */
 export interface InState {
