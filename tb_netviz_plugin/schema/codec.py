@@ -129,6 +129,7 @@ def encode_description(description: RunDescription) -> netviz_pb2.RunDescription
             records_per_octave=description.schedule.records_per_octave,
             unit_records_per_octave=description.schedule.unit_records_per_octave,
         ),
+        criterion=text(description.criterion),
     )
 
 
@@ -173,6 +174,7 @@ def decode_description(content: bytes) -> RunDescription:
             message.schedule.records_per_octave,
             message.schedule.unit_records_per_octave,
         ),
+        criterion=message.criterion,
     )
 
 

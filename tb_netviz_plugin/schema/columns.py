@@ -84,6 +84,51 @@ UNIT_STEP_COLUMNS: tuple[Column, ...] = (
     Column("counted", Merge.SUM, "Samples that the shares and the moments are of."),
 )
 
+# Of what goes into a model and of what its loss is computed from. NaN where nothing of it was seen.
+OUTPUT_COLUMNS: tuple[Column, ...] = (
+    Column("out_values", Merge.SUM, "Values of the outputs that were measured at a step."),
+    Column("out_samples", Merge.SUM, "Samples that they belong to; each has one value of every class."),
+    Column("out_classes", Merge.MAX, "Length of the axis of classes; 1 where there is none."),
+    Column("out_sum", Merge.SUM, "Sum of the outputs, with their sign."),
+    Column("out_norm", Merge.ROOT_SQUARE, "Euclidean norm of the outputs."),
+    Column("out_min", Merge.MIN, "Smallest output."),
+    Column("out_max", Merge.MAX, "Largest output."),
+    Column("out_nonfinite", Merge.SUM, "Outputs that are NaN or infinite."),
+    Column("out_class_sum_min", Merge.MIN, "Smallest sum of the outputs of one sample over the classes."),
+    Column("out_class_sum_max", Merge.MAX, "Largest such sum; both are 1 behind a softmax."),
+    Column(
+        "target_kind", Merge.MAX, "What the targets are: 1 class indices, 2 numbers of the outputs' shape, 3 others."
+    ),
+    Column("target_values", Merge.SUM, "Values of the targets that were measured at a step."),
+    Column("target_sum", Merge.SUM, "Sum of the targets, with their sign."),
+    Column("target_norm", Merge.ROOT_SQUARE, "Euclidean norm of the targets."),
+    Column("target_min", Merge.MIN, "Smallest target."),
+    Column("target_max", Merge.MAX, "Largest target."),
+    Column("target_nonfinite", Merge.SUM, "Targets that are NaN or infinite."),
+    Column("labelled", Merge.SUM, "Samples whose target is the index of a class, and whose cross-entropy is finite."),
+    Column("correct", Merge.SUM, "Those of them whose largest output is that of the target."),
+    Column("loss_sum", Merge.SUM, "Sum of their cross-entropies, the outputs taken as logits."),
+    Column("loss_norm", Merge.ROOT_SQUARE, "Root of the sum of the squares of their cross-entropies."),
+    Column("loss_max", Merge.MAX, "Largest of their cross-entropies."),
+    Column("in_kind", Merge.MAX, "What the inputs are: 1 whole numbers such as tokens, 2 others."),
+    Column("in_values", Merge.SUM, "Values of the inputs that were measured at a step."),
+    Column("in_sum", Merge.SUM, "Sum of the inputs, with their sign."),
+    Column("in_norm", Merge.ROOT_SQUARE, "Euclidean norm of the inputs."),
+    Column("in_min", Merge.MIN, "Smallest input."),
+    Column("in_max", Merge.MAX, "Largest input."),
+    Column("in_nonfinite", Merge.SUM, "Inputs that are NaN or infinite."),
+    Column("in_std_min", Merge.MIN, "Smallest standard deviation of a feature over a step, of those that vary."),
+    Column("in_std_max", Merge.MAX, "Largest one."),
+)
+OUTPUT_COLUMN: dict[str, Column] = {column.id: column for column in OUTPUT_COLUMNS}
+
+# Of one class over all observed steps since the record of classes before.
+CLASS_COLUMNS: tuple[Column, ...] = (
+    Column("targets", Merge.SUM, "Samples whose target is the class."),
+    Column("hits", Merge.SUM, "Those of them whose largest output is that of the class."),
+    Column("losses", Merge.SUM, "Sum of their cross-entropies."),
+)
+
 STEP_COLUMNS: tuple[Column, ...] = (
     Column("span", Merge.SUM, "Steps from the first observed step of the record to its last, inclusive."),
     Column("observations", Merge.SUM, "Steps that were observed in that span."),

@@ -12,6 +12,8 @@ MAX_ROWS = 512
 """Rows of one chunk at most: 2,000 layers x 2,000 records in one tag would reach TensorBoard's gRPC cap."""
 MAX_UNITS = 8192
 """Units of one chunk at most, for the same reason."""
+MAX_CLASSES = 1000
+"""Of more classes than that none is recorded by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class RunDescription:
-    """One watched model, its rows, and the tags that hold its numbers."""
+    """One watched model, its rows, and the tags that hold its numbers; `criterion` is the type of its loss, or ""."""
 
     writer: str
     framework: str
@@ -155,6 +157,7 @@ class RunDescription:
     chunks: tuple[Chunk, ...] = ()
     omissions: tuple[Omission, ...] = ()
     schedule: Schedule = field(default_factory=Schedule)
+    criterion: str = ""
     schema_version: int = SCHEMA_VERSION
 
 
@@ -185,6 +188,16 @@ def unit_chunks(model: str, activations: tuple[Activation, ...], columns: tuple[
     """Divide the units of all activations, one after another, into chunks of at most MAX_UNITS."""
     units = sum(activation.units for activation in activations)
     return _chunks(model, activations, Family.UNITS, columns, units, MAX_UNITS)
+
+
+def output_chunk(model: str, columns: tuple[str, ...]) -> Chunk:
+    """Return where what is known of the outputs of `model` stands."""
+    return Chunk(tag(Family.OUTPUTS, model, columns), Family.OUTPUTS.value, 0, 1, columns)
+
+
+def class_tag(model: str, classes: int) -> str:
+    """Return the tag of what is known of so many classes; how many there are is known once training has begun."""
+    return tag(Family.CLASSES, model, str(classes))
 
 
 def _chunks(

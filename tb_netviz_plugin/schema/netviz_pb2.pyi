@@ -19,7 +19,7 @@ class TagMetadata(_message.Message):
     def __init__(self, schema_version: _Optional[int] = ..., family: _Optional[str] = ..., metric: _Optional[str] = ..., role: _Optional[str] = ...) -> None: ...
 
 class RunDescription(_message.Message):
-    __slots__ = ("schema_version", "writer", "framework", "model", "modules", "parameters", "edges", "groups", "chunks", "omissions", "schedule", "activations")
+    __slots__ = ("schema_version", "writer", "framework", "model", "modules", "parameters", "edges", "groups", "chunks", "omissions", "schedule", "activations", "criterion")
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     WRITER_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,7 @@ class RunDescription(_message.Message):
     OMISSIONS_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     ACTIVATIONS_FIELD_NUMBER: _ClassVar[int]
+    CRITERION_FIELD_NUMBER: _ClassVar[int]
     schema_version: int
     writer: str
     framework: str
@@ -44,7 +45,8 @@ class RunDescription(_message.Message):
     omissions: _containers.RepeatedCompositeFieldContainer[Omission]
     schedule: Schedule
     activations: _containers.RepeatedCompositeFieldContainer[Activation]
-    def __init__(self, schema_version: _Optional[int] = ..., writer: _Optional[str] = ..., framework: _Optional[str] = ..., model: _Optional[str] = ..., modules: _Optional[_Iterable[_Union[Module, _Mapping]]] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., edges: _Optional[_Iterable[_Union[Edge, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[OptimizerGroup, _Mapping]]] = ..., chunks: _Optional[_Iterable[_Union[Chunk, _Mapping]]] = ..., omissions: _Optional[_Iterable[_Union[Omission, _Mapping]]] = ..., schedule: _Optional[_Union[Schedule, _Mapping]] = ..., activations: _Optional[_Iterable[_Union[Activation, _Mapping]]] = ...) -> None: ...
+    criterion: str
+    def __init__(self, schema_version: _Optional[int] = ..., writer: _Optional[str] = ..., framework: _Optional[str] = ..., model: _Optional[str] = ..., modules: _Optional[_Iterable[_Union[Module, _Mapping]]] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., edges: _Optional[_Iterable[_Union[Edge, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[OptimizerGroup, _Mapping]]] = ..., chunks: _Optional[_Iterable[_Union[Chunk, _Mapping]]] = ..., omissions: _Optional[_Iterable[_Union[Omission, _Mapping]]] = ..., schedule: _Optional[_Union[Schedule, _Mapping]] = ..., activations: _Optional[_Iterable[_Union[Activation, _Mapping]]] = ..., criterion: _Optional[str] = ...) -> None: ...
 
 class Module(_message.Message):
     __slots__ = ("name", "type", "input_shape", "output_shape", "detail")

@@ -87,6 +87,7 @@ descriptions = st.builds(
     schedule=st.builds(
         Schedule, budget=finite, every=uint32, records_per_octave=uint32, unit_records_per_octave=uint32
     ),
+    criterion=names,
     schema_version=st.just(1),
 )
 
