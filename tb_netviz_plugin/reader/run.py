@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from tb_netviz_plugin.analysis.facts import Fact, find_facts
-from tb_netviz_plugin.analysis.grid import Grid, align
 from tb_netviz_plugin.analysis.network import Network, unite
+from tb_netviz_plugin.analysis.recorded import DIMENSIONS, Metric, RecordedRun, in_order
 from tb_netviz_plugin.analysis.records import Records, stack
-from tb_netviz_plugin.analysis.units import Judged, UnitTable, UnitThresholds, align_units, judge
+from tb_netviz_plugin.analysis.units import Judged, UnitThresholds
 from tb_netviz_plugin.diagnosis import Report
 from tb_netviz_plugin.diagnosis import check as check_rules
 from tb_netviz_plugin.errors import UnreadableError
@@ -21,19 +21,9 @@ from tb_netviz_plugin.reader.source import Source
 from tb_netviz_plugin.schema.codec import decode_description, decode_metadata
 from tb_netviz_plugin.schema.description import RunDescription
 from tb_netviz_plugin.schema.migrations import UnreadableSchemaError, check
-from tb_netviz_plugin.schema.tags import Family, parse, tag
+from tb_netviz_plugin.schema.tags import Family, parse
 
 _Value = TypeVar("_Value")
-_PLANE_DIMENSIONS = {
-    Family.PARAMETERS: 2,
-    Family.BINS: 2,
-    Family.ACTIVATIONS: 2,
-    Family.ACTIVATION_BINS: 2,
-    Family.UNITS: 2,
-    Family.UNIT_STEPS: 2,
-    Family.STEPS: 1,
-    Family.METRIC: 1,
-}
 _NEED_A_DESCRIPTION = (Family.PARAMETERS, Family.ACTIVATIONS, Family.UNITS)
 _BYTES_PER_PARAMETER = 2000
 _BYTES_PER_FACT = 1000
@@ -59,16 +49,7 @@ class Listing:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A scalar that the user logs: its name, its role, and its records."""
-
-    name: str
-    role: str
-    records: Records
-
-
-class Run:
+class Run(RecordedRun):
     """One run at one moment. What is asked of it is read then, and remembered in the cache.
 
     Args:
@@ -129,41 +110,16 @@ class Run:
             raise UnreadableError("the description of the network is missing; the event file may be damaged")
         return network
 
-    @cached_property
-    def grid(self) -> Grid:
-        """The recorded columns of its parameters."""
-        return align(self.network, self.step_records, self.placed(Family.PARAMETERS))
-
-    @cached_property
-    def activation_grid(self) -> Grid:
-        """The recorded columns of its activations."""
-        return align(self.network, self.step_records, self.placed(Family.ACTIVATIONS), Family.ACTIVATIONS)
-
-    @cached_property
-    def step_records(self) -> dict[str, Records]:
-        """By model, its records of the family `steps`."""
-        return {model: self.records(tag(Family.STEPS, model), Family.STEPS) for model in self.network.models}
-
-    @cached_property
-    def unit_table(self) -> UnitTable:
-        """The records of single units."""
-        tags = self.placed(Family.UNIT_STEPS) | self.placed(Family.UNITS)
-        return align_units(self.network, self.step_records, tags)
-
     def judged(self, activation: int, thresholds: UnitThresholds) -> Judged:
         """Return the states of an activation's units."""
         families = (Family.UNITS, Family.UNIT_STEPS, Family.STEPS, Family.DESCRIPTION)
         return self._remember(
             f"judged {activation}",
             [name for family in families for name in self._tags(family)],
-            lambda: judge(self.unit_table, activation, thresholds),
+            lambda: super(Run, self).judged(activation, thresholds),
             lambda judged: judged.nbytes,
             thresholds,
         )
-
-    def placed(self, family: Family) -> dict[str, Records]:
-        """Return the records of a family whose rows the network has, by tag."""
-        return {placement.tag: self.records(placement.tag, family) for placement in self.network.tags[family]}
 
     @property
     def metrics(self) -> list[Metric]:
@@ -172,7 +128,7 @@ class Run:
         for name in self._tags(Family.METRIC):
             about = decode_metadata(self._series[name].plugin_content)
             found.append(Metric(about.metric, about.role, self.records(name, Family.METRIC)))
-        return sorted(found, key=lambda metric: (not metric.role, metric.role, metric.name))
+        return in_order(found)
 
     @property
     def facts(self) -> tuple[Fact, ...]:
@@ -197,7 +153,7 @@ class Run:
 
     def records(self, name: str, family: Family) -> Records:
         """Return the records of one tag; none if TensorBoard has no such tag."""
-        dimensions = _PLANE_DIMENSIONS[family]
+        dimensions = DIMENSIONS[family]
         if name not in self._series:
             return stack((), (), (), dimensions)
         return self._remember(name, [name], lambda: self._read(name, dimensions), lambda read: read.nbytes)

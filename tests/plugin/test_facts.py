@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from tb_netviz_plugin.analysis.facts import FACTS, find_facts, wording
+from tb_netviz_plugin.analysis import wording
+from tb_netviz_plugin.analysis.facts import FACTS, find_facts
 from tb_netviz_plugin.analysis.facts.no_gradient import frozen_layers
 from tb_netviz_plugin.analysis.grid import align
 from tb_netviz_plugin.analysis.network import unite
