@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from tb_netviz_plugin.analysis import recorded
 from tb_netviz_plugin.analysis.units import judge
-from tb_netviz_plugin.reader import run
 from tb_netviz_plugin.reader.cache import Cache
 from tb_netviz_plugin.routes.series import ROWS_OF
 from tb_netviz_plugin.schema.statistics import STATISTICS
@@ -81,7 +81,7 @@ def test_units_are_judged_once_for_each_threshold_and_record(tmp_path, open_logd
         judged.append(index)
         return judge(table, index, limits)
 
-    monkeypatch.setattr(run, "judge", note)
+    monkeypatch.setattr(recorded, "judge", note)
     for _ in range(2):
         app.frame("dead", run="run")
         app.json("deaths", run="run")
