@@ -14,10 +14,11 @@ PACKAGES = {"torch": "torch", "sklearn": "scikit-learn", "tqdm": "tqdm"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status: 0, or 2 with a reason on standard error."""
+    """Run the command and return its exit status: 0, 1 where `check` found something, or 2 with a reason in words."""
     parsed = _parser().parse_args(arguments)
+    status = 0
     try:
-        parsed.command(parsed)
+        status = parsed.command(parsed)
         sys.stdout.flush()
     except RefusalError as refusal:
         print(f"tb-netviz: {refusal}", file=sys.stderr)
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # Whoever reads has enough, as `head` does; Python would complain of it once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return int(status)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,7 +61,35 @@ def _parser() -> argparse.ArgumentParser:
     units.add_argument("--format", choices=("text", "json", "csv"), default="text", help="default: text")
     units.add_argument("--samples", metavar="N", type=_positive, help="samples that death takes (default: 1,000)")
     units.set_defaults(command=_units)
+    _add_check(commands)
     return parser
+
+
+def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    check = commands.add_parser(
+        "check",
+        help="say what is wrong with a run, since when, why, and what to do",
+        description="Read the event files below a log folder and judge each run by the rules by which the tab judges "
+        "it. The exit status is 0 without findings of the severity of --fail-on or worse, 1 with one, and 2 if a run "
+        "could not be read.",
+    )
+    check.add_argument("logdir", metavar="LOGDIR", help="the folder that TensorBoard gets as --logdir")
+    check.add_argument("--run", metavar="NAME", help="only this run, by the name that TensorBoard gives it")
+    check.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+    check.add_argument(
+        "--fail-on",
+        choices=("info", "warning", "critical"),
+        default="warning",
+        help="from which severity on the exit status is 1 (default: warning)",
+    )
+    check.add_argument(
+        "--threshold",
+        metavar="RULE.NAME=VALUE",
+        action="append",
+        default=[],
+        help="move a threshold; may be given several times",
+    )
+    check.set_defaults(command=_check)
 
 
 def _positive(text: str) -> int:
@@ -70,7 +99,7 @@ def _positive(text: str) -> int:
     return number
 
 
-def _demo(arguments: argparse.Namespace) -> None:
+def _demo(arguments: argparse.Namespace) -> int:
     try:
         from tb_netviz.demo import command
     except ModuleNotFoundError as error:
@@ -81,11 +110,25 @@ def _demo(arguments: argparse.Namespace) -> None:
             f"the demo needs {package}. Install it with: pip install 'tb-netviz-plugin[demo]'"
         ) from error
     command.run(arguments)
+    return 0
 
 
-def _units(arguments: argparse.Namespace) -> None:
+def _units(arguments: argparse.Namespace) -> int:
     from tb_netviz.units import command
 
-    if isinstance(sys.stdout, io.TextIOWrapper):  # Names may hold what the terminal's encoding has no sign for.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    _escape_foreign_signs()
     command.run(arguments)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from tb_netviz.check import command
+
+    _escape_foreign_signs()
+    return command.run(arguments)
+
+
+def _escape_foreign_signs() -> None:
+    """Names may hold what the terminal's encoding has no sign for."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tb_netviz.reading import listed
 from tb_netviz.refusal import RefusalError
-from tb_netviz.units.reading import listed
 from tb_netviz_plugin.analysis.units import (
     Redundant,
     Summary,

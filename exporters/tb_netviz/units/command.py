@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from tb_netviz.reading import read_runs
 from tb_netviz.refusal import RefusalError
 from tb_netviz.units.collecting import REDUNDANT, collect
 from tb_netviz.units.formats import FORMATS
-from tb_netviz.units.reading import read_runs
 from tb_netviz_plugin.analysis.units import UnitState, UnitThresholds
 
 KINDS = (*(state.id for state in UnitState), REDUNDANT)

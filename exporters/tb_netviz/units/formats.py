@@ -7,9 +7,8 @@ import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 
+from tb_netviz.printable import short_name
 from tb_netviz.units.collecting import REDUNDANT, LayerUnits, RunUnits, Unit
-
-_WIDEST = 60
 
 
 def as_json(runs: Sequence[RunUnits], _listed: Sequence[str]) -> str:
@@ -46,14 +45,14 @@ def as_text(runs: Sequence[RunUnits], listed: Sequence[str]) -> str:
 
 
 def _paragraphs(run: RunUnits, listed: Sequence[str]) -> Iterator[str]:
-    yield f"run {printable(run.run)}\n"
+    yield f"run {short_name(run.run)}\n"
     if not run.layers:
         yield "  no units\n"
         return
     yield _table(_layer_rows(run.layers), texts=2)
     for kind in listed:
         rows = [
-            [printable(layer.layer), printable(layer.activation), f"unit {unit.unit:,}", *_words(unit, kind)]
+            [short_name(layer.layer), short_name(layer.activation), f"unit {unit.unit:,}", *_words(unit, kind)]
             for layer in run.layers
             for unit in layer.units
             if unit.is_(kind)
@@ -77,8 +76,8 @@ def _layer_rows(layers: Sequence[LayerUnits]) -> list[list[str]]:
     head = ["layer", "activation", "units", *(state.replace("_", " ") for state in states)]
     rows = [
         [
-            printable(layer.layer),
-            printable(layer.activation),
+            short_name(layer.layer),
+            short_name(layer.activation),
             f"{sum(layer.counts.values()):,}",
             *(f"{layer.counts[state]:,}" if layer.counts[state] else "·" for state in states),
         ]
@@ -98,12 +97,6 @@ def _table(rows: Sequence[Sequence[str]], texts: int) -> str:
         for row in rows
     )
     return "".join(f"  {line.rstrip()}\n" for line in lines)
-
-
-def printable(name: str) -> str:
-    """Return `name` without what a terminal would obey, cut where it is very long."""
-    shown = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in name)
-    return shown if len(shown) <= _WIDEST else f"{shown[: _WIDEST - 1]}…"
 
 
 FORMATS: dict[str, Callable[[Sequence[RunUnits], Sequence[str]], str]] = {
