@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tb_netviz.pytorch import NetVizWriter
-from tb_netviz.units.reading import read_runs
+from tb_netviz.reading import read_runs
 from tb_netviz_plugin.diagnosis import Severity
 
 SAMPLES = 64
