@@ -1,0 +1,92 @@
+"""Independent measurements that prove a fault: in float64, by autograd alone, after the writer is closed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from tests.diagnosis.data import Part
+from tests.diagnosis.scenario import NotProvenError
+from tests.diagnosis.training import Criterion
+
+
+def require(holds: object, words: str) -> None:
+    """Raise NotProvenError unless it holds."""
+    if not holds:
+        raise NotProvenError(words)
+
+
+def snapshot(model: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of all parameters."""
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+def moved(before: Mapping[str, Tensor], model: nn.Module) -> dict[str, float]:
+    """Return by parameter the largest change of an element."""
+    return {name: float((value.detach() - before[name]).abs().max()) for name, value in model.named_parameters()}
+
+
+def double(model: nn.Module) -> nn.Module:
+    """Return a copy in float64."""
+    return copy.deepcopy(model).double()
+
+
+def widened(inputs: Tensor) -> Tensor:
+    """Return numbers in float64, and tokens as they are."""
+    return inputs.double() if inputs.is_floating_point() else inputs
+
+
+def gradients(model: nn.Module, part: Part, criterion: Criterion | None = None) -> dict[str, float]:
+    """Return by parameter the root mean square of its gradient over `part`; 0 where there is none."""
+    precise = double(model).train()
+    loss = (criterion or nn.CrossEntropyLoss())(precise(widened(part.inputs)), widened(part.targets))
+    named = [(name, parameter) for name, parameter in precise.named_parameters() if parameter.requires_grad]
+    found = torch.autograd.grad(loss, [parameter for _, parameter in named], allow_unused=True)
+    return {
+        name: 0.0 if gradient is None else float(gradient.square().mean().sqrt())
+        for (name, _), gradient in zip(named, found, strict=True)
+    }
+
+
+def outputs(model: nn.Module, module: str, inputs: Tensor) -> Tensor:
+    """Return what a module gives in evaluation mode, in float64."""
+    precise = double(model).eval()
+    held: list[Tensor] = []
+    precise.get_submodule(module).register_forward_hook(lambda _module, _inputs, output: held.append(output))
+    with torch.no_grad():
+        precise(widened(inputs))
+    return held[0]
+
+
+def silent(model: nn.Module, module: str, inputs: Tensor) -> Tensor:
+    """Return which units (of axis 1) are above zero for none of the inputs."""
+    given = outputs(model, module, inputs)
+    return ~(given > 0).movedim(1, 0).flatten(1).any(1)
+
+
+def accuracy(model: nn.Module, part: Part) -> float:
+    """Return the share of samples, or of places, that a classifier gets right."""
+    precise = double(model).eval()
+    with torch.no_grad():
+        return float((precise(widened(part.inputs)).argmax(1) == part.targets).double().mean())
+
+
+def loss_of(model: nn.Module, part: Part, criterion: Criterion | None = None) -> float:
+    """Return the loss over `part` in evaluation mode."""
+    precise = double(model).eval()
+    with torch.no_grad():
+        return float((criterion or nn.CrossEntropyLoss())(precise(widened(part.inputs)), widened(part.targets)))
+
+
+def learned(model: nn.Module, part: Part, least: float) -> None:
+    """Raise NotProvenError unless a classifier gets so large a share right."""
+    share = accuracy(model, part)
+    require(share >= least, f"the accuracy is {share:.3f}, which is below {least:g}")
+
+
+def finite(model: nn.Module) -> None:
+    """Raise NotProvenError where a weight is not finite."""
+    require(all(bool(value.isfinite().all()) for value in model.parameters()), "a weight is not finite")
