@@ -14,6 +14,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from tb_netviz.events import NullSink, warn
+from tb_netviz.live import OnFinding, check_action
 from tb_netviz.pytorch._summary_writer import SummaryWriter
 from tb_netviz.pytorch.activations.capture import Capture
 from tb_netviz.pytorch.activations.peers import Peers
@@ -61,6 +62,7 @@ def watch(
     histograms: bool | int = True,
     train_loss: str | None = None,
     val_loss: str | None = None,
+    on_finding: OnFinding = "warn",
 ) -> Watch:
     """Record gradients, weights and activations of `model` while it trains.
 
@@ -89,16 +91,21 @@ def watch(
             steps, or at every how many steps. They are of a sample of 4,096 elements of a tensor.
         train_loss: Tag under which you log the training loss, where it is not "loss/train", "train_loss" or the like.
         val_loss: Tag under which you log the validation loss.
+        on_finding: What is to be done when a rule finds that something is wrong: "warn" prints a line, "raise" raises
+            FindingError and "breakpoint" opens the debugger, both in your next call of the writer; a callable is called
+            there with the LiveFinding; "ignore". Each finding is told once.
 
     Raises:
         TypeError: If an argument is of the wrong kind.
-        ValueError: If `budget`, `every` or `histograms` is out of range, or `name` is another model's.
+        ValueError: If `budget`, `every` or `histograms` is out of range, `name` is another model's, or there is no
+            `on_finding` of that name.
         RemoteLogDirError: If the writer's folder is not local.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     if step is not None and not callable(step):
         raise TypeError(f"step must be a callable that returns your global step, got {step!r}")
+    check_action(on_finding)
     run = run_of(writer)
     root = unwrap(model)
     kind = kind_of(root)
@@ -126,7 +133,7 @@ def watch(
     terms = (columns, budget, every, _patterns(include), _patterns(exclude))
     guard.part("Sharded parameters").run(team.sign_up, root, terms)
     capture = Capture(root, measuring) if activations and not is_scripted(root) else None
-    if activations and not (leads() and isinstance(sink, NullSink)):
+    if capture is not None and not (leads() and isinstance(sink, NullSink)):
         peers.sign_up(root)
     roster = Roster(root, members, order, _patterns(include), _patterns(exclude), _version(), team, capture)
     sharing = Sharing(team, peers, roster, recorder)
@@ -148,6 +155,8 @@ def watch(
         peers=peers,
     )
     run.watches.append(watched)
+    if leads():
+        run.look_out(model_name, root, on_finding)
     _watched[root] = watched
     _recorded[_place(run, model_name)] = watched
     # What is held is written once the model is gone, or at the end of the process, before the writer is closed.

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from tb_netviz.events import Sink
+from tb_netviz.events import NullSink, Sink
+from tb_netviz.live import Alarm, Lookout, OnFinding, Tap
 from tb_netviz.pytorch._foreign import WriterSink
 from tb_netviz.pytorch._summary_writer import SummaryWriter, make_np
 from tb_netviz.pytorch.hooks import Guard
@@ -26,6 +27,7 @@ class Run:
 
     Attributes:
         sink: Takes all events.
+        alarm: Tells what is wrong.
         metrics: Takes the scalars for our own tab.
         roles: Tells what a scalar is.
         loss_is_logged: Whether a training loss was logged.
@@ -35,8 +37,11 @@ class Run:
     """
 
     def __init__(self, sink: Sink, *, has_graph: bool = False) -> None:
-        self.sink = sink
-        self.metrics = MetricRecorder(sink)
+        tap = Tap(sink)
+        self.sink: Sink = sink if isinstance(sink, NullSink) else tap
+        self.alarm = Alarm()
+        self._lookout = Lookout(tap, self.alarm)
+        self.metrics = MetricRecorder(self.sink)
         self.roles = Roles()
         self.loss_is_logged = False
         self.has_graph = has_graph
@@ -68,6 +73,17 @@ class Run:
                 return name
         raise ValueError(f"another model of this run is watched under the name {wanted!r}; give each its own")
 
+    def look_out(self, name: str, model: nn.Module, action: OnFinding) -> None:
+        """Check the run while the model trains.
+
+        Args:
+            name: Under which it is watched.
+            model: The model; it is held weakly.
+            action: What is to be done about a finding.
+        """
+        self.alarm.watch(name, weakref.ref(model), action)
+        self._lookout.begin()
+
     def hear(self, tag: str, value: Any, step: int | None, wall_time: float | None) -> None:
         """Copy a scalar that the user logs."""
         self._hearing.run(self._copy, tag, value, step, wall_time)
@@ -89,6 +105,7 @@ class Run:
         for watch in self.watches:
             watch.detach()
         self._hearing.run(self.metrics.close)
+        self._lookout.end()
         self.sink.close()
 
 

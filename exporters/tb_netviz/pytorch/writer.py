@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from multiprocessing.util import Finalize
+from types import TracebackType
 from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tb_netviz.events import open_sink, warn
+from tb_netviz.live import OnFinding
 from tb_netviz.pytorch._files import SinkFile
 from tb_netviz.pytorch._summary_writer import SummaryWriter, hparams
 from tb_netviz.pytorch.attach import watch
@@ -136,6 +138,7 @@ class NetVizWriter(SummaryWriter, ProbeOwner):  # type: ignore[misc]  # torch.ut
         It moves on with the first training-mode forward pass after `optimizer.step()`, so that a scalar logged before
         or after `optimizer.step()` gets the number under which that step is recorded.
         """
+        self._deliver()
         return 0 if self._run is None else self._run.step
 
     def watch(
@@ -156,6 +159,7 @@ class NetVizWriter(SummaryWriter, ProbeOwner):  # type: ignore[misc]  # torch.ut
         histograms: bool | int = True,
         train_loss: str | None = None,
         val_loss: str | None = None,
+        on_finding: OnFinding = "warn",
     ) -> Watch:
         """Record gradients and weights of `model` while it trains. See `tb_netviz.pytorch.watch`."""
         return watch(
@@ -175,6 +179,7 @@ class NetVizWriter(SummaryWriter, ProbeOwner):  # type: ignore[misc]  # torch.ut
             histograms=histograms,
             train_loss=train_loss,
             val_loss=val_loss,
+            on_finding=on_finding,
         )
 
     def netviz_run(self) -> Run:
@@ -261,12 +266,30 @@ class NetVizWriter(SummaryWriter, ProbeOwner):  # type: ignore[misc]  # torch.ut
 
     def flush(self) -> None:
         """Write everything that is held to disk."""
+        self._deliver()
         if self._run is not None and not self._run.ended:
             self._run.flush()
         super().flush()
 
     def close(self) -> None:
-        """Detach all watches, write everything and close the files. A further `add_*` opens a new file."""
+        """Detach all watches, write everything and close the files. A further `add_*` opens a new file.
+
+        Raises:
+            FindingError: If `on_finding` is "raise", and something was found since the last call.
+        """
+        self._close()
+        self._deliver()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close; where an error ends the block, a finding is not to hide it."""
+        if error is None:
+            self.close()
+        else:
+            self._close()
+
+    def _close(self) -> None:
         self._belongings.end_run()
         super().close()
         self._belongings.files.clear()
@@ -293,4 +316,10 @@ class NetVizWriter(SummaryWriter, ProbeOwner):  # type: ignore[misc]  # torch.ut
     def _hear(self, tag: str, value: Any, step: int | None, walltime: float | None) -> None:
         if self._run is None or self._run.ended or isinstance(value, str):
             return
+        self._deliver()
         self._run.hear(tag, value, step, walltime)
+
+    def _deliver(self) -> None:
+        """Do what the user asked for about findings: here and nowhere else, since this is called by the user."""
+        if self._run is not None:
+            self._run.alarm.deliver()

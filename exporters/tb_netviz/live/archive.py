@@ -1,0 +1,135 @@
+"""What a run has recorded so far, in a bounded memory, as the rules read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.types_pb2 import DT_FLOAT, DT_UINT8, DT_UINT16
+
+from tb_netviz_plugin.analysis.network import Network, unite
+from tb_netviz_plugin.analysis.recorded import DIMENSIONS, Metric, RecordedRun, in_order
+from tb_netviz_plugin.analysis.records import Records, stack
+from tb_netviz_plugin.schema.codec import decode_description, decode_metadata
+from tb_netviz_plugin.schema.description import RunDescription
+from tb_netviz_plugin.schema.tags import Family, parse
+
+_TYPES = {DT_FLOAT: np.dtype("<f4"), DT_UINT16: np.dtype("<u2"), DT_UINT8: np.dtype("u1")}
+
+MOST_BYTES = 64 << 20
+"""Memory that the records may take; beyond it older ones are thinned out."""
+
+
+@dataclass
+class _Series:
+    """The records of one tag, the oldest first."""
+
+    family: Family
+    metric: str = ""
+    role: str = ""
+    steps: list[int] = field(default_factory=list)
+    walls: list[float] = field(default_factory=list)
+    tensors: list[npt.NDArray[np.generic]] = field(default_factory=list)
+
+    def add(self, step: int, wall: float, tensor: npt.NDArray[np.generic]) -> None:
+        self.steps.append(step)
+        self.walls.append(wall)
+        self.tensors.append(tensor)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self.tensors)
+
+    def thin(self) -> None:
+        """Let go of every second record of the older half."""
+        half = len(self.steps) // 2
+        kept = [*range(0, half, 2), *range(half, len(self.steps))]
+        for column in (self.steps, self.walls, self.tensors):
+            column[:] = [column[index] for index in kept]  # type: ignore[index]  # Each is a list.
+
+
+class Archive:
+    """Takes the events of a run, and gives the run as it is at a moment."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._descriptions: list[RunDescription] = []
+        self._series: dict[str, _Series] = {}
+
+    @property
+    def records(self) -> int:
+        """How many records the longest of the series of steps has."""
+        return max((len(one.steps) for one in self._series.values() if one.family is Family.STEPS), default=0)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the records take."""
+        return sum(series.nbytes for series in self._series.values())
+
+    def take(self, event: Event) -> None:
+        """Take the values of an event."""
+        for value in event.summary.value:
+            self._take(value, event.step, event.wall_time)
+        if self.nbytes > self._most_bytes:
+            max(self._series.values(), key=lambda series: series.nbytes).thin()
+
+    def run(self) -> LiveRun:
+        """Return the run as it is now."""
+        return LiveRun(self._descriptions, self._series)
+
+    def _take(self, value: Summary.Value, step: int, wall: float) -> None:
+        _, name = parse(value.tag) or (0, "")
+        if name == Family.DESCRIPTION:
+            self._descriptions.append(decode_description(value.tensor.string_val[0]))
+        elif name in DIMENSIONS:
+            series = self._series.get(value.tag)
+            if series is None:
+                about = decode_metadata(value.metadata.plugin_data.content)
+                series = self._series[value.tag] = _Series(Family(name), about.metric, about.role)
+            series.add(step, wall, _array(value.tensor))
+
+
+class LiveRun(RecordedRun):
+    """A run in training, at one moment.
+
+    Args:
+        descriptions: Of its models, the oldest first.
+        series: Its records, by tag.
+    """
+
+    def __init__(self, descriptions: Iterable[RunDescription], series: dict[str, _Series]) -> None:
+        self._descriptions = tuple(descriptions)
+        self._series = series
+
+    @cached_property
+    def network(self) -> Network:
+        """Its layers and parameters."""
+        return unite(self._descriptions)
+
+    @cached_property
+    def metrics(self) -> list[Metric]:
+        """The scalars that the user logs."""
+        return in_order(
+            Metric(one.metric, one.role, self.records(name, Family.METRIC))
+            for name, one in self._series.items()
+            if one.family is Family.METRIC
+        )
+
+    def records(self, name: str, family: Family) -> Records:
+        """Return the records of one tag; none if there is no such tag."""
+        series = self._series.get(name)
+        if series is None:
+            return stack((), (), (), DIMENSIONS[family])
+        return stack(series.steps, series.walls, series.tensors, DIMENSIONS[family])
+
+
+def _array(tensor: TensorProto) -> npt.NDArray[np.generic]:
+    """Return a tensor as `schema.codec` encodes it."""
+    shape = [axis.size for axis in tensor.tensor_shape.dim]
+    return np.frombuffer(tensor.tensor_content, _TYPES[tensor.dtype]).reshape(shape)
