@@ -3,16 +3,19 @@
 from tb_netviz.recorder.activity import ACTIVATION_IDS, Activities, unit_records_per_octave
 from tb_netviz.recorder.budget import BudgetSchedule
 from tb_netviz.recorder.metrics import MetricRecorder
+from tb_netviz.recorder.outputs import OUTPUT_IDS, OutputValues
 from tb_netviz.recorder.recorder import ALL_COLUMNS, Recorder
 from tb_netviz.recorder.schedule import FixedSchedule, Plan, Schedule, bins_due, stride, window_start
 
 __all__ = [
     "ACTIVATION_IDS",
     "ALL_COLUMNS",
+    "OUTPUT_IDS",
     "Activities",
     "BudgetSchedule",
     "FixedSchedule",
     "MetricRecorder",
+    "OutputValues",
     "Plan",
     "Recorder",
     "Schedule",

@@ -140,13 +140,16 @@ def activation_tags(model: str, activations: tuple[Activation, ...]) -> tuple[Ch
 class Exchange(Protocol):
     """Connects the records of units with those of other processes that train copies of the same model."""
 
-    def exchange(self, activations: Sequence[Activation], step: int, activities: Activities, *, last: bool) -> bool:
+    def exchange(
+        self, activations: Sequence[Activation], step: int, activities: Activities, *, interval: int, last: bool
+    ) -> bool:
         """Take what a record holds, and add what others have observed.
 
         Args:
             activations: The rows.
             step: The last one of the record.
             activities: What they did; may be changed.
+            interval: Every how many steps one is going to be observed.
             last: Whether no other record follows.
 
         Returns:
@@ -231,17 +234,20 @@ class ActivityRecords:
                 values.append(tensor_value(chunk.tag, Family.ACTIVATION_BINS, bins[_rows(chunk)]))
         return values
 
-    def take_units(self, *, last: bool = False) -> tuple[int, list[Summary.Value]] | None:
+    def take_units(self, *, interval: int, last: bool = False) -> tuple[int, list[Summary.Value]] | None:
         """Return the last step of the open record of units, and its values; None where none is to be written.
 
         Args:
+            interval: Every how many steps one is going to be observed.
             last: Whether no other record follows.
         """
         span, activities = self._unit_span, self._of_units
         if span is None or activities is None:
             return None
         self._unit_span = self._of_units = None
-        if self._others and not self._others.exchange(self._activations, span.last, activities, last=last):
+        if self._others and not self._others.exchange(
+            self._activations, span.last, activities, interval=interval, last=last
+        ):
             return None
         units, steps = activities.unit_values(), self._steps(span, activities)
         if self._twins is not None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
 
 from tb_netviz.events import Sink
 from tb_netviz.recorder.activity import (
@@ -20,7 +21,8 @@ from tb_netviz.recorder.activity import (
     unit_records_per_octave,
 )
 from tb_netviz.recorder.budget import BudgetSchedule
-from tb_netviz.recorder.schedule import RECORDS_PER_OCTAVE, FixedSchedule, Plan, Schedule
+from tb_netviz.recorder.outputs import OutputRecords, OutputValues
+from tb_netviz.recorder.schedule import RECORDS_PER_OCTAVE, FixedSchedule, Plan, Schedule, stride
 from tb_netviz.recorder.schedule import bins_due as bins_due_everywhere
 from tb_netviz.recorder.windows import Float32, Folding, ValueWindow
 from tb_netviz_plugin.schema import description as schema
@@ -79,6 +81,7 @@ class Recorder:
         self._window: ValueWindow | None = None
         self._bins: Counts | None = None
         self._activity = ActivityRecords()
+        self._outputs = OutputRecords(self._model)
         self._records = 0
         self._step = 0
         self._finished: int | None = None
@@ -135,6 +138,7 @@ class Recorder:
             *schema.parameter_chunks(self._model, rows, Family.PARAMETERS, columns),
             *schema.parameter_chunks(self._model, rows, Family.BINS),
             *activation_tags(self._model, description.activations),
+            self._outputs.chunk,
         )
         units = sum(activation.units for activation in description.activations)
         per_octave = unit_records_per_octave(units) if description.activations else 0
@@ -187,6 +191,7 @@ class Recorder:
         bins: Counts | None = None,
         activities: Activities | None = None,
         activation_bins: Counts | None = None,
+        outputs: OutputValues | None = None,
     ) -> None:
         """Take the values of a step. A step below the last one begins a new record.
 
@@ -198,6 +203,7 @@ class Recorder:
             bins: Uint16 [rows, 128], where `bins_due`; copied.
             activities: What each activation did, as described, where that was measured.
             activation_bins: Uint16 [activations, 128], where magnitudes were counted.
+            outputs: What went into the model and came out of it, where that was measured.
 
         Raises:
             ValueError: If a shape is not the described one, or nothing has been described.
@@ -218,6 +224,8 @@ class Recorder:
             if not self._activity.continues(step):
                 self._write_units()
             self._activity.observe(step, activities, activation_bins)
+        if outputs is not None:
+            self._outputs.observe(step, outputs)
         self._write_finished(step)
 
     def observe_units(self, step: int, activities: Activities) -> None:
@@ -290,9 +298,12 @@ class Recorder:
         self._write_units()
 
     def close(self) -> None:
-        """Write the open window."""
+        """Write the open window, and what is left."""
         self._write_units(last=True)
         self.flush()
+        rest = self._outputs.rest()
+        if rest is not None:
+            self._write_apart(*rest)
 
     def _write_window(self) -> None:
         window = self._window
@@ -309,16 +320,22 @@ class Recorder:
             elif self._bins is not None and chunk.family == Family.BINS:
                 values.append(tensor_value(chunk.tag, Family.BINS, self._bins[rows]))
         values.extend(self._activity.take())
+        values.extend(self._outputs.take(with_classes=self._records % EVERY_RECORDS == 1))
         values.append(tensor_value(self._steps_tag, Family.STEPS, self._step_columns(window)))
         if self._sink.offer(event):
             self._since_record = _Times()
         window.span.end()
 
     def _write_units(self, *, last: bool = False) -> None:
-        taken = self._activity.take_units(last=last)
+        number = self._step + self._ahead
+        coming = self._schedule.interval_at(number + 2 + stride(number + 2))  # When what was decided last holds.
+        taken = self._activity.take_units(interval=max(self.interval, coming), last=last)
         if taken is None:
             return
-        step, values = taken
+        self._write_apart(*taken)
+
+    def _write_apart(self, step: int, values: Sequence[Summary.Value]) -> None:
+        """Write what goes along with no record of the parameters."""
         self._announce()
         event = Event(wall_time=self._clock(), step=step)
         event.summary.value.extend(values)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tb_netviz.recorder.schedule import RECORDS_PER_OCTAVE, window_start
-from tb_netviz_plugin.schema.columns import ACTIVATION_COLUMN, PARAMETER_COLUMN, Merge
+from tb_netviz_plugin.schema.columns import ACTIVATION_COLUMN, OUTPUT_COLUMN, PARAMETER_COLUMN, Merge
 
 Float32 = npt.NDArray[np.float32]
 
@@ -59,7 +59,7 @@ class Folding:
     """How columns fold over steps, from the ids of the columns."""
 
     def __init__(self, columns: Sequence[str]) -> None:
-        known = PARAMETER_COLUMN | ACTIVATION_COLUMN
+        known = PARAMETER_COLUMN | ACTIVATION_COLUMN | OUTPUT_COLUMN
         merges = [known[column].merge for column in columns]
         self.squared = np.array([merge is Merge.ROOT_SQUARE for merge in merges], dtype=bool)
         self.highest = np.array([merge is Merge.MAX for merge in merges], dtype=bool)

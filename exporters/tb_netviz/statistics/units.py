@@ -30,7 +30,7 @@ UNIT_SUMS: Final = (
 
 ADDED: Final = UNIT_SUMS.index("largest")
 
-_NOISE = 1e-13
+NOISE = 1e-13
 """A variance is none below this share of the mean square: float32 holds steps of 1.2e-7, whose square is 1.4e-14."""
 
 
@@ -160,4 +160,4 @@ def unit_rows(activity: Activity) -> Array:
 def spread(mean: Array, mean_square: Array) -> Array:
     """Return standard deviations; 0 where rounding leaves nothing of one."""
     variance: Array = mean_square - np.square(mean)
-    return np.sqrt(np.where(variance < _NOISE * mean_square, 0.0, variance))
+    return np.sqrt(np.where(variance < NOISE * mean_square, 0.0, variance))

@@ -67,12 +67,13 @@ def test_description_is_completed_and_written_first(sink):
         ("parameters", 512, 88),
         ("bins", 0, 512),
         ("bins", 512, 88),
+        ("outputs", 0, 1),
     ]
     assert written.chunks[0].columns == ALL_COLUMNS
     train(recorder, range(1), rows=600)
     (event,) = records(sink.events)
     assert set(of_family(event, Family.PARAMETERS)) == {chunk.tag for chunk in written.chunks[:2]}
-    assert set(of_family(event, Family.BINS)) == {chunk.tag for chunk in written.chunks[2:]}
+    assert set(of_family(event, Family.BINS)) == {chunk.tag for chunk in written.chunks[2:4]}
     assert set(of_family(event, Family.STEPS)) == {tag(Family.STEPS, written.model)}
 
 
