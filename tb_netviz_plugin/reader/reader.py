@@ -28,7 +28,7 @@ class Reader:
         self._cache = Cache(cache_bytes)
 
     def runs(self, context: Any, experiment: str) -> list[Listing]:
-        """Return the runs that have data of ours, by name. Reads descriptions only, and each once."""
+        """Return the runs that have data of ours, by name. Reads descriptions, each once, and the latest step."""
         source = self._source(context, experiment)
         found = source.series()
         return [Run(source, self._cache, name, found[name]).listing for name in sorted(found)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,7 +39,7 @@ class Listing:
         name: TensorBoard's name of it.
         revision: Changes whenever the run has new data.
         wall_time: When its latest record was written, in seconds since the epoch.
-        last_step: Largest step that TensorBoard holds.
+        last_step: Step that it has reached; less than others that TensorBoard may hold where it was resumed earlier.
         error: Why it can't be read, or None.
     """
 
@@ -79,9 +80,25 @@ class Run(RecordedRun):
             self.name,
             self.revision,
             wall_time=max(series.max_wall_time for series in self._series.values()),
-            last_step=max(series.max_step for series in self._series.values()),
+            last_step=self._last_step,
             error=self._error,
         )
+
+    @property
+    def _last_step(self) -> int:
+        tags = self._tags(Family.STEPS)
+        latest = self._remember("latest", tags, lambda: [self._latest(name) for name in tags], sys.getsizeof)
+        if any(step < self._series[name].max_step for name, step in zip(tags, latest, strict=True)):
+            return max(latest)  # It was resumed from an earlier step, which TensorBoard's Python loader passes over.
+        return max(series.max_step for series in self._series.values())
+
+    def _latest(self, name: str) -> int:
+        """Return the step of the record of a tag that was written last."""
+        try:
+            records = self._source.tensors(self.name, name, most=1)
+        except UnreadableError:  # Whoever reads all of it says so.
+            records = ()
+        return int(records[-1].step if records else self._series[name].max_step)
 
     @property
     def _error(self) -> str | None:

@@ -45,8 +45,13 @@ class Source:
         )
         return listed
 
-    def tensors(self, run: str, tag: str) -> Sequence[Any]:
+    def tensors(self, run: str, tag: str, most: int | None = None) -> Sequence[Any]:
         """Return all TensorDatum of one tag. A tag a call: together they could pass the cap of gRPC.
+
+        Args:
+            run: TensorBoard's name of the run.
+            tag: The tag.
+            most: Return no more than so many, the one that was written last among them.
 
         Raises:
             NotFoundError: If the run is gone.
@@ -58,7 +63,7 @@ class Source:
                 self._context,
                 experiment_id=self.experiment,
                 plugin_name=PLUGIN_NAME,
-                downsample=self.limit or _EVERYTHING,
+                downsample=most or self.limit or _EVERYTHING,
                 run_tag_filter=data_provider.RunTagFilter(runs=[run], tags=[tag]),
             )
         except MissingError as error:

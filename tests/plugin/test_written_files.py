@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,25 @@ def test_a_resumed_run_is_one_line_in_which_the_later_wins(tmp_path, open_logdir
     assert not arrays["states"].any()
     np.testing.assert_array_equal(arrays["values"], np.hstack([norms(range(25)), norms(range(25, 33), scale=100.0)]))
     assert len(app.json("run", run="run")["layers"]) == 3
+
+
+def next_second():
+    """Wait for it: TensorBoard reads files in the order of their names, of which seconds are the first part."""
+    time.sleep(1 - time.time() % 1)
+
+
+def test_a_resumed_run_is_listed_with_the_step_that_it_has_reached(tmp_path, open_logdir):
+    write(tmp_path / "logs" / "run", (range(STEPS), LAYERS, 1.0))
+    app = open_logdir(tmp_path / "logs")
+    assert listed(app)["run"]["last_step"] == STEPS - 1
+    next_second()
+    write(tmp_path / "logs" / "run", (range(5, 9), LAYERS, 1.0))
+    app.reload()
+    assert listed(app)["run"]["last_step"] == 8
+    next_second()
+    write(tmp_path / "logs" / "run", (range(9, STEPS + 5), LAYERS, 1.0))
+    app.reload()
+    assert listed(app)["run"]["last_step"] == STEPS + 4
 
 
 def test_layers_that_appear_and_vanish_in_mid_run_keep_their_places(tmp_path, open_logdir):
