@@ -7,7 +7,6 @@ import type {
   Catalogue,
   DeadSeries,
   Death,
-  Fact,
   Metric,
   Redundancy,
   RowKind,
@@ -64,9 +63,6 @@ export const getRuns = async (signal: AbortSignal) =>
   (await json<{ runs: RunSummary[] }>(address('runs'), signal)).runs;
 
 export const getRun = (run: string, signal: AbortSignal) => json<Run>(address('run', { run }), signal);
-
-export const getFacts = async (run: string, signal: AbortSignal) =>
-  (await json<{ facts: Fact[] }>(address('facts', { run }), signal)).facts;
 
 export const getSeries = async (query: SeriesQuery, signal: AbortSignal): Promise<Series> =>
   decodeSeries(await frame(seriesAddress(query), signal));

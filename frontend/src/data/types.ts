@@ -133,19 +133,6 @@ export interface Run {
   };
 }
 
-/** Something that can be stated without judging; `layers` are indices, the first one first. */
-export interface Fact {
-  readonly id: string;
-  readonly kind: string;
-  readonly title: string;
-  readonly detail: string;
-  readonly statistic: string;
-  readonly layers: readonly number[];
-  readonly step: number;
-  readonly last_step: number;
-  readonly evidence: Readonly<Record<string, number | null>>;
-}
-
 export type RowKind = 'layers' | 'parameters' | 'network' | 'activations';
 
 /** What a cell of a series is; the numbers are those of the wire. */

@@ -1,8 +1,9 @@
 /** What a reader can do, from keys, buttons and charts alike. */
 import { batch } from '@preact/signals';
 import type { Domain } from '../charts/types';
-import type { Fact } from '../data/types';
-import { factList, layerIndex, layers, selectedFact, shownLayers, step, steps } from './derived';
+import type { Consequence } from '../data/findings';
+import { layerIndex, layers, shownLayers, step, steps } from './derived';
+import { everyFinding, selectedFinding } from './findings';
 import { rowBy } from './layers';
 import * as selection from './selection';
 import { stepBy, zoomAround } from './steps';
@@ -12,7 +13,9 @@ import { run } from './store';
 const ONSET_RECORDS = 40;
 
 /** Something that begins at a step. */
-type Onset = Pick<Fact, 'step'>;
+interface Onset {
+  readonly step: number;
+}
 
 /** Select a step; the last one stays the newest while the run goes on. */
 export function selectStep(to: number): void {
@@ -53,16 +56,29 @@ export function moveLayer(count: number): void {
   if (row !== null) selectLayer(row);
 }
 
-/** Put the selection on a fact; what is shown of the run stays. */
-export function selectFact(fact: Fact): void {
+/** Put the selection on a finding; what is shown of the run stays. */
+export function selectFinding({ id, layers: blamed, first_step }: Consequence): void {
   batch(() => {
-    selection.fact.value = fact.id;
-    selection.layer.value = layers.value[fact.layers[0] ?? -1]?.name ?? selection.layer.value;
+    selection.finding.value = id;
+    selection.layer.value = layers.value[blamed[0] ?? -1]?.name ?? selection.layer.value;
     leaveActivation();
-    selection.step.value = fact.step;
+    selection.step.value = first_step ?? selection.step.value;
     keepInView();
   });
 }
+
+/** Go to the view that shows a finding, with its layer, step and first unit selected. */
+export function showFinding(finding: Consequence): void {
+  batch(() => {
+    selectFinding(finding);
+    selection.view.value = finding.view;
+    selection.unit.value = finding.units?.[0] ?? null;
+    const shown = finding.evidence[0]?.statistic;
+    if (shown !== undefined && isStatistic(shown)) selection.statistic.value = shown;
+  });
+}
+
+const isStatistic = (id: string) => run.value.value?.statistics.includes(id) ?? false;
 
 /** Show the beginning of something close enough to tell its records apart. */
 export function zoomToOnset(of: Onset): void {
@@ -74,12 +90,12 @@ export function onsetOf({ step }: Onset): Domain | null {
   return step > (steps.value[0] ?? 0) ? zoomAround(steps.value, step, ONSET_RECORDS) : null;
 }
 
-/** The fact before or after the selected one; the worst one where none is selected. */
-export function moveFact(count: number): void {
-  const list = factList.value;
-  const at = selectedFact.value === null ? -1 : list.indexOf(selectedFact.value);
+/** The finding before or after the selected one; the worst one where none is selected. */
+export function moveFinding(count: number): void {
+  const list = everyFinding.value;
+  const at = selectedFinding.value === null ? -1 : list.indexOf(selectedFinding.value);
   const to = at < 0 ? 0 : Math.min(list.length - 1, Math.max(0, at + count));
-  if (list[to]) selectFact(list[to]);
+  if (list[to]) selectFinding(list[to]);
 }
 
 /** Show another run from its beginning. */
@@ -91,7 +107,7 @@ export function selectRun(name: string): void {
     selection.parameter.value = null;
     leaveActivation();
     selection.step.value = null;
-    selection.fact.value = null;
+    selection.finding.value = null;
     selection.zoom.value = null;
     selection.hover.value = null;
   });

@@ -2,12 +2,12 @@
 import { computed } from '@preact/signals';
 import { stepExtent } from '../charts/columns';
 import type { Domain } from '../charts/types';
-import type { Fact, Layer, Metric, StatisticInfo } from '../data/types';
+import type { Layer, Metric, StatisticInfo } from '../data/types';
 import { makeFilter, rowLabels } from './layers';
 import { skips, widened } from './scaling';
 import * as selection from './selection';
 import { recordAt } from './steps';
-import { catalogue, facts, metrics, network, run } from './store';
+import { catalogue, metrics, network, run } from './store';
 
 type Axis = Pick<Metric, 'steps' | 'spans'>;
 
@@ -75,13 +75,4 @@ export const layerLabels = computed(() => (run.value.value ? rowLabels(run.value
 export const shownLayers = computed(() => {
   const { test } = filter.value;
   return layers.value.flatMap(({ name }, index) => (test(name) ? [index] : []));
-});
-
-export const factList = computed<readonly Fact[]>(() => facts.value.value ?? []);
-
-/** The fact that the reader chose, while its layer is selected; else the one that begins at the layer and step, if any. */
-export const selectedFact = computed<Fact | null>(() => {
-  const here = factList.value.filter(({ layers }) => layers[0] === layerIndex.value);
-  const chosen = here.find(({ id }) => id === selection.fact.value);
-  return chosen ?? here.find((fact) => fact.step === step.value) ?? null;
 });

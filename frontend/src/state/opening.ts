@@ -1,10 +1,11 @@
-/** What is selected before the reader selects anything: the run written last, and its most striking fact. */
+/** What is selected before the reader selects anything: the run written last, and its worst finding. */
 import { effect } from '@preact/signals';
 import type { RunSummary } from '../data/types';
-import { selectFact, selectLayer } from './actions';
-import { factList, layers, steps } from './derived';
+import { selectFinding, selectLayer } from './actions';
+import { layers, steps } from './derived';
+import { everyFinding, findings, report } from './findings';
 import * as selection from './selection';
-import { facts, run, runs } from './store';
+import { run, runs } from './store';
 
 /** The run to open on: the one written last among those that can be read. */
 export function newestRun(list: readonly RunSummary[]): string | null {
@@ -39,13 +40,15 @@ export function openRuns(): void {
   let opened: string | null = null;
   effect(() => {
     const name = selection.run.value;
-    const ready = run.value.value?.run === name && facts.value.value !== null && steps.value.length > 0;
+    const judged = report.value !== null || findings.value.error !== null;
+    const ready = run.value.value?.run === name && judged && steps.value.length > 0;
     if (name === opened || !ready) return;
     opened = name;
     opening = { layer: null, step: null };
     if (selection.layer.peek() !== null || selection.step.peek() !== null) return;
-    const worst = factList.peek()[0];
-    if (worst) selectFact(worst);
+    const every = everyFinding.peek();
+    const worst = every.find(({ id }) => id === selection.finding.peek()) ?? every[0];
+    if (worst) selectFinding(worst);
     else if (layers.peek().length > 0) selectLayer(layers.peek().length - 1);
     opening = { layer: selection.layer.peek(), step: selection.step.peek() };
   });

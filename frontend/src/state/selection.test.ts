@@ -16,6 +16,8 @@ const whole = {
   windows: 3,
   section: 'maps',
   filter: '^conv(1|2)$',
+  finding: 'dead_units:3',
+  thresholds: 'dead_units.share:0.4',
   domain: [700, 900] as const,
 };
 

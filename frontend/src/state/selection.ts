@@ -44,9 +44,10 @@ export const against = signal<string | null>(null);
 export const filter = signal('');
 /** Steps that are shown, or null for all. */
 export const zoom = signal<Domain | null>(null);
-
-/** Id of the fact that the reader chose last: two facts can share a layer and a step. Not part of the address. */
-export const fact = signal<string | null>(null);
+/** Id of the finding that the reader chose last. */
+export const finding = signal<string | null>(null);
+/** Thresholds of the rules that are not at their defaults: "rule.name:value,…". */
+export const thresholds = signal('');
 
 /** What the pointer is over, in every chart of the page. Not part of the address. */
 export const hover = signal<Hover | null>(null);
@@ -72,6 +73,8 @@ export function toLink(): Link {
     ...(map.value === null ? {} : { map: map.value }),
     ...(against.value === null ? {} : { against: against.value }),
     ...(filter.value === '' ? {} : { filter: filter.value }),
+    ...(finding.value === null ? {} : { finding: finding.value }),
+    ...(thresholds.value === '' ? {} : { thresholds: thresholds.value }),
     ...(zoom.value === null ? {} : { domain: [Math.floor(zoom.value[0]), Math.ceil(zoom.value[1])] }),
   };
 }
@@ -97,5 +100,7 @@ export function fromLink(link: Link): void {
   map.value = link.map ?? null;
   against.value = link.against ?? null;
   filter.value = link.filter ?? '';
+  finding.value = link.finding ?? null;
+  thresholds.value = link.thresholds ?? '';
   zoom.value = link.domain ?? null;
 }

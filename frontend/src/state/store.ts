@@ -4,7 +4,6 @@ import { Cache } from '../data/cache';
 import {
   address,
   getCatalogue,
-  getFacts,
   getMetrics,
   getRun,
   getRuns,
@@ -67,8 +66,6 @@ export const catalogue = follow(() =>
 ).state;
 
 export const run = follow(() => aboutRun((name) => address('run', { run: name }), getRun)).state;
-
-export const facts = follow(() => aboutRun((name) => address('facts', { run: name }), getFacts)).state;
 
 export const metrics = follow(() => aboutRun((name) => address('metrics', { run: name }), getMetrics)).state;
 

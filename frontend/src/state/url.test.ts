@@ -40,6 +40,8 @@ describe('a link', () => {
       sample: 2,
       map: 'attention:blocks.0.attn',
       against: 'run:digits/mlp',
+      finding: 'dead_units:3',
+      thresholds: 'dead_units.share:0.4,nonfinite.records:2',
       domain: [700, 900] as const,
     };
     expect(parseHash(formatHash('#scalars', link))).toEqual(link);

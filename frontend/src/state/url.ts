@@ -27,6 +27,9 @@ export interface Link {
   readonly map?: string;
   /** What maps are compared with. */
   readonly against?: string;
+  /** Id of a finding, and the thresholds that were moved: "rule.name:value,…". */
+  readonly finding?: string;
+  readonly thresholds?: string;
   /** First and last step of a zoom. */
   readonly domain?: readonly [number, number];
 }
@@ -62,6 +65,8 @@ export function parseHash(hash: string): Link {
     ...text('probe'),
     ...text('map'),
     ...text('against'),
+    ...text('finding'),
+    ...text('thresholds'),
     ...count('step'),
     ...count('unit'),
     ...count('samples'),

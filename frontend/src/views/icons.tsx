@@ -51,5 +51,11 @@ export const Info = icon(
     <path d="M8 7.2V12M8 4.2v1.4" />
   </>,
 );
+export const Critical = icon(
+  <>
+    <path d="M5.4 1.75h5.2l3.65 3.65v5.2l-3.65 3.65H5.4L1.75 10.6V5.4z" fill="currentColor" />
+    <path d="m5.75 5.75 4.5 4.5m0-4.5-4.5 4.5" stroke="var(--bg)" />
+  </>,
+);
 export const Diamond = icon(<path d="m8 2 6 6-6 6-6-6z" />);
 export const Warning = icon(<path d="M8 2.5 14 13.5H2zM8 6.5v3.5M8 11v1.2" />);

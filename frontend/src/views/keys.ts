@@ -1,5 +1,5 @@
 /** Keys that work everywhere except in a field. */
-import { clearTransient, moveFact, moveLayer, moveStep, selectStep } from '../state/actions';
+import { clearTransient, moveFinding, moveLayer, moveStep, selectStep } from '../state/actions';
 import { moveActivation, shownActivations } from '../state/activations';
 import { steps } from '../state/derived';
 import { moveSource, watching } from '../state/maps';
@@ -14,7 +14,7 @@ export const KEYS: readonly { readonly keys: readonly string[]; readonly words: 
   { keys: ['←', '→'], words: 'previous, next recorded step; with Shift ten' },
   { keys: ['Home', 'End'], words: 'first, newest step' },
   { keys: ['↑', '↓'], words: 'layer towards the input, towards the output' },
-  { keys: ['[', ']'], words: 'previous, next fact' },
+  { keys: ['[', ']'], words: 'previous, next finding' },
   { keys: ['Space'], words: 'play, stop' },
   { keys: ['/'], words: 'filter layers' },
   { keys: ['t'], words: 'table in the place of the chart in focus' },
@@ -50,9 +50,9 @@ function actionOf({ key, shiftKey }: KeyboardEvent): (() => void) | null {
     case 'ArrowDown':
       return () => moveRow(far);
     case '[':
-      return () => moveFact(-1);
+      return () => moveFinding(-1);
     case ']':
-      return () => moveFact(1);
+      return () => moveFinding(1);
     case ' ':
       return togglePlay;
     case '/':

@@ -5,7 +5,8 @@ import { pageTheme } from '../charts/theme';
 import type { Matrix, Selection, StatisticLabel, StepDomain } from '../charts/types';
 import type { Series } from '../data/types';
 import { selectLayer, selectStep } from '../state/actions';
-import { axis, extent, factList, layerIndex, recordedStep, selectedFact } from '../state/derived';
+import { axis, extent, layerIndex, recordedStep } from '../state/derived';
+import { findingList, selectedFinding } from '../state/findings';
 import * as selection from '../state/selection';
 import { statisticInfo } from './explain';
 import { rowFlags } from './marks';
@@ -22,7 +23,7 @@ export const layerSelection = computed<Selection>(() => ({
 }));
 
 /** What is said about layers. */
-export const flags = computed(() => rowFlags(factList.value, selectedFact.value));
+export const flags = computed(() => rowFlags(findingList.value, selectedFinding.value));
 
 /** The records of the page's axis: other curves may have finer ones, between which its cursor knows no difference. */
 export const records = computed(() => placeColumns(axis.value.steps, axis.value.spans));

@@ -1,7 +1,7 @@
 /** What stands in the place of a view that can't be drawn: what is the matter, and what to do. */
 import { signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
-import { useMemo } from 'preact/hooks';
+import { useMemo, useRef } from 'preact/hooks';
 import { retry } from '../state/store';
 import { Check, Copy } from './icons';
 
@@ -42,11 +42,17 @@ export function NoData() {
   );
 }
 
-/** Lines that can be copied. */
+/** Lines that can be copied; where the browser refuses that, they are selected for the reader to copy. */
 export function Code({ text }: { text: string }) {
   const copied = useMemo(() => signal(false), []);
+  const lines = useRef<HTMLPreElement>(null);
   const copy = async () => {
-    await navigator.clipboard.writeText(text);
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      window.getSelection()?.selectAllChildren(lines.current!);
+      return;
+    }
     copied.value = true;
     setTimeout(() => {
       copied.value = false;
@@ -54,7 +60,7 @@ export function Code({ text }: { text: string }) {
   };
   return (
     <div class="code">
-      <pre>{text}</pre>
+      <pre ref={lines}>{text}</pre>
       <button
         type="button"
         class="icon-button"

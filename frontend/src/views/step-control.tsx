@@ -1,7 +1,8 @@
-/** Which step: a slider with the facts marked above it, neighbours, a number, and play. */
+/** Which step: a slider with the findings marked above it, neighbours, a number, and play. */
 import { formatCount } from '../charts/numbers';
 import { moveStep, selectStep } from '../state/actions';
-import { factList, recordedStep, step, steps } from '../state/derived';
+import { recordedStep, step, steps } from '../state/derived';
+import { findingList } from '../state/findings';
 import { playing, stopPlaying, togglePlay } from '../state/play';
 import { recordAt } from '../state/steps';
 import { Left, Pause, Play, Right } from './icons';
@@ -65,9 +66,10 @@ function Track({ first, last, at }: { first: number; last: number; at: number })
   return (
     <span class="track">
       <span class="marks" aria-hidden="true">
-        {factList.value.map(({ id, step: begin }) => (
-          <i key={id} style={{ left: place(begin) }} />
-        ))}
+        {findingList.value.map(
+          ({ id, severity, first_step: begin }) =>
+            begin !== null && <i key={id} class={severity} style={{ left: place(begin) }} />,
+        )}
       </span>
       <input
         type="range"

@@ -1,11 +1,11 @@
-/** Between the whole run and the place where the selected fact begins. */
+/** Between the whole run and the place where the selected finding begins. */
 import { formatCount } from '../charts/numbers';
 import { onsetOf, zoomToOnset } from '../state/actions';
-import { selectedFact } from '../state/derived';
+import { selectedFinding } from '../state/findings';
 import * as selection from '../state/selection';
 
 export function ZoomButton() {
-  const fact = selectedFact.value;
+  const begin = selectedFinding.value?.first_step ?? null;
   if (selection.zoom.value !== null) {
     return (
       <button
@@ -19,10 +19,10 @@ export function ZoomButton() {
       </button>
     );
   }
-  if (fact === null || onsetOf(fact) === null) return null;
+  if (begin === null || onsetOf({ step: begin }) === null) return null;
   return (
-    <button type="button" class="control slim" onClick={() => zoomToOnset(fact)}>
-      Zoom to step {formatCount(fact.step)}
+    <button type="button" class="control slim" onClick={() => zoomToOnset({ step: begin })}>
+      Zoom to step {formatCount(begin)}
     </button>
   );
 }

@@ -2,7 +2,8 @@
 import type { LayerLabel, RowFlag } from '../../charts/types';
 import type { DataError } from '../../data/errors';
 import type { Series } from '../../data/types';
-import { factList, layerIndex, recordedStatistics, step } from '../../state/derived';
+import { layerIndex, recordedStatistics, step } from '../../state/derived';
+import { everyFinding } from '../../state/findings';
 import * as selection from '../../state/selection';
 import { stepMarks } from '../marks';
 import { flags } from '../page';
@@ -38,7 +39,7 @@ export function FlowStage({ statistic, series, error, mean, max, labels, row }: 
       selection={row.selection.value}
       onSelect={row.onSelect}
       flags={layers ? flags.value : NO_FLAGS}
-      marks={stepMarks(factList.value, layerIndex.value, step.value)}
+      marks={stepMarks(everyFinding.value, layerIndex.value, step.value)}
       choices={
         <>
           <StatisticChoice recorded={recordedStatistics('parameters')} chosen={statistic} common={COMMON} />

@@ -1,32 +1,58 @@
-/** The selected layer, close up. */
+/** The evidence of the selected finding, and the selected layer close up. */
+import type { ComponentChildren } from 'preact';
 import { formatCount } from '../../charts/numbers';
+import type { Consequence } from '../../data/findings';
 import type { Layer, Series } from '../../data/types';
 import { layerIndex, layers, selectedLayer } from '../../state/derived';
+import { isAbout, selectedFinding } from '../../state/findings';
 import { run } from '../../state/store';
 import { Distribution } from '../distribution';
 import { RowLines } from '../row-lines';
 import { nameOr, plural } from '../words';
+import { Evidence } from './evidence';
 
 /** The statistics beside the norm, in this order, as far as they were recorded. */
 const BESIDE = ['update_ratio', 'gradient_zero_fraction'];
+/** Charts that there is room for, and how many of them are evidence. */
+const CHARTS = 4;
+const EVIDENCE = 2;
 
 export function LayerPanel({ heat }: { heat: Series | null }) {
   const layer = selectedLayer.value;
   const index = layerIndex.value;
-  if (layer === null || index === null) return <NoLayer />;
-  const recorded = run.value.value?.statistics ?? [];
+  const finding = selectedFinding.value;
+  const evidence = finding !== null && isAbout(finding, index) ? evidenceOf(finding) : [];
+  if (layer === null || index === null) return <NoLayer evidence={evidence} />;
+  const drawn = evidence.length > 0 ? finding?.evidence[0]?.statistic : undefined;
+  const charts = [...evidence, ...chartsOf(layer, index, heat, drawn)];
   return (
     <section class="layer-panel" aria-label={`Layer ${layer.name}`}>
       <LayerHead layer={layer} index={index} />
-      <div class="layer-charts">
-        <RowLines statistic="gradient_norm" kind="layers" row={index} name={layer.name} others={heat} />
-        {run.value.value?.has_bins && <Distribution kind="layers" row={index} name={layer.name} />}
-        {BESIDE.filter((id) => recorded.includes(id)).map((id) => (
-          <RowLines key={id} statistic={id} kind="layers" row={index} name={layer.name} />
-        ))}
-      </div>
+      <div class="layer-charts">{charts.slice(0, CHARTS)}</div>
     </section>
   );
+}
+
+function evidenceOf(finding: Consequence): ComponentChildren[] {
+  return finding.evidence
+    .slice(0, EVIDENCE)
+    .map((line, place) => <Evidence key={`${finding.id} ${place}`} finding={finding} line={line} />);
+}
+
+/** What is shown of every layer, without what the evidence has `drawn` already. */
+function chartsOf(layer: Layer, index: number, heat: Series | null, drawn?: string): ComponentChildren[] {
+  const recorded = run.value.value?.statistics ?? [];
+  const lines = (id: string, others: Series | null = null) =>
+    id === drawn
+      ? []
+      : [<RowLines key={id} statistic={id} kind="layers" row={index} name={layer.name} others={others} />];
+  return [
+    ...lines('gradient_norm', heat),
+    ...(run.value.value?.has_bins
+      ? [<Distribution key="bins" kind="layers" row={index} name={layer.name} />]
+      : []),
+    ...BESIDE.filter((id) => recorded.includes(id)).flatMap((id) => lines(id)),
+  ];
 }
 
 function LayerHead({ layer, index }: { layer: Layer; index: number }) {
@@ -44,10 +70,14 @@ function LayerHead({ layer, index }: { layer: Layer; index: number }) {
   );
 }
 
-function NoLayer() {
+function NoLayer({ evidence }: { evidence: readonly ComponentChildren[] }) {
   return (
     <section class="layer-panel" aria-label="Layer">
-      <p class="muted">Choose a layer in the picture above, with the pointer or with ↑ and ↓.</p>
+      {evidence.length > 0 ? (
+        <div class="layer-charts">{evidence}</div>
+      ) : (
+        <p class="muted">Choose a layer in the picture above, with the pointer or with ↑ and ↓.</p>
+      )}
     </section>
   );
 }

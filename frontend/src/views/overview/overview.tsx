@@ -1,7 +1,7 @@
-/** The page that opens: what stands out, where it stands, and the layer behind it. */
+/** The page that opens: what is wrong, where, and the layer behind it. */
 import { aboutSeries, run } from '../../state/store';
 import { useFollow } from '../use-follow';
-import { Facts } from './facts';
+import { Findings } from './findings';
 import { LayerPanel } from './layer-panel';
 import { Picture } from './picture';
 import { Unrecorded } from './unrecorded';
@@ -12,7 +12,7 @@ export function Overview() {
   if (known === null || known.layers.length === 0 || known.sampling.records === 0) return <Unrecorded />;
   return (
     <div class="overview">
-      <Facts />
+      <Findings />
       <Picture heat={heat.value} />
       <LayerPanel heat={heat.value.value} />
     </div>

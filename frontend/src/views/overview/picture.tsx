@@ -4,7 +4,8 @@ import { valueScale } from '../../charts/scale';
 import type { Insets } from '../../charts/types';
 import type { Resource } from '../../data/resource';
 import type { Series } from '../../data/types';
-import { factList, layerIndex, layerLabels, shownLayers, step } from '../../state/derived';
+import { layerIndex, layerLabels, shownLayers, step } from '../../state/derived';
+import { everyFinding } from '../../state/findings';
 import { DataNotice } from '../data-notice';
 import { Explain } from '../explain';
 import { Figure } from '../figure';
@@ -59,7 +60,7 @@ function HeatFigure({ series }: { series: Series }) {
           selection={layerSelection.value}
           onSelect={onSelect}
           flags={flags.value}
-          marks={stepMarks(factList.value, layerIndex.value, step.value)}
+          marks={stepMarks(everyFinding.value, layerIndex.value, step.value)}
           insets={INSETS}
           tree={false}
           exportRef={exportRef}
