@@ -20,6 +20,9 @@ from tb_netviz.pytorch import NetVizWriter
 
 # Steps in which the default budget uses up its head start and finds its rate, before anything is counted.
 SETTLING_STEPS = 192
+# Each turn ends with a flush, which writes records that a long run would write far more rarely: turns have to be long.
+LEAST_STEPS = 32
+EVERY_STEP_TURN = 16
 
 EVERY_STEP: dict[str, dict[str, bool]] = {
     "gradient statistics, weight norms": {"updates": False, "histograms": False, "activations": False},
@@ -59,7 +62,7 @@ def default_budget(task: Callable[[], Task], rounds: int) -> list[Ratio]:
             Variant("bare again (A/A)", task().step),
             Variant(f"defaults (every {interval} steps)", defaults.step, defaults.flush),
         ]
-        return compare(variants, steps=max(8, interval), rounds=rounds, warmup=1)
+        return compare(variants, steps=max(LEAST_STEPS, interval), rounds=rounds, warmup=1)
 
 
 def every_step(task: Callable[[], Task], rounds: int) -> list[Ratio]:
@@ -71,7 +74,7 @@ def every_step(task: Callable[[], Task], rounds: int) -> list[Ratio]:
             stack.enter_context(watched("attached, not recording", task, every=1_000_000_000)),
             *(stack.enter_context(watched(name, task, every=1, **options)) for name, options in EVERY_STEP.items()),
         ]
-        return compare(variants, steps=4, rounds=rounds, warmup=3)  # The first 8 observed steps are looked at closer.
+        return compare(variants, steps=EVERY_STEP_TURN, rounds=rounds, warmup=2)  # A run's first steps are looked at closer.
 
 
 @contextmanager
