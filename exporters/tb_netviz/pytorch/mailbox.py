@@ -6,6 +6,7 @@ process has stopped answers no longer, and training must not wait for that.
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,13 +23,17 @@ _Task = Callable[[], None]
 
 
 def common_store() -> Any:
-    """Return the store of the process group; None where it is no TCPStore, in which messages replace each other."""
+    """Return the store of the process group."""
     distributed: Any = torch.distributed
-    store = distributed.distributed_c10d._get_default_store()  # The only way to it.
-    bottom = store
-    while isinstance(bottom, distributed.PrefixStore):
-        bottom = bottom.underlying_store
-    return store if isinstance(bottom, distributed.TCPStore) else None
+    return distributed.distributed_c10d._get_default_store()  # The only way to it.
+
+
+def replaces(store: Any) -> bool:
+    """Whether a message takes the place of the one before, as in a TCPStore; a file would grow with each."""
+    distributed: Any = torch.distributed
+    while isinstance(store, distributed.PrefixStore):
+        store = store.underlying_store
+    return isinstance(store, distributed.TCPStore)
 
 
 class Mailbox:
@@ -54,6 +59,7 @@ class Mailbox:
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._thread = threading.Thread(target=_work, args=(self._tasks,), name="netviz-mailbox", daemon=True)
         self._thread.start()
+        atexit.register(self.close)  # The interpreter aborts where it ends while a thread of its own is in torch.
         self.heard = b""
 
     def put(self, message: bytes) -> None:
@@ -93,16 +99,23 @@ class Mailbox:
         return {rank for rank in ranks if self._store.check([str(rank)])}
 
     def collect(self, ranks: Sequence[int]) -> dict[int, bytes] | None:
-        """Return the messages of `ranks`, which were present; None while the store doesn't answer.
+        """Return the messages of `ranks`, none if one of them has left none; None while the store doesn't answer.
 
         Raises:
             Exception: What torch raises where the store is gone.
         """
-        messages: list[bytes] | None = self._ask(lambda: self._store.multi_get([str(rank) for rank in ranks]))
-        return None if messages is None else dict(zip(ranks, messages, strict=True))
+        messages: dict[int, bytes] | None = self._ask(lambda: self._collect(ranks))
+        return messages
+
+    def _collect(self, ranks: Sequence[int]) -> dict[int, bytes]:
+        keys = [str(rank) for rank in ranks]
+        if not keys or not self._store.check(keys):  # What is not there would be waited for.
+            return {}
+        return dict(zip(ranks, self._store.multi_get(keys), strict=True))
 
     def close(self) -> None:
         """End; what was put still arrives if the store is there."""
+        atexit.unregister(self.close)
         self._tasks.put(None)
         self._thread.join(PATIENCE)
 

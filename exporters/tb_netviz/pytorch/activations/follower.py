@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tb_netviz.pytorch.activations.posts import CAN_DIE, GONE, TOLD, Key, Post, Receipts, Seen
+from tb_netviz.pytorch.activations.posts import CAN_DIE, TOLD, Key, Post, Receipts, Seen
 from tb_netviz.pytorch.mailbox import Mailbox
 from tb_netviz.recorder import Activities
 from tb_netviz.recorder.windows import Float32
@@ -64,7 +64,7 @@ class Follower:
     Args:
         mailbox: Where it is told.
         rank: That of this process.
-        watch: The how-manieth watch of such a model this is.
+        watch: Number of the first process's watch.
         weights: Digest of the weights that this copy began with.
         most: Bytes that a message has at most.
     """
@@ -77,26 +77,38 @@ class Follower:
         self._most = most
         self._ledger = Ledger()
         self._can_die: dict[str, bool] = {}
+        self._interval = 1
         self._serial = 0
         self._first_serial = 1  # Of the messages that hold all largest values.
 
-    def exchange(self, activations: Sequence[Activation], activities: Activities) -> None:
+    def exchange(self, activations: Sequence[Activation], activities: Activities, interval: int) -> None:
         """Tell what they did in a record.
+
+        Args:
+            activations: The rows.
+            activities: What they did.
+            interval: Every how many steps one is going to be observed.
 
         Raises:
             Exception: What torch raises where the store is gone.
         """
         self._ledger.add(activations, activities)
         self._can_die |= {activation.name: activation.response in CAN_DIE for activation in activations}
-        if Receipts.last(self._mailbox.heard, self._rank) >= self._first_serial:
+        receipts = self._receipts()
+        if receipts is not None and receipts.last(self._rank) >= self._first_serial:
             self._ledger.forget()
             self._first_serial = self._serial + 1
+        self._interval = interval
         self._tell()
 
     @property
     def is_alone(self) -> bool:
         """Whether the first process reads no more."""
-        return self._mailbox.heard == GONE
+        return self._receipts() is None
+
+    def _receipts(self) -> Receipts | None:
+        receipts = Receipts.decoded(self._mailbox.heard)
+        return receipts if receipts is not None and receipts.watch == self._watch else None
 
     def leave(self, reason: str) -> None:
         """Tell, beside what is known, why nothing more is measured for the time being."""
@@ -106,4 +118,5 @@ class Follower:
         self._serial += 1
         first = sorted(self._ledger.seen, key=lambda key: not self._can_die[key.name])
         seen = {key: self._ledger.seen[key] for key in first}
-        self._mailbox.put(Post(self._watch, self._serial, self._weights, left, seen).encoded(self._most))
+        post = Post(self._watch, self._serial, self._weights, self._interval, left, seen)
+        self._mailbox.put(post.encoded(self._most))

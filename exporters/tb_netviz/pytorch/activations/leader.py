@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from tb_netviz.pytorch.activations.posts import CAN_DIE, GONE, TOLD, Key, Post, Receipts, listed
+from tb_netviz.pytorch.activations.posts import CAN_DIE, TOLD, Key, Post, Receipts, listed
 from tb_netviz.pytorch.mailbox import Mailbox
 from tb_netviz.recorder import Activities
 from tb_netviz.recorder.windows import Float32
@@ -23,7 +23,8 @@ class Peer:
     """Another process, as it was last heard.
 
     It goes on to count while it says nothing, since it may only observe more seldom: for `RECENT` records, and if it
-    did not say that it would leave until the run is twice as long. Only then can a unit be dead that fired there last.
+    did not say that it would leave until the run is twice as long, or for twice the interval at which it observes. Only
+    then can a unit be dead that fired there last.
 
     Args:
         step: That at which it was known to take part.
@@ -52,9 +53,14 @@ class Peer:
             self._before, self.post = self.post, post
             self._heard, self._age = step, 0
             self._posts += 1
-        left = self.post is not None and bool(self.post.left)
         self._began = min(self._began, step)
-        self.counts = self._age <= RECENT or (not left and step - self._heard <= self._heard - self._began)
+        self.counts = self._age <= RECENT or step - self._heard <= self._patience()
+
+    def _patience(self) -> int:
+        """Return for how many steps it counts when it says nothing."""
+        if self.post is None or self.post.left:
+            return 0
+        return max(self._heard - self._began, 2 * self.post.interval)
 
     def knows(self, key: Key) -> bool:
         """Whether it has told what an activation did since it was met here, or would have if it had run there."""
@@ -80,8 +86,7 @@ class Leader:
     Args:
         mailbox: Where they tell it.
         ranks: Theirs.
-        processes: How many there are in the run.
-        watch: The how-manieth watch of such a model this is.
+        receipts: Where it is noted what was read.
         weights: Digest of the weights that this copy began with.
         step: The first one.
         omit: Takes what is left out.
@@ -91,18 +96,16 @@ class Leader:
         self,
         mailbox: Mailbox,
         ranks: Iterable[int],
-        processes: int,
-        watch: int,
+        receipts: Receipts,
         weights: str,
         step: int,
         omit: Callable[[Omission], None],
     ) -> None:
         self._mailbox = mailbox
-        self._watch = watch
         self._weights = weights
         self._omit = omit
         self._peers = {rank: Peer(step) for rank in ranks}
-        self._receipts = Receipts(processes)
+        self._receipts = receipts
         self._told: set[object] = set()
 
     def exchange(self, activations: Sequence[Activation], step: int, activities: Activities, *, last: bool) -> None:
@@ -125,7 +128,7 @@ class Leader:
 
     def leave(self, _reason: str) -> None:
         """Let the others know that nobody reads any more what they tell."""
-        self._mailbox.put(GONE)
+        self._mailbox.put(b"")
 
     def _hear(self, step: int) -> None:
         messages = self._mailbox.collect(list(self._peers)) or {}
@@ -146,7 +149,7 @@ class Leader:
         """Return the post in `message`, if it is one of this watch that was not heard before."""
         post = Post.decoded(message) if message else None
         known = 0 if peer.post is None else peer.post.serial
-        return post if post is not None and post.watch == self._watch and post.serial > known else None
+        return post if post is not None and post.watch == self._receipts.watch and post.serial > known else None
 
     def _fold(self, row: int, activation: Activation, activities: Activities) -> None:
         end = int(activities.ends[row])

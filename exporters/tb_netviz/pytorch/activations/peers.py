@@ -8,9 +8,8 @@ nobody waits for anybody, and a message that does not arrive is made up for by t
 from __future__ import annotations
 
 import contextlib
-import itertools
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -18,9 +17,9 @@ from torch import nn
 from tb_netviz.pytorch.activations.copies import digest, fingerprint
 from tb_netviz.pytorch.activations.follower import Follower
 from tb_netviz.pytorch.activations.leader import Leader
-from tb_netviz.pytorch.activations.posts import listed
+from tb_netviz.pytorch.activations.posts import Post, Receipts, listed
 from tb_netviz.pytorch.hooks import Guard
-from tb_netviz.pytorch.mailbox import Mailbox, common_store
+from tb_netviz.pytorch.mailbox import Mailbox, common_store, replaces
 from tb_netviz.pytorch.shards import processes, rank, splits_outputs
 from tb_netviz.pytorch.team import wait_for_device
 from tb_netviz.recorder import Activities
@@ -35,8 +34,6 @@ MOST_BYTES = 4 << 20
 """Of a message; what has no room is left out of it. torch's store takes no more than 8 MB."""
 MOST_READ = 64 << 20
 """Bytes of the messages of all processes together."""
-
-_watches: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
 
 
 class Peers:
@@ -54,7 +51,7 @@ class Peers:
         self._name = name
         self._refusal = LATE
         self._mailbox: Mailbox | None = None
-        self._watch = 0
+        self._receipts: Receipts | None = None  # Of the first process.
         self._role: Leader | Follower | None = None
 
     @property
@@ -73,13 +70,13 @@ class Peers:
 
     def _sign_up(self, model: nn.Module) -> None:
         store = common_store()
-        self._refusal = CUT if splits_outputs(model) else NO_STORE if store is None else ""
+        self._refusal = CUT if splits_outputs(model) else NO_STORE if not replaces(store) else ""
         if self._refusal:
             return
-        topic = fingerprint(model, self._name)
-        self._watch = next(_watches[topic])
-        self._mailbox = Mailbox(store, f"netviz/units/{topic}", rank())
-        self._mailbox.put(b"")
+        self._mailbox = Mailbox(store, f"netviz/units/{fingerprint(model, self._name)}", rank())
+        if rank() == 0:
+            self._receipts = Receipts(time.time_ns(), processes())  # Another number than that of any earlier watch.
+        self._mailbox.put(b"" if self._receipts is None else self._receipts.encoded())
         self._mailbox.settle()
 
     def settle(self, model: nn.Module, step: int, omit: Callable[[Omission], None]) -> None:
@@ -98,45 +95,57 @@ class Peers:
             omit(Omission("activations", self._refusal))
             return
         wait_for_device(model)
-        wanted = range(1, processes()) if rank() == 0 else range(1)
-        present = self._mailbox.present(wanted)
-        if len(present) < len(wanted):
-            omit(Omission("activations", ABSENT.format(listed(sorted({*wanted} - present)))))
-        if present:
-            self._role = self._take_part(self._mailbox, model, step, present, omit)
+        if self._receipts is not None:
+            self._role = self._lead(self._mailbox, self._receipts, model, step, omit)
         else:
+            self._role = self._follow(self._mailbox, model)
+        if self._role is None:
             self.close()
 
-    def _take_part(
-        self, mailbox: Mailbox, model: nn.Module, step: int, others: Collection[int], omit: Callable[[Omission], None]
-    ) -> Leader | Follower:
-        weights = digest(model)
-        if rank() == 0:
-            return Leader(mailbox, sorted(others), processes(), self._watch, weights, step, omit)
-        most = min(MOST_BYTES, MOST_READ // (processes() - 1))
-        return Follower(mailbox, rank(), self._watch, weights, most)
+    @staticmethod
+    def _lead(
+        mailbox: Mailbox, receipts: Receipts, model: nn.Module, step: int, omit: Callable[[Omission], None]
+    ) -> Leader | None:
+        others = range(1, processes())
+        found = mailbox.collect(sorted(mailbox.present(others))) or {}
+        # What is not empty is of an earlier watch, unless it answers this one.
+        present = [other for other in found if not found[other] or Post.decoded(found[other]).watch == receipts.watch]
+        absent = sorted({*others} - {*present})
+        if absent:
+            omit(Omission("activations", ABSENT.format(listed(absent))))
+        return Leader(mailbox, present, receipts, digest(model), step, omit) if present else None
 
-    def exchange(self, activations: Sequence[Activation], step: int, activities: Activities, *, last: bool) -> bool:
+    @staticmethod
+    def _follow(mailbox: Mailbox, model: nn.Module) -> Follower | None:
+        mailbox.put(b"")
+        receipts = Receipts.decoded(mailbox.heard) if mailbox.settle() else None
+        most = min(MOST_BYTES, MOST_READ // (processes() - 1))
+        return None if receipts is None else Follower(mailbox, rank(), receipts.watch, digest(model), most)
+
+    def exchange(
+        self, activations: Sequence[Activation], step: int, activities: Activities, *, interval: int, last: bool
+    ) -> bool:
         """Tell the first process what a record of units holds; there, fold in what the others have told.
 
         Args:
             activations: The rows.
             step: The last one of the record.
             activities: What they did; changed.
+            interval: Every how many steps one is going to be observed here.
             last: Whether no other record follows.
 
         Returns:
             Whether the record is to be written here.
         """
         if not last:
-            self._guard.run(self._exchange, activations, step, activities)
+            self._guard.run(self._exchange, activations, step, activities, interval, last)
         elif self._guard.on:
             with contextlib.suppress(RuntimeError):  # At the end of a run the store may be gone.
-                self._exchange(activations, step, activities, last=True)
+                self._exchange(activations, step, activities, interval, last)
         return not isinstance(self._role, Follower)
 
     def _exchange(
-        self, activations: Sequence[Activation], step: int, activities: Activities, *, last: bool = False
+        self, activations: Sequence[Activation], step: int, activities: Activities, interval: int, last: bool
     ) -> None:
         if self._mailbox is None or self._role is None:
             return
@@ -149,7 +158,7 @@ class Peers:
         elif self._role.is_alone:
             self.close()
         else:
-            self._role.exchange(activations, activities)
+            self._role.exchange(activations, activities, interval)
 
     def pause(self) -> None:
         """Tell the first process that nothing more is told until something is."""

@@ -20,11 +20,9 @@ TOLD = tuple(UNIT_SUMS.index(name) for name in ("total", "squares", "saturated",
 CAN_DIE = (Response.RECTIFIER, Response.SMOOTH)
 """Responses for which the largest value decides."""
 
-GONE = b"gone"
-"""What the first process leaves in place of receipts when it reads no more."""
 _NAMED = 8
 
-_HEAD = np.dtype("<u4")
+_HEAD, _COUNT = np.dtype("<u4"), np.dtype("<i8")
 _WIDE, _NARROW = np.dtype("<f8"), np.dtype("<f4")
 
 
@@ -73,9 +71,10 @@ class Post:
     """A message.
 
     Attributes:
-        watch: The how-manieth watch of such a model it comes from.
+        watch: Number of the watch of the first process that it is meant for.
         serial: Its number among the messages of that watch, from 1.
         weights: Digest of the weights that this copy began with.
+        interval: Every how many steps one is going to be observed.
         left: Why nothing more is measured for the time being; empty if something is.
         seen: By activation; the first ones matter most.
         left_out: Names of the activations that had no room.
@@ -84,6 +83,7 @@ class Post:
     watch: int
     serial: int
     weights: str
+    interval: int
     left: str = ""
     seen: Mapping[Key, Seen] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
@@ -93,7 +93,7 @@ class Post:
         kept = _fitting(self.seen, most)
         left_out = [key.name for key in self.seen if key not in kept]
         sites = [[*key, *seen.counts.tolist()] for key, seen in kept.items()]
-        head = json.dumps([self.watch, self.serial, self.weights, self.left, sites, left_out]).encode()
+        head = json.dumps([self.watch, self.serial, self.weights, self.interval, self.left, sites, left_out]).encode()
         parts = [np.array(len(head), _HEAD).tobytes(), head]
         parts += [seen.sums.astype(_WIDE, copy=False).tobytes() for seen in kept.values()]
         parts += [seen.largest.astype(_NARROW, copy=False).tobytes() for seen in kept.values()]
@@ -107,7 +107,7 @@ class Post:
             ValueError: If it is none.
         """
         body = _HEAD.itemsize + int(np.frombuffer(message, _HEAD, 1)[0])
-        watch, serial, weights, left, sites, left_out = json.loads(message[_HEAD.itemsize : body])
+        watch, serial, weights, interval, left, sites, left_out = json.loads(message[_HEAD.itemsize : body])
         keys = [Key(name, units) for name, units, *_ in sites]
         ends = np.cumsum([0, *(key.units for key in keys)])
         total = int(ends[-1])
@@ -121,7 +121,7 @@ class Post:
             )
             for key, (_, _, *counts), first, last in zip(keys, sites, ends[:-1], ends[1:], strict=True)
         }
-        return cls(watch, serial, weights, left, seen, tuple(left_out))
+        return cls(watch, serial, weights, interval, left, seen, tuple(left_out))
 
 
 def _fitting(seen: Mapping[Key, Seen], most: int) -> dict[Key, Seen]:
@@ -132,25 +132,41 @@ def _fitting(seen: Mapping[Key, Seen], most: int) -> dict[Key, Seen]:
 
 
 class Receipts:
-    """Says which message of each process was read last; it is what the first process leaves.
+    """Says which message of each process the first one has read last. It is what the first process leaves.
+
+    Where it has left nothing, it reads nothing.
 
     Args:
+        watch: Number of its watch.
         processes: How many there are.
     """
 
-    def __init__(self, processes: int) -> None:
-        self._serials = np.zeros(processes, np.dtype("<i8"))
+    def __init__(self, watch: int, processes: int) -> None:
+        self._numbers = np.zeros(1 + processes, _COUNT)
+        self._numbers[0] = watch
+
+    @property
+    def watch(self) -> int:
+        """Number of the watch."""
+        return int(self._numbers[0])
 
     def note(self, rank: int, serial: int) -> None:
-        """Note that the message with that number was read."""
-        self._serials[rank] = serial
+        """Note that a message was read."""
+        self._numbers[1 + rank] = serial
+
+    def last(self, rank: int) -> int:
+        """Return which message of `rank` was read last, 0 where none was."""
+        return int(self._numbers[1 + rank])
 
     def encoded(self) -> bytes:
         """Return them as bytes."""
-        return self._serials.tobytes()
+        return self._numbers.tobytes()
 
-    @staticmethod
-    def last(message: bytes, rank: int) -> int:
-        """Return which message of `rank` was read last, 0 where none was."""
-        serials = np.frombuffer(b"" if message == GONE else message, np.dtype("<i8"))
-        return int(serials[rank]) if rank < len(serials) else 0
+    @classmethod
+    def decoded(cls, message: bytes) -> Receipts | None:
+        """Return what `encoded` has returned; None where nothing was left."""
+        if not message:
+            return None
+        receipts = cls(0, 0)
+        receipts._numbers = np.frombuffer(message, _COUNT)
+        return receipts
