@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-from tb_netviz_plugin.analysis.facts import Fact, find_facts
 from tb_netviz_plugin.analysis.network import Network, unite
 from tb_netviz_plugin.analysis.recorded import DIMENSIONS, Metric, RecordedRun, in_order
 from tb_netviz_plugin.analysis.records import Records, stack
@@ -27,7 +26,6 @@ from tb_netviz_plugin.schema.tags import Family, parse
 _Value = TypeVar("_Value")
 _NEED_A_DESCRIPTION = (Family.PARAMETERS, Family.ACTIVATIONS, Family.UNITS)
 _BYTES_PER_PARAMETER = 2000
-_BYTES_PER_FACT = 1000
 _BYTES_PER_FINDING = 50_000
 
 
@@ -90,7 +88,7 @@ class Run(RecordedRun):
         latest = self._remember("latest", tags, lambda: [self._latest(name) for name in tags], sys.getsizeof)
         if any(step < self._series[name].max_step for name, step in zip(tags, latest, strict=True)):
             return max(latest)  # It was resumed from an earlier step, which TensorBoard's Python loader passes over.
-        return max(series.max_step for series in self._series.values())
+        return max(int(series.max_step) for series in self._series.values())
 
     def _latest(self, name: str) -> int:
         """Return the step of the record of a tag that was written last."""
@@ -146,13 +144,6 @@ class Run(RecordedRun):
             about = decode_metadata(self._series[name].plugin_content)
             found.append(Metric(about.metric, about.role, self.records(name, Family.METRIC)))
         return in_order(found)
-
-    @property
-    def facts(self) -> tuple[Fact, ...]:
-        """What can be stated about it, the most striking first."""
-        return self._remember(
-            "facts", list(self._series), lambda: find_facts(self.grid), lambda found: _BYTES_PER_FACT * len(found)
-        )
 
     def report(self, moved: Mapping[str, float]) -> Report:
         """Return what the rules say of it, with some thresholds moved.

@@ -21,7 +21,7 @@ def test_every_route_has_its_line_in_the_http_api_in_the_same_order():
     assert re.findall(r"^\| `(\w+)` \|", HTTP_API, flags=re.MULTILINE) == list(ROUTES)
 
 
-@pytest.mark.parametrize("route", ["runs", "run", "series", "facts"])
+@pytest.mark.parametrize("route", ["runs", "run", "series", "findings"])
 def test_a_route_whose_answer_is_long_has_its_heading(route):
     assert f"\n## {route}\n" in HTTP_API
 

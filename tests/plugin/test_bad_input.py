@@ -11,7 +11,7 @@ from tb_netviz_plugin.schema.tags import Family, tag
 from tests.support.runs import RunFile, dense_layers, describe, observe, random_gradients, write_run
 from tests.support.servers import wait_until
 
-ROUTES_OF_A_RUN = ("run", "metrics", "facts")
+ROUTES_OF_A_RUN = ("run", "metrics", "findings")
 
 
 def wait_for(app, run):
@@ -166,7 +166,7 @@ def test_a_tensor_that_cannot_be_decoded_is_explained(tmp_path, open_logdir, dam
     with RunFile(tmp_path / "run", start=1_700_001_000.0) as file:
         file.values(20, [value])
     app = open_logdir(tmp_path)
-    for route in ("run", "facts"):
+    for route in ("run", "findings"):
         status, kind, message = app.error(route, run="run")
         assert (status, kind) == (422, "unreadable")
         assert "the event file is damaged" in message
@@ -198,6 +198,5 @@ def test_nan_everywhere(tmp_path, open_logdir):
     app = open_logdir(tmp_path)
     _, arrays = app.frame("series", run="run", statistic="gradient_norm")
     assert np.all(arrays["states"] == 3)
-    (fact,) = app.json("facts", run="run")["facts"]
-    assert fact["kind"] == "nonfinite"
+    assert app.json("findings", run="run")["findings"][0]["rule"] == "nonfinite"
     app.frame("metrics", run="run")

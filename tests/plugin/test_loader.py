@@ -72,7 +72,7 @@ def test_reading_a_run_imports_no_training_framework(tmp_path):
 from pathlib import Path
 from tests.support.apps import open_app
 with open_app(Path({str(tmp_path / "logs")!r}), "python") as app:
-    for route in ("runs", "run", "metrics", "facts"):
+    for route in ("runs", "run", "metrics", "findings"):
         app.get(route, **({{}} if route == "runs" else {{"run": "run"}}))
     app.frame("series", run="run", statistic="gradient_norm")
     app.frame("bins", run="run", layer=0)
@@ -125,7 +125,7 @@ def test_a_real_tensorboard_with_tensorflow_serves_sound_and_damaged_runs(tmp_pa
             assert np.all(np.diff(arrays["steps"]) > 0)
             assert decode_frame(server.plugin("bins", run=run, layer=0))[1]["counts"].shape[1] == 128
             decode_frame(server.plugin("metrics", run=run))
-            assert "facts" in server.plugin_json("facts", run=run)
+            assert "findings" in server.plugin_json("findings", run=run)
 
 
 def flip_the_middle(content):

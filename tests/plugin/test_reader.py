@@ -32,7 +32,7 @@ def reads(tmp_path, open_logdir, monkeypatch):
 
 def picture(app, name):
     app.json("run", run=name)
-    app.json("facts", run=name)
+    app.json("findings", run=name)
     app.frame("metrics", run=name)
     app.frame("bins", run=name, layer=0)
     for statistic in STATISTICS:

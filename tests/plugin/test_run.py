@@ -113,7 +113,7 @@ def test_a_run_that_has_only_begun_has_a_network_and_no_records(tmp_path, open_l
     _, arrays = app.frame("series", run="run", statistic="gradient_norm", band="true")
     assert arrays["values"].shape == (2, 0)
     assert app.frame("bins", run="run", layer=0)[1]["counts"].shape == (0, 128)
-    assert app.json("facts", run="run") == {"facts": []}
+    assert app.json("findings", run="run")["findings"] == []
 
 
 def test_a_run_of_metrics_alone_has_no_layers(tmp_path, open_logdir):
@@ -125,7 +125,7 @@ def test_a_run_of_metrics_alone_has_no_layers(tmp_path, open_logdir):
     for rows in ("layers", "parameters", "network"):
         _, arrays = app.frame("series", run="run", statistic="gradient_norm", rows=rows)
         assert arrays["values"].shape == (0, 0)
-    assert app.json("facts", run="run") == {"facts": []}
+    assert app.json("findings", run="run")["findings"] == []
 
 
 def test_one_layer_and_one_step(tmp_path, open_logdir):
@@ -134,7 +134,7 @@ def test_one_layer_and_one_step(tmp_path, open_logdir):
     _, arrays = app.frame("series", run="run", statistic="gradient_norm", band="true")
     assert arrays["values"].shape == (1, 1)
     assert arrays["steps"].tolist() == [7]
-    assert app.json("facts", run="run") == {"facts": []}
+    assert app.json("findings", run="run")["findings"] == []
 
 
 def test_a_resumed_run_supersedes_what_lay_beyond(tmp_path, open_logdir):

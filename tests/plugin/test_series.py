@@ -234,7 +234,7 @@ def test_extreme_numbers_pass(tmp_path, open_logdir, value):
             _, arrays = app.frame("series", run="run", statistic=statistic, rows=rows, band="true")
             finite = np.isfinite(arrays["values"])
             assert np.all(finite | (arrays["states"] != NUMBER) | (value == 3e38))
-    assert app.json("facts", run="run") is not None
+    assert app.json("findings", run="run") is not None
 
 
 def test_statistics_without_their_columns_are_not_listed(tmp_path, open_logdir):

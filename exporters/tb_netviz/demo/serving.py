@@ -17,14 +17,12 @@ from urllib.parse import quote
 from urllib.request import urlopen
 
 from tb_netviz.demo.errors import ServerError
-from tb_netviz_plugin.analysis.facts import FACTS
+from tb_netviz_plugin.diagnosis import Severity
 
 USUAL_PORT = 6006
 PATIENCE_SECONDS = 60.0
 ANSWER_SECONDS = 10.0
 POLL_SECONDS = 0.5
-STRIKING = tuple(kind.__name__ for kind in FACTS)
-"""Kinds of facts, the most striking first."""
 
 
 @contextmanager
@@ -76,21 +74,22 @@ class Server:
         return f"{self.url}/#netviz&p.netviz.view=overview&p.netviz.run={quote(run, safe='')}"
 
     def worst(self, runs: Sequence[str]) -> str:
-        """Return the run whose first fact strikes most, once TensorBoard has read them all.
+        """Return the run with the worst findings, once TensorBoard has read them all.
 
         Raises:
             ServerError: If it ends or does not show them.
         """
         self._wait_for(runs)
-        return min(runs, key=self._rank)
+        return max(runs, key=self._badness)
 
     def wait(self) -> None:
         """Return when TensorBoard ends."""
         self._process.wait()
 
-    def _rank(self, run: str) -> int:
-        facts = self._get(f"facts?run={quote(run, safe='')}")["facts"]
-        return min((STRIKING.index(fact["kind"]) for fact in facts), default=len(STRIKING))
+    def _badness(self, run: str) -> list[Severity]:
+        """Return the severities of its findings, the worst first; of two such lists the worse one is the greater."""
+        findings = self._get(f"findings?run={quote(run, safe='')}")["findings"]
+        return sorted((Severity[finding["severity"].upper()] for finding in findings), reverse=True)
 
     def _wait_for(self, runs: Sequence[str]) -> None:
         """Wait until TensorBoard shows `runs` and finds nothing new in them."""
