@@ -17,7 +17,7 @@ from tb_netviz.events import read_frames
 from tb_netviz.pytorch import NetVizWriter
 from tb_netviz_plugin.schema.description import Chunk, RunDescription
 from tb_netviz_plugin.schema.tags import Family
-from tests.support.events import arrays, descriptions, metrics
+from tests.support.events import arrays, descriptions, metrics, of_family
 
 Table = dict[str, dict[str, float]]
 
@@ -34,6 +34,8 @@ class Recording:
         activation_bins: By step, by activation: counts.
         units: By step, by activation, unit after unit, by column.
         unit_steps: By step, by activation, by column.
+        outputs: By step, by column.
+        classes: By step: targets, hits and losses of each class.
         scalars: By tag, of the standard dashboard: (step, value).
         metrics: By name: (role, step, mean).
         histograms: By tag, the steps.
@@ -48,6 +50,8 @@ class Recording:
     activation_bins: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
     units: dict[int, dict[str, list[dict[str, float]]]] = field(default_factory=dict)
     unit_steps: dict[int, Table] = field(default_factory=dict)
+    outputs: dict[int, dict[str, float]] = field(default_factory=dict)
+    classes: dict[int, np.ndarray] = field(default_factory=dict)
     scalars: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     metrics: dict[str, list[tuple[str, int, float]]] = field(default_factory=dict)
     histograms: dict[str, list[int]] = field(default_factory=dict)
@@ -78,6 +82,8 @@ def read(folder: Path, model: str = "") -> Recording:
             if value.WhichOneof("value") == "histo":
                 recording.histograms.setdefault(value.tag, []).append(event.step)
         recording.graphs += bool(event.graph_def)
+        for table in of_family(event, Family.CLASSES).values():
+            recording.classes[event.step] = table
         if recording.description is not None:
             _take_record(recording, event)
     return recording
@@ -94,6 +100,8 @@ def _take_record(recording: Recording, event: Event) -> None:
             table = recording.tables.setdefault(event.step, {})
             for name, row in zip(names, plane.tolist(), strict=True):
                 table[name] = dict(zip(chunk.columns, row, strict=True))
+        elif chunk.family == Family.OUTPUTS:
+            recording.outputs[event.step] = dict(zip(chunk.columns, found[chunk.tag].tolist(), strict=True))
         elif chunk.family == Family.BINS:
             recording.bins.setdefault(event.step, {}).update(zip(names, found[chunk.tag], strict=True))
         else:

@@ -19,11 +19,12 @@ from tb_netviz.pytorch._summary_writer import SummaryWriter
 from tb_netviz.pytorch.activations.capture import Capture
 from tb_netviz.pytorch.activations.peers import Peers
 from tb_netviz.pytorch.hooks import Guard
-from tb_netviz.pytorch.losses import CriterionLoss, Roles
+from tb_netviz.pytorch.losses import Roles, StepLoss
 from tb_netviz.pytorch.measurement import columns_of
 from tb_netviz.pytorch.membership import Membership, innermost, parameters_of
 from tb_netviz.pytorch.observer import Observer
 from tb_netviz.pytorch.order import ExecutionOrder
+from tb_netviz.pytorch.outputs import Ends
 from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.run import Run, run_of
 from tb_netviz.pytorch.scripted import is_scripted
@@ -73,7 +74,9 @@ def watch(
     Args:
         model: The model, wrapped for torch.compile or distributed training or not. It is held weakly.
         optimizer: The optimizer, or several. Without one, every optimizer that holds a parameter of the model counts.
-        criterion: The loss module; its output is recorded as long as no training loss is logged.
+        criterion: The loss module. What it returns is recorded as long as no training loss is logged; what it gets,
+            outputs and targets, is summarised at once and never stored. Where the loss is a function, call `observe` of
+            the writer, or of the watch, after it.
         writer: Where records go: a NetVizWriter, or any torch SummaryWriter, through whose file they are then written.
             Of another SummaryWriter the losses that are logged can't be heard.
         name: Tells several models of a run apart.
@@ -127,7 +130,8 @@ def watch(
         members.concerns(known)
     steps = StepCounter(step)
     order = ExecutionOrder(root, guard.part("The order of the modules"), steps)
-    loss = _listen(criterion, guard.part("The loss"))
+    loss = StepLoss(guard.part("The loss"))
+    ends = Ends(model, _usable_criterion(criterion), guard.part("The outputs, targets and inputs"), loss)
     columns = columns_of(gradients=gradients, updates=updates)
     team = Team()
     terms = (columns, budget, every, _patterns(include), _patterns(exclude))
@@ -135,18 +139,21 @@ def watch(
     capture = Capture(root, measuring) if activations and not is_scripted(root) else None
     if capture is not None and not (leads() and isinstance(sink, NullSink)):
         peers.sign_up(root)
-    roster = Roster(root, members, order, _patterns(include), _patterns(exclude), _version(), team, capture)
+    roster = Roster(
+        root, members, order, _patterns(include), _patterns(exclude), _version(), ends.criterion, team, capture
+    )
     sharing = Sharing(team, peers, roster, recorder)
-    observer = Observer(guard, roster, members, recorder, columns, dashboards, loss, sharing, capture)
+    observer = Observer(guard, roster, members, recorder, columns, dashboards, ends, sharing, capture)
     watched = Watch(
         run,
+        model_name,
         model,
         optimizers,
         guard=guard,
         steps=steps,
         members=members,
         order=order,
-        criterion=loss,
+        ends=ends,
         roster=roster,
         recorder=recorder,
         observer=observer,
@@ -219,15 +226,15 @@ def _let_go(watched: Watch) -> None:
         watched.detach()
 
 
-def _listen(criterion: object, guard: Guard) -> CriterionLoss | None:
+def _usable_criterion(criterion: object) -> nn.Module | None:
     if isinstance(criterion, nn.Module) and not is_scripted(criterion):
-        return CriterionLoss(criterion, guard)
+        return criterion
     if criterion is not None:
         of_script = isinstance(criterion, nn.Module)
         kind = "TorchScript" if of_script else f"a {type(criterion).__name__} and no torch.nn.Module"
         warn(
-            f"criterion is {kind}, so the loss can't be read from it; log it with "
-            'writer.add_scalar("loss/train", loss).',
+            f"criterion is {kind}, so loss, outputs and targets can't be read from it; call "
+            "writer.observe(outputs=outputs, targets=targets, loss=loss) after it.",
             stacklevel=5,
         )
     return None

@@ -14,7 +14,7 @@ from tb_netviz.pytorch.membership import Membership, learning_rates
 from tb_netviz.pytorch.standard import Dashboards
 from tb_netviz.pytorch.transfers import Transfer
 from tb_netviz.pytorch.turns import Step
-from tb_netviz.recorder import Activities, Recorder
+from tb_netviz.recorder import Activities, OutputValues, Recorder
 
 UNDERWAY = 4
 """Steps whose values may be on their way at once; until one has arrived no other is observed."""
@@ -45,6 +45,7 @@ class Landing:
         self._records = records
         self._of_records = guard.part("The statistics")
         self._of_activations = guard.part("The activations")
+        self._of_outputs = guard.part("The outputs, targets and inputs")
         self._of_scalars = guard.part("The scalars in TensorBoard's own dashboard")
         self._members = members
         self._recorder = recorder
@@ -64,6 +65,7 @@ class Landing:
         """Let the values of `step` set out, and hand over what has arrived."""
         measurement.send()
         self._of_activations.run(step.tally.send)
+        self._of_outputs.run(step.outputs.send)
         self._underway.append(step)
         self._hand_over_arrived()
 
@@ -89,7 +91,9 @@ class Landing:
     def _record(self, step: Step, measurement: Measurement) -> None:
         with np.errstate(over="ignore"):
             values = measurement.values().astype(np.float32)
-        self._recorder.observe(step.index, values, measurement.bins(), *self._activities(step))
+        activities, activation_bins = self._activities(step) or (None, None)
+        outputs = self._outputs(step)
+        self._recorder.observe(step.index, values, measurement.bins(), activities, activation_bins, outputs)
 
     def _pass_on(self, step: Step) -> None:
         found = self._activities(step)
@@ -105,6 +109,11 @@ class Landing:
                 lambda: found.append((step.tally.activities(step.sites, scale), step.tally.bins(step.sites)))
             )
         return found[0] if found else ()
+
+    def _outputs(self, step: Step) -> OutputValues | None:
+        found: list[OutputValues | None] = []
+        self._of_outputs.run(lambda: found.append(step.outputs.values()))
+        return found[0] if found else None
 
     def _show(self, step: Step, measurement: Measurement) -> None:
         rates = [

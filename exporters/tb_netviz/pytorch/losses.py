@@ -1,14 +1,13 @@
-"""Where the loss comes from: the scalars that people log anyway, or the criterion."""
+"""Where the loss comes from: the scalars that people log anyway, the criterion, or what the user says."""
 
 from __future__ import annotations
 
 import re
 
 import torch
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor
 
-from tb_netviz.pytorch.hooks import Guard, Hook
+from tb_netviz.pytorch.hooks import Guard
 
 TRAIN_LOSS, VAL_LOSS, LEARNING_RATE, OTHER = "train_loss", "val_loss", "learning_rate", ""
 GRADIENT_NORM_BEFORE, CLIPPED, SKIPPED = "gradient_norm_before", "clipped", "skipped"
@@ -50,36 +49,53 @@ def guess(tag: str) -> str:
     return TRAIN_LOSS if words & _TRAINING or words == {"loss"} else OTHER
 
 
-class CriterionLoss:
-    """Averages what a criterion returns in training over the forward passes of a step."""
+class StepLoss:
+    """Averages the loss over the forward passes of a step: what the user says it is, else what the criterion returns.
 
-    def __init__(self, criterion: nn.Module, guard: Guard) -> None:
-        self._listening = True
-        self._total: Tensor | None = None
-        self._count = 0
-        self._handle: RemovableHandle = criterion.register_forward_hook(Hook(guard, self._heard))
+    Args:
+        guard: Runs what hears it.
 
-    def detach(self) -> None:
-        """Take the hook off."""
-        self._handle.remove()
-        self._total = None
+    Attributes:
+        guard: The same.
+    """
 
-    def listen(self, *, begin: bool) -> None:
-        """Begin to listen, or stop: the loss of a step that is not observed need not be heard."""
-        self._listening = begin
-        self._total, self._count = None, 0
+    def __init__(self, guard: Guard) -> None:
+        self.guard = guard
+        self._heard = _Mean()
+        self._said = _Mean()
+
+    def hear(self, output: object) -> None:
+        """Take what a criterion returned."""
+        if not isinstance(output, Tensor) or not output.requires_grad:
+            return  # Evaluation, or nothing that could be a loss.
+        self._heard.add(output)
+
+    def say(self, loss: Tensor | float | None) -> None:
+        """Take what the user says."""
+        if loss is not None:
+            self._said.add(loss if isinstance(loss, Tensor) else torch.tensor(float(loss), dtype=torch.float64))
 
     def take(self) -> Tensor | None:
         """Return the mean since the last call, on its device; None where there was none."""
+        heard, said = self._heard.take(), self._said.take()
+        return heard if said is None else said
+
+
+class _Mean:
+    """The mean of tensors, on their device."""
+
+    def __init__(self) -> None:
+        self._total: Tensor | None = None
+        self._count = 0
+
+    def add(self, loss: Tensor) -> None:
+        if torch._C._functorch.is_functorch_wrapped_tensor(loss):
+            return  # Inside vmap or torch.func.grad, outside of which it has no value.
+        mean = loss.detach().mean(dtype=torch.promote_types(loss.dtype, torch.float32))
+        self._total = mean if self._total is None else self._total + mean
+        self._count += 1
+
+    def take(self) -> Tensor | None:
         total, count = self._total, self._count
         self._total, self._count = None, 0
         return None if total is None else total / count
-
-    def _heard(self, _module: nn.Module, _arguments: object, output: object) -> None:
-        if not self._listening or not isinstance(output, Tensor) or not output.requires_grad:
-            return  # Evaluation, or nothing that could be a loss.
-        if torch._C._functorch.is_functorch_wrapped_tensor(output):
-            return  # Inside vmap or torch.func.grad, outside of which it has no value.
-        loss = output.detach().mean(dtype=torch.promote_types(output.dtype, torch.float32))
-        self._total = loss if self._total is None else self._total + loss
-        self._count += 1

@@ -16,9 +16,9 @@ from tb_netviz.pytorch.activations.twins import Twins
 from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.interventions import Interventions
 from tb_netviz.pytorch.landing import Landing
-from tb_netviz.pytorch.losses import CriterionLoss
 from tb_netviz.pytorch.measurement import Measurement
 from tb_netviz.pytorch.membership import Membership, learning_rates
+from tb_netviz.pytorch.outputs import Ends
 from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.shards import has_memory, is_sharded, local
 from tb_netviz.pytorch.sharing import Sharing
@@ -61,7 +61,7 @@ class Observer:
         recorder: Takes the values.
         columns: Ids of what is measured.
         dashboards: Takes what TensorBoard's own dashboards show.
-        criterion: Has the loss, where one is watched.
+        ends: Measures outputs, targets and inputs, and hears the loss.
         sharing: Measures together with other processes, where they train the model, too.
         capture: Measures activations, where that is wanted.
 
@@ -77,7 +77,7 @@ class Observer:
         recorder: Recorder,
         columns: tuple[str, ...],
         dashboards: Dashboards,
-        criterion: CriterionLoss | None,
+        ends: Ends,
         sharing: Sharing,
         capture: Capture | None,
     ) -> None:
@@ -88,7 +88,7 @@ class Observer:
         self._recorder = recorder
         self._wanted = columns
         self._dashboards = dashboards
-        self._criterion = criterion
+        self._ends = ends
         self._sharing = sharing
         self._capture = capture
         self._twins = Twins(guard.part("The comparison of units"))
@@ -145,14 +145,12 @@ class Observer:
     def after_step(self, optimizer: Optimizer) -> None:
         """Measure what has to be measured after `optimizer` has stepped."""
         turn, step = self._turns.pop(optimizer, None), self._step
-        if step is not None and step.measurement is not None and step.loss is None and self._criterion is not None:
-            loss = self._criterion.take()
-            step.loss = None if loss is None else Transfer(loss)
         if step is not None:
             if not step.prepared:
                 self._prepare(step)
             if self._capture is not None:
                 step.tally.merge(self._capture.take())
+            self._take_ends(step)
             if self._sharing.records:
                 self.interventions.hear(step.index, optimizer)
         if turn is None or step is None:
@@ -162,6 +160,12 @@ class Observer:
             if not self._guards.measure:
                 self._sharing.leave(self._guard.last_loss)
             step.complete &= self._sharing.merge(step.measurement, turn.rows, step.number)
+
+    def _take_ends(self, step: Step) -> None:
+        outputs, loss = self._ends.take()
+        step.outputs.merge(outputs)
+        if loss is not None and step.loss is None:
+            step.loss = Transfer(loss)
 
     def sit_out(self, ordinal: int) -> None:
         """Take part in a step without measuring, so that no other process waits for this one."""
@@ -215,8 +219,8 @@ class Observer:
 
     def free(self) -> None:
         """Let go of all copies, and listen to neither a loss nor a backward pass."""
-        if self._criterion is not None:
-            self._criterion.listen(begin=False)
+        self._ends.mute()
+        self._ends.take()
         self.interventions.free()
         if self._capture is not None:
             self._capture.mute()
@@ -278,8 +282,10 @@ class Observer:
         following = step.number + min(self._paces)
         observed_next = self._recorder.observes(following)
         goes_on = step.measurement is not None and len(self._members.optimizers) > 1
-        if self._criterion is not None:
-            self._criterion.listen(begin=observed_next and self._sharing.records)
+        if observed_next and self._sharing.records:
+            self._ends.listen()
+        elif not goes_on:
+            self._ends.mute()
         if self._capture is not None:
             if observed_next and self._sharing.hears:
                 with_bins = self._sharing.records and self._recorder.bins_due(following)

@@ -29,6 +29,7 @@ class Roster:
         include: Patterns of parameter names; others are left out. Empty: all.
         exclude: Patterns of parameter names that are left out.
         writer: Name and version of this package.
+        criterion: Type of the loss, or empty.
         team: Tells whether parameters that are sharded over processes have rows.
         capture: Knows the activations, where they are measured.
     """
@@ -41,6 +42,7 @@ class Roster:
         include: Sequence[str],
         exclude: Sequence[str],
         writer: str,
+        criterion: str,
         team: Team,
         capture: Capture | None,
     ) -> None:
@@ -50,6 +52,7 @@ class Roster:
         self._include = include
         self._exclude = exclude
         self._writer = writer
+        self._criterion = criterion
         self._team = team
         self._capture = capture
         self._sites: tuple[Site, ...] = ()
@@ -133,6 +136,7 @@ class Roster:
             parameters=describe_parameters(self._layout, places),
             activations=self._describe_activations(),
             groups=groups,
+            criterion=self._criterion,
             omissions=self._layout.omissions + self._order.omissions + self._omissions,
         )
 

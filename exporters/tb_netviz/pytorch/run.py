@@ -73,6 +73,20 @@ class Run:
                 return name
         raise ValueError(f"another model of this run is watched under the name {wanted!r}; give each its own")
 
+    def watch_of(self, name: str | None) -> Watch | None:
+        """Return the watch of the model of that name, by default of the first one; None where none is attached.
+
+        Raises:
+            ValueError: If no model of that name was watched.
+        """
+        for watch in self.watches:
+            if watch.attached and (name is None or watch.name == name):
+                return watch
+        if name is not None and name not in self._names:
+            names = ", ".join(map(repr, self._names)) or "none"
+            raise ValueError(f"no model is watched under the name {name!r}; there is {names}")
+        return None
+
     def look_out(self, name: str, model: nn.Module, action: OnFinding) -> None:
         """Check the run while the model trains.
 

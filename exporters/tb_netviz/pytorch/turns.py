@@ -11,6 +11,7 @@ from tb_netviz.pytorch.activations.tally import Tally
 from tb_netviz.pytorch.clipping import Comparison
 from tb_netviz.pytorch.histograms import HistogramSample
 from tb_netviz.pytorch.measurement import Measurement
+from tb_netviz.pytorch.outputs import OutputTally
 from tb_netviz.pytorch.shards import local
 from tb_netviz.pytorch.transfers import Transfer
 
@@ -30,13 +31,14 @@ class Step:
         skips: Not zero where a loss scaler made it a step that changes nothing.
         comparison: Its gradients beside those before clipping.
         prepared: Whether it is settled if the backward passes of the next step are listened to.
-        loss: Mean of the criterion.
+        loss: Mean of the criterion, or of what the user said.
         rates: By the id of the optimizers that stepped, the learning rates of their groups, as they were then.
         complete: Whether all processes that hold shards have measured.
         before: By row, copies of the parameters that several optimizers step, from before the first of them did.
         tally: What was measured of activations.
         sites: Those that the description has, row by row.
         scale: The loss scale in its backward passes.
+        outputs: What was measured of outputs, targets and inputs.
     """
 
     index: int
@@ -56,12 +58,13 @@ class Step:
     tally: Tally = field(default_factory=Tally)
     sites: tuple[Site, ...] = ()
     scale: float | Transfer = 1.0
+    outputs: OutputTally = field(default_factory=OutputTally)
 
     @property
     def ready(self) -> bool:
         """Whether all its values have arrived."""
         numbers = [sent for sent in (*self.skips, self.loss, self.scale) if isinstance(sent, Transfer)]
-        if not (self.tally.ready and all(sent.ready for sent in numbers)):
+        if not (self.tally.ready and self.outputs.ready and all(sent.ready for sent in numbers)):
             return False
         return all(sample.ready for sample in self.samples) and (self.measurement is None or self.measurement.ready)
 

@@ -19,10 +19,10 @@ from tb_netviz.pytorch.activations.capture import Capture
 from tb_netviz.pytorch.activations.peers import Peers
 from tb_netviz.pytorch.graph import UntraceableError, trace
 from tb_netviz.pytorch.hooks import ForwardMark, Guard, Hook
-from tb_netviz.pytorch.losses import CriterionLoss
 from tb_netviz.pytorch.membership import Membership, holds_any
 from tb_netviz.pytorch.observer import Observer
 from tb_netviz.pytorch.order import ExecutionOrder
+from tb_netviz.pytorch.outputs import Ends
 from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.run import Run
 from tb_netviz.pytorch.scripted import is_scripted
@@ -44,24 +44,29 @@ class Watch:
 
     Args:
         run: What it writes into.
+        name: Tells it apart from the other models of the run.
         model: The model.
         optimizers: Whose steps count; none means every optimizer that holds a parameter of the model.
         guard: Runs the hooks.
         steps: Counts the training steps.
         members: Tells which optimizers hold parameters of the model.
         order: Listens to the first forward pass.
-        criterion: Listens to the loss.
+        ends: Measures outputs, targets and inputs, and hears the loss.
         roster: The rows.
         recorder: Takes the values.
         observer: Measures the values.
         capture: Measures activations, where that is wanted.
         team: The processes that hold shards of the model.
         peers: Those that hold copies of it.
+
+    Attributes:
+        name: The same.
     """
 
     def __init__(
         self,
         run: Run,
+        name: str,
         model: nn.Module,
         optimizers: Sequence[Optimizer],
         *,
@@ -69,7 +74,7 @@ class Watch:
         steps: StepCounter,
         members: Membership,
         order: ExecutionOrder,
-        criterion: CriterionLoss | None,
+        ends: Ends,
         roster: Roster,
         recorder: Recorder,
         observer: Observer,
@@ -78,12 +83,13 @@ class Watch:
         peers: Peers,
     ) -> None:
         self._run = run
+        self.name = name
         self._model = weakref.ref(model)
         self._guard = guard
         self._steps = steps
         self._members = members
         self._order = order
-        self._criterion = criterion
+        self._ends = ends
         self._roster = roster
         self._recorder = recorder
         self._observer = observer
@@ -125,6 +131,22 @@ class Watch:
         """Whether hooks are on the model."""
         return bool(self._handles)
 
+    def observe(self, *, outputs: object = None, targets: object = None, loss: object = None) -> None:
+        """Say what a functional loss was computed from, and what it gave.
+
+        Call it between the forward pass and `optimizer.step()`; where the step is not observed it returns at once.
+        What is given is summarised and not kept. With a `criterion` that `watch` knows it is not needed.
+
+        Args:
+            outputs: What the model put out; a tensor, or something that holds one.
+            targets: What it should have put out, likewise. Give them together with the outputs.
+            loss: The loss, as a tensor or a number; recorded as long as no training loss is logged.
+
+        Raises:
+            TypeError: If `outputs` or `targets` holds no tensor, or `loss` is no number.
+        """
+        self._ends.observe(outputs, targets, loss)
+
     def pause(self) -> None:
         """Record nothing until `resume`; steps are counted."""
         self._guard.run(self._end_step)
@@ -137,8 +159,7 @@ class Watch:
         """Go on recording."""
         self._paused = False
         self._began = math.nan
-        if self._criterion is not None:
-            self._criterion.listen(begin=True)
+        self._ends.listen()
         if self._capture is not None:
             self._capture.listen(with_bins=True)
 
@@ -165,8 +186,7 @@ class Watch:
         if self._capture is not None:
             self._capture.detach()
         self._observer.free()
-        if self._criterion is not None:
-            self._criterion.detach()
+        self._ends.detach()
 
     def __enter__(self) -> Self:
         return self

@@ -9,6 +9,7 @@ from multiprocessing.util import Finalize
 from types import TracebackType
 from typing import Any
 
+import torch
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -181,6 +182,30 @@ class NetVizWriter(SummaryWriter, ProbeOwner):  # type: ignore[misc]  # torch.ut
             val_loss=val_loss,
             on_finding=on_finding,
         )
+
+    def observe(
+        self, *, outputs: object = None, targets: object = None, loss: object = None, model: str | None = None
+    ) -> None:
+        """Say what a functional loss was computed from, and what it gave. See `Watch.observe`.
+
+            loss = F.cross_entropy(outputs, targets)
+            writer.observe(outputs=outputs, targets=targets, loss=loss)
+
+        Args:
+            outputs: What the model put out; a tensor, or something that holds one.
+            targets: What it should have put out, likewise. Give them together with the outputs.
+            loss: The loss, as a tensor or a number; recorded as long as no training loss is logged.
+            model: Name under which the model is watched; by default the first one.
+
+        Raises:
+            TypeError: If `outputs` or `targets` holds no tensor, or `loss` is no number.
+            ValueError: If no model is watched under that name.
+        """
+        if torch.compiler.is_compiling() or self._run is None:
+            return
+        watch = self._run.watch_of(model)
+        if watch is not None:
+            watch.observe(outputs=outputs, targets=targets, loss=loss)
 
     def netviz_run(self) -> Run:
         """Return the run of this writer, open for records."""

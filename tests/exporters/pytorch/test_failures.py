@@ -12,10 +12,11 @@ from torch import nn
 from tb_netviz.events.open import FileSink
 from tb_netviz.pytorch import NetVizWriter
 from tb_netviz.pytorch.histograms import HistogramSample
-from tb_netviz.pytorch.losses import CriterionLoss
+from tb_netviz.pytorch.losses import StepLoss
 from tb_netviz.pytorch.measurement import Measurement
 from tb_netviz.pytorch.observer import Observer
 from tb_netviz.pytorch.order import ExecutionOrder
+from tb_netviz.pytorch.outputs import Ends, OutputTally
 from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.snapshots import LastGradients
 from tb_netviz.pytorch.standard import Dashboards
@@ -84,7 +85,10 @@ INSIDE = {
     "histograms": (HistogramSample, "summary", EVERYTHING),
     "scalars": (Dashboards, "end", EVERYTHING),
     "the order of modules": (ExecutionOrder, "_entered", EVERYTHING),
-    "the criterion": (CriterionLoss, "_heard", EVERYTHING),
+    "the loss": (StepLoss, "hear", EVERYTHING),
+    "outputs and targets": (Ends, "_take_outputs", EVERYTHING),
+    "inputs": (Ends, "_take_inputs", EVERYTHING),
+    "their columns": (OutputTally, "values", EVERYTHING),
 }
 
 

@@ -1,0 +1,99 @@
+"""Outputs, targets and inputs as rows, one a sample."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tb_netviz.statistics.bins import stride
+from tb_netviz.statistics.outputs import Kind
+
+MOST_VALUES = 1 << 16
+"""Values of an output, of targets or of an input that are read at most,"""
+LEAST_SAMPLES = 64
+"""unless these are fewer samples: a language model has 50,000 classes."""
+
+_IMAGE_AXES = 4
+
+
+class Pairing(NamedTuple):
+    """How outputs and targets belong together.
+
+    Attributes:
+        axis: That of the classes in the outputs.
+        kind: What the targets are; None where there are none.
+    """
+
+    axis: int
+    kind: Kind | None
+
+
+def pairing_of(outputs: Tensor, targets: Tensor | None) -> Pairing:
+    """Return how outputs of any shape and targets belong together, by their shapes and types.
+
+    Class indices lie where torch's losses want them, [N, ...] beside [N, C, ...], or beside [N, ..., C], flattened too.
+    """
+    axis = 1 if outputs.ndim >= _IMAGE_AXES else -1
+    if targets is None:
+        return Pairing(axis, None)
+    found = _class_axis(outputs, targets) if is_whole(targets) and targets.dtype is not torch.bool else None
+    if found is not None:
+        return Pairing(found, Kind.INDICES)
+    return Pairing(axis, Kind.NUMBERS if outputs.shape == targets.shape else Kind.OTHER)
+
+
+def _class_axis(outputs: Tensor, targets: Tensor) -> int | None:
+    """Return the axis of the classes that `targets` are indices of; None where they can't be."""
+    shape = outputs.shape
+    if outputs.ndim >= 2 and targets.shape == shape[:1] + shape[2:]:
+        return 1
+    if outputs.ndim >= 1 and targets.shape == shape[:-1]:
+        return -1
+    is_flat = outputs.ndim >= 3 and targets.ndim == 1
+    return -1 if is_flat and targets.numel() * shape[-1] == outputs.numel() else None
+
+
+def is_whole(tensor: Tensor) -> bool:
+    """Whether its type holds whole numbers only."""
+    return not (tensor.is_floating_point() or tensor.is_complex())
+
+
+def with_rows(outputs: Tensor, kind: Kind | None) -> Tensor:
+    """Return outputs with axes of samples and of classes; a vector with one class index is one sample."""
+    if outputs.ndim >= 2:
+        return outputs
+    return outputs.reshape(1, -1) if kind is Kind.INDICES else outputs.reshape(-1, 1)
+
+
+def row_stride(tensor: Tensor, axis: int) -> int:
+    """Return the stride at which the rows of a tensor with any values are read."""
+    length = tensor.shape[axis]
+    return stride(tensor.numel() // length, max(LEAST_SAMPLES, MOST_VALUES // length))
+
+
+def rows_of(tensor: Tensor, axis: int, step: int = 1) -> Tensor:
+    """Return every `step`-th row along `axis`, [samples, length], real numbers without a history.
+
+    Of complex numbers the magnitudes. Only what is read is copied, if at all.
+    """
+    moved = tensor.detach().movedim(axis, -1)
+    length = moved.shape[-1]
+    if step == 1 or moved.is_contiguous():
+        return real(moved.reshape(-1, length)[::step])
+    places = torch.arange(0, moved.numel() // length, step, device=moved.device)
+    return real(moved[torch.unravel_index(places, moved.shape[:-1])])
+
+
+def values_of(tensor: Tensor) -> Tensor:
+    """Return the values of a tensor, or some of them, [values], real numbers without a history."""
+    return rows_of(tensor.reshape(-1, 1), -1, stride(tensor.numel(), MOST_VALUES)).reshape(-1)
+
+
+def real(tensor: Tensor) -> Tensor:
+    """Return a tensor with an arithmetic of its own: of complex numbers the magnitudes."""
+    if tensor.is_complex():
+        return tensor.abs()
+    short = tensor.is_floating_point() and tensor.element_size() == 1
+    return tensor.float() if short else tensor
