@@ -12,11 +12,16 @@ import torch
 from tb_netviz.events import warn
 
 ABSENT: Final = "absent"
+ALONE: Final = "alone"
 UNKNOWN: Final = "unknown"
 FIRST: Final = "first"
 KNOWN: Final = "known"
+NOTABLE: Final = (ALONE, FIRST, KNOWN)
+"""Places at which something can be assigned."""
 
 _IN_CHECKPOINTS: Final = "tag_activation_checkpoint"
+_IS_RECENT: Final = hasattr(torch.Tag, "cudagraph_unsafe")
+"""Before torch 2.9 modules may have been compiled one by one, each with its hooks as constants."""
 
 
 class _Traced:
@@ -57,14 +62,20 @@ def place_in_graph(changes: bool) -> str:
 
     Returns:
         ABSENT: It must do nothing.
+        ALONE: It is compiled by itself, so that an operator would make a graph more.
         UNKNOWN: It may call our operator, but what makes the units before it isn't known, and can't be noted.
         FIRST: Nothing before it in the graph has made or changed units.
         KNOWN: What has is noted.
     """
     try:
-        return _place_in(_tracer().output, changes)
+        tracer = _tracer()
+        return ALONE if _is_ours(tracer) else _place_in(tracer.output, changes)
     except Exception:  # None of it is a public interface. Where it has changed, nothing is heard.
         return ABSENT
+
+
+def _is_ours(tracer: Any) -> bool:
+    return str(tracer.f_globals.get("__name__")).startswith("tb_netviz.")
 
 
 def _place_in(graph: Any, changes: bool) -> str:
@@ -82,7 +93,7 @@ def _place_in(graph: Any, changes: bool) -> str:
 def _kind_of_place(graph: Any) -> str:
     """Return KNOWN where a hook may do all that it can, else what it may do."""
     transformed = torch._C._functorch.maybe_current_level() is not None
-    if transformed or not _inlines_modules() or torch.compiler.is_exporting() or _uses_cuda_graphs(graph.compiler_fn):
+    if transformed or not _IS_RECENT or torch.compiler.is_exporting() or _uses_cuda_graphs(graph.compiler_fn):
         return ABSENT
     place, tracer = KNOWN, graph.current_tracer
     while tracer.parent is not None:  # It is the body of an operator: what is assigned there can't leave it.
@@ -90,13 +101,6 @@ def _kind_of_place(graph: Any) -> str:
             return ABSENT
         place, tracer = UNKNOWN, tracer.parent
     return place
-
-
-def _inlines_modules() -> bool:
-    """Whether modules that share code share a graph, too; if not, each is compiled with its own hooks as constants."""
-    import torch._dynamo.config
-
-    return bool(torch._dynamo.config.inline_inbuilt_nn_modules)
 
 
 def _uses_cuda_graphs(compiler: Any) -> bool:

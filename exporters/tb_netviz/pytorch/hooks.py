@@ -41,7 +41,12 @@ class ForwardMark(_Hook):
 
 
 def is_capturing() -> bool:
-    """Whether a CUDA graph is being captured: a copy to the host would break it, anything else would be replayed."""
+    """Whether what runs is being captured, for a CUDA graph or by torch.jit.trace.
+
+    A copy to the host would break it, and anything else would be run again with it.
+    """
+    if torch._C._get_tracing_state() is not None:
+        return True
     initialized = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # In torch.
     return bool(initialized and torch.cuda.is_current_stream_capturing())
 
@@ -134,16 +139,18 @@ class Hook(_Hook):
 
     def __call__(self, *args: Any) -> None:
         """Call the function with what torch hands over."""
-        if is_capturing():
-            return
         if not torch.compiler.is_compiling():
-            self._guard.run(self._function, *args)
+            self._run(*args)
         elif isinstance(args[0], Optimizer) and can_leave_the_graph():
             self._outside(*args)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch leaves it untyped.
     def _outside(self, *args: Any) -> None:
-        self._guard.run(self._function, *args)
+        self._run(*args)
+
+    def _run(self, *args: Any) -> None:
+        if not is_capturing():
+            self._guard.run(self._function, *args)
 
 
 class Gate:

@@ -19,8 +19,8 @@ from tb_netviz.pytorch.structure import Shapes, compiled_modules, named_modules,
 from tb_netviz_plugin.schema.description import Omission
 
 _UNSEEN = (
-    "runs where no hook is called, as in compiled code: the order, the shapes and the activations of what is inside "
-    "are unknown"
+    "runs where no hook is called, as in compiled code: the order and the shapes of what is inside are unknown, and of "
+    "its activations at most those of modules such as nn.ReLU are recorded, without the gradients of their outputs"
 )
 _LATE = (
     "no forward pass of {} was seen, as where it is called by a function that torch.compile compiled before `watch`. "

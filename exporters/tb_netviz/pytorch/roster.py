@@ -18,6 +18,12 @@ from tb_netviz.pytorch.structure import Home, Layout, describe_parameters, lay_o
 from tb_netviz.pytorch.team import Team
 from tb_netviz_plugin.schema.description import Activation, Omission, RunDescription
 
+_UNHEARD = Omission(
+    "functions",
+    "activation functions that are called without being modules, such as F.relu, are not recorded, since something is "
+    "compiled by torch.compile, which would compile it anew",
+)
+
 
 class Roster:
     """The rows of a model.
@@ -91,7 +97,7 @@ class Roster:
             self._order.heard,
             self._order.omissions,
             self._team.refusal,
-            0 if self._capture is None else len(self._capture.sites.order),
+            (0, False) if self._capture is None else (len(self._capture.sites.order), self._capture.is_deaf),
             list(_traits(model, "")),
             [(id(optimizer), [len(group["params"]) for group in optimizer.param_groups]) for optimizer in optimizers],
         )
@@ -137,8 +143,11 @@ class Roster:
             activations=self._describe_activations(),
             groups=groups,
             criterion=self._criterion,
-            omissions=self._layout.omissions + self._order.omissions + self._omissions,
+            omissions=self._layout.omissions + self._order.omissions + self._unheard() + self._omissions,
         )
+
+    def _unheard(self) -> tuple[Omission, ...]:
+        return (_UNHEARD,) if self._capture is not None and self._capture.is_deaf else ()
 
     def _describe_activations(self) -> tuple[Activation, ...]:
         if self._capture is None:

@@ -44,6 +44,8 @@ class Network(nn.Module):
 def fresh():
     torch.compiler.reset()
     counters.clear()
+    yield
+    counters.clear()  # Where something was compiled, functions are not listened to.
 
 
 def in_a_function(model, **options):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from tb_netviz.pytorch.activations.compiled import Ear
+from tb_netviz.pytorch.activations.compiled import Beginning, Changer, Ear, Maker, Teller
 from tb_netviz.pytorch.activations.functions import Functions
 from tb_netviz.pytorch.activations.makers import Makers, holds_tensors
 from tb_netviz.pytorch.activations.outputs import (
@@ -61,12 +61,6 @@ class _Weighted(NamedTuple):
         return self._replace(makers=(*self.makers, weakref.ref(module))) if self.makers else self
 
 
-def _bends(module: nn.Module) -> bool:
-    """Whether compiled code is to tell of its output: what the compiler would fuse away is not asked for."""
-    bend = bend_of(module)
-    return bend is not None and bend.response is not Response.NONE
-
-
 def _made_by(name: str, modules: Sequence[nn.Module]) -> _Weighted:
     first = modules[0]
     if not isinstance(first, WEIGHTED):
@@ -86,17 +80,16 @@ class Capture:
 
     Attributes:
         sites: Where outputs are measured.
-        is_compiled: Whether some of them were met in compiled code.
-        deaf: Whether functions are not listened to, something being compiled.
+        is_deaf: Whether functions are not listened to, something being compiled.
     """
 
     def __init__(self, model: nn.Module, guard: Guard) -> None:
         self._guard = guard
         self._model = weakref.ref(model)
         self._gate = Gate()
-        self.is_compiled = self.deaf = False
         self._names: dict[int, str] = {}
         self._handles: list[RemovableHandle] = []
+        self.is_deaf = False
         self.sites = Sites(self._name, kind_of(model))
         self._tally = Tally()
         self._calls: dict[tuple[int, tuple[int, int] | None], int] = {}
@@ -115,28 +108,30 @@ class Capture:
                 self._sees_all = False
             elif bend is not None:
                 hooked = _Hooked(bend, isinstance(module, WEIGHTED), is_convolution(module))
-                self._handles.append(module.register_forward_hook(self._ear(hooked, module)))
+                self._handles.append(module.register_forward_hook(self._hook(hooked, module)))
             elif holds_tensors(module):
-                hook = Ear(self._gate, guard, self._pass_through, module, self._follow, changes=True)
-                self._handles.append(module.register_forward_hook(hook))
-        bends = any(_bends(module) for _, module in named_modules(model))
-        start = self._start if bends else None
-        beginning = Ear(self._gate, guard, self._begin_pass, model, self._follow, start, makes=True)
-        self._handles.append(model.register_forward_pre_hook(beginning))
+                changer = Changer(self._gate, guard, self._pass_through, module, self._follow)
+                self._handles.append(module.register_forward_hook(changer))
+        self._beginning = self._hook_beginning(model)
         self._handles.append(model.register_forward_hook(GatedHook(self._gate, guard, self._end_pass)))
 
-    def _ear(self, hooked: _Hooked, module: nn.Module) -> Ear:
+    def _hook(self, hooked: _Hooked, module: nn.Module) -> GatedHook:
+        """Return a hook. Compiled code is not asked for what the compiler would fuse away, such as linear outputs."""
         take = partial(self._take_module, hooked)
-        return Ear(
-            self._gate,
-            self._guard,
-            take,
-            module,
-            self._follow,
-            partial(self._take_compiled, take, weakref.ref(module)) if _bends(module) else None,
-            makes=hooked.has_weights,
-            changes=holds_tensors(module),
-        )
+        if hooked.bend.response is not Response.NONE:
+            return Teller(self._gate, self._guard, take, module, self._follow)
+        if hooked.has_weights:
+            return Maker(self._gate, self._guard, take, module, self._follow)
+        return GatedHook(self._gate, self._guard, take)
+
+    def _hook_beginning(self, model: nn.Module) -> Beginning:
+        """Hook the beginnings of passes, of which compiled code tells where it tells of outputs."""
+        beginning = Beginning(self._gate, self._guard, self._begin_pass, model, self._follow, start=self._start)
+        hooks = [hook for module in model.modules() for hook in module._forward_hooks.values()]
+        tells = any(isinstance(hook, Teller) for hook in hooks)
+        quiet = GatedHook(self._gate, self._guard, self._begin_pass)
+        self._handles.append(model.register_forward_pre_hook(beginning if tells else quiet))
+        return beginning
 
     def listen(self, *, with_bins: bool) -> None:
         """Measure what comes from now on.
@@ -169,11 +164,12 @@ class Capture:
     def _begin_pass(self, model: nn.Module, _arguments: object) -> None:
         self._start()
         if model.training and self._may_call_functions():
-            self.deaf = self._is_compiled(model)
-            if not self.deaf:
+            if self._is_compiled(model):
+                self.is_deaf = True
+            else:
                 self._functions.enter()
 
-    def _start(self, _output: object = None) -> None:
+    def _start(self) -> None:
         self._calls.clear()
         self._weighted, self._previous = _Weighted(), None
 
@@ -211,16 +207,11 @@ class Capture:
                 self._weighted = self._weighted.then(module)
             self._take(id(module), module, None, hooked.bend, tensor, layout)
 
-    def _take_compiled(
-        self, take: Callable[[nn.Module, object, Tensor], None], module: weakref.ref[nn.Module], output: Tensor
-    ) -> None:
-        known = module()
-        if known is not None:
-            self.is_compiled = True
-            take(known, (), output)
-
     def _follow(self, makers: Sequence[Ear]) -> None:
-        """Know of modules that have run in compiled code, unless they are another model's."""
+        """Know what has made, in compiled code, the units that come next, unless that is another model's."""
+        if self._beginning.has_begun:
+            self._beginning.has_begun = False
+            self._start()
         modules = [module for ear in makers if (module := ear.module()) is not None]
         if modules and id(modules[0]) in self._names:
             self._weighted = _made_by(self._names[id(modules[0])], modules)

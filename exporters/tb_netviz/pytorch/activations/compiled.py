@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tb_netviz.pytorch.compiled import ABSENT, FIRST, KNOWN, UNKNOWN, place_in_graph
+from tb_netviz.pytorch.compiled import ABSENT, ALONE, KNOWN, NOTABLE, UNKNOWN, place_in_graph
 from tb_netviz.pytorch.hooks import Gate, GatedHook, Guard, is_capturing
 
 _TAGS = tuple(
@@ -49,7 +49,10 @@ _turn = torch.zeros(1)
 
 
 class Ear(GatedHook):
-    """A forward hook that does the same in compiled code as outside of it, where it can.
+    """A forward hook that knows of what runs in compiled code, too.
+
+    Each kind is called by code of its own, and looks at nothing by which two of a kind differ: where torch.compile
+    takes that code by itself, as it does with the hooks of the module that it was called for, it compiles it once.
 
     Args:
         gate: Says whether anything is measured.
@@ -57,9 +60,6 @@ class Ear(GatedHook):
         function: Takes what torch hands to a hook, outside compiled code.
         module: The module.
         follow: Takes the hooks of those modules that have made, in compiled code, the units that come next.
-        heard: Takes the output in compiled code; None where it isn't wanted.
-        makes: Whether units are made anew: by weights, or by the beginning of a pass.
-        changes: Whether units are changed, by weights or otherwise.
     """
 
     def __init__(
@@ -69,53 +69,111 @@ class Ear(GatedHook):
         function: Callable[..., None],
         module: nn.Module,
         follow: Callable[[Sequence[Ear]], None],
-        heard: Callable[[Tensor], None] | None = None,
-        *,
-        makes: bool = False,
-        changes: bool = False,
     ) -> None:
         super().__init__(gate, guard, function)
         self.module = weakref.ref(module)
         self._follow = follow
-        self._heard = heard
-        self._tells = heard is not None
-        self._makes = makes
-        self._changes = makes or changes
         number = next(_numbers)
         self._seat = torch.tensor([number])
         _ears[number] = self
 
-    def __call__(self, *args: Any) -> None:
-        """Call the function with what torch hands over, or have compiled code call the operator."""
-        if torch.compiler.is_compiling():
-            self._trace(args[-1] if len(args) > 2 else self._seat)  # A pre-hook has no output.
-        elif self._gate.open and not is_capturing():
-            self._guard.run(self._run, *args)
-
     def hear(self, output: Tensor, makers: Sequence[Tensor]) -> None:
-        """Take an output in compiled code."""
-        if self._heard is not None and self._gate.open and not is_capturing():
+        """Take an output in compiled code, and the seats of what has made its units; none where that isn't known."""
+        if self._gate.open and not is_capturing():
             self._guard.run(self._run_compiled, output, makers)
 
-    def _trace(self, output: Any) -> None:
-        place = place_in_graph(self._changes)
-        if place == ABSENT:
-            return
-        before = _trail.seats if place == KNOWN else ()
-        if self._changes and place != UNKNOWN:
-            _trail.seats = (self._seat,) if self._makes else (*before, self._seat)
-        if self._tells and type(output) is Tensor:
-            makers = [self._seat] if place == UNKNOWN else list(before)
-            torch.ops.netviz.hear.default(output, self._seat, makers, _turn)
+    def _listen(self, *args: Any) -> None:
+        if self._gate.open and not is_capturing():
+            self._guard.run(self._run, *args)
 
     def _run(self, *args: Any) -> None:
         self._follow(_trail.take())
         self._function(*args)
 
     def _run_compiled(self, output: Tensor, makers: Sequence[Tensor]) -> None:
-        assert self._heard is not None
-        self._follow(_at(makers) if makers else _trail.take())
+        left = _trail.take()
+        self._follow(_at(makers) if makers else left)
         self._heard(output)
+
+    def _heard(self, _output: Tensor) -> None:
+        """Do nothing with it."""
+
+
+class Beginning(Ear):
+    """The forward pre-hook of a model.
+
+    Args:
+        start: Called where a pass begins in compiled code.
+
+    Attributes:
+        has_begun: Whether a pass has begun, since this was last set, in compiled code that calls no operator.
+    """
+
+    def __init__(self, *args: Any, start: Callable[[], None]) -> None:
+        super().__init__(*args)
+        self._start = start
+        self.has_begun = False
+
+    def __call__(self, *args: Any) -> None:
+        """Call the function, or have compiled code tell of the pass."""
+        if not torch.compiler.is_compiling():
+            self._listen(*args)
+            return
+        place = place_in_graph(True)
+        if place in NOTABLE:
+            _trail.seats = (self._seat,)
+        if place == ALONE:
+            self.has_begun = True
+        elif place != ABSENT:
+            torch.ops.netviz.hear.default(self._seat, self._seat, [], _turn)
+
+    def _heard(self, _output: Tensor) -> None:
+        self._start()
+
+
+class Maker(Ear):
+    """The hook of a module whose weights make units."""
+
+    def __call__(self, *args: Any) -> None:
+        """Call the function, or have compiled code note the module."""
+        if not torch.compiler.is_compiling():
+            self._listen(*args)
+        elif place_in_graph(True) in NOTABLE:
+            _trail.seats = (self._seat,)
+
+
+class Changer(Ear):
+    """The hook of a module that changes units by tensors of its own."""
+
+    def __call__(self, *args: Any) -> None:
+        """Call the function, or have compiled code note the module."""
+        if not torch.compiler.is_compiling():
+            self._listen(*args)
+            return
+        place = place_in_graph(True)
+        if place == KNOWN:
+            _trail.seats = (*_trail.seats, self._seat)
+        elif place in NOTABLE:
+            _trail.seats = (self._seat,)
+
+
+class Teller(Ear):
+    """The hook of an activation."""
+
+    def __call__(self, *args: Any) -> None:
+        """Call the function, or have compiled code call the operator."""
+        if not torch.compiler.is_compiling():
+            self._listen(*args)
+            return
+        output, place = args[2], place_in_graph(False)
+        if place not in (ABSENT, ALONE) and type(output) is Tensor:
+            makers = list(_trail.seats) if place == KNOWN else [self._seat] if place == UNKNOWN else []
+            torch.ops.netviz.hear.default(output, self._seat, makers, _turn)
+
+    def _heard(self, output: Tensor) -> None:
+        module = self.module()
+        if module is not None:
+            self._function(module, (), output)
 
 
 def _at(seats: Sequence[Tensor]) -> list[Ear]:
