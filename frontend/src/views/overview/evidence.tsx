@@ -4,6 +4,8 @@ import { StepLines } from '../../charts/lines/StepLines';
 import { formatCount } from '../../charts/numbers';
 import type { Insets } from '../../charts/types';
 import type { Consequence, EvidenceLine } from '../../data/findings';
+import { activations } from '../../state/activations';
+import { layers } from '../../state/derived';
 import { skips } from '../../state/scaling';
 import { Figure } from '../figure';
 import { severityOf } from '../marks';
@@ -30,7 +32,7 @@ export function Evidence({ finding: { first_step, severity }, line }: EvidencePr
         : [{ step: first_step, label: formatCount(first_step), severity: severityOf(severity) }],
     [first_step, severity],
   );
-  const title = sentence(line.label);
+  const title = isNamed(line.label) ? line.label : sentence(line.label);
   return (
     <Figure title={title} caption="evidence" class="evidence">
       {(exportRef) => (
@@ -54,4 +56,10 @@ export function Evidence({ finding: { first_step, severity }, line }: EvidencePr
       )}
     </Figure>
   );
+}
+
+/** Whether a label begins with the name of a layer or an activation, which stays as it is written. */
+function isNamed(label: string): boolean {
+  const names = [...layers.value, ...activations.value];
+  return names.some(({ name }) => name !== '' && label.startsWith(name));
 }

@@ -8,6 +8,7 @@ import { useStrips } from '../strips';
 import { plural } from '../words';
 import { About, Beyond, Excluded, ShowIn } from './about';
 import { Remedies } from './remedies';
+import { StandingOf } from './versus';
 import { firstOf, SEVERITY, stepsOf } from './words';
 
 const SIGN = { critical: Critical, warning: Warning, info: Diamond };
@@ -26,7 +27,7 @@ export function FindingItem({ finding, consequences = [] }: FindingItemProps) {
         <Sign />
         <span class="finding-title">{finding.title}</span>
         <span class="finding-when">
-          <b>{SEVERITY[finding.severity]}</b> {where(finding)}
+          <b>{SEVERITY[finding.severity]}</b> {where(finding)} <StandingOf id={finding.id} />
         </span>
       </button>
       {selected && <Details finding={finding} />}

@@ -4,6 +4,7 @@ import { DataNotice } from '../data-notice';
 import { Checks, NothingWrong } from './checks';
 import { FindingItem } from './finding';
 import { Thresholds } from './thresholds';
+import { Versus } from './versus';
 import { tally } from './words';
 
 export function Findings() {
@@ -27,6 +28,7 @@ export function Findings() {
         ))}
       </ul>
       {known !== null && <Checks report={known} />}
+      <Versus />
     </section>
   );
 }
