@@ -1,7 +1,8 @@
 """The store in which the processes of a run find each other, used for messages that may be lost or late.
 
-It is asked by a thread of its own, over a connection of its own where torch has a way to make one: a store whose
-process has stopped answers no longer, and training must not wait for that.
+It is asked by a thread of its own: a store whose process has stopped answers no longer, nor does one in which another
+thread waits for something, and training must not wait for that. A connection of our own would spare us the latter, but
+one in twenty takes torch 2.13 five seconds to make. Nothing of ours waits in the store.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import torch
 
 PATIENCE = 0.25
 """Seconds that training waits for an answer; once only, since nothing more is asked until that answer is there."""
+FIRST_PATIENCE = 10.0
+"""Likewise, for what is asked once in a run."""
 
 _Task = Callable[[], None]
 
@@ -50,8 +53,7 @@ class Mailbox:
 
     def __init__(self, store: Any, topic: str, rank: int) -> None:
         distributed: Any = torch.distributed
-        own = store.clone() if hasattr(store, "clone") else store  # Which torch has since 2.6.
-        self._store = distributed.PrefixStore(topic, own)
+        self._store = distributed.PrefixStore(topic, store)
         self._rank = rank
         self._outgoing: deque[bytes] = deque(maxlen=1)
         self._failure: Exception | None = None
@@ -86,17 +88,18 @@ class Mailbox:
 
     def settle(self) -> bool:
         """Wait until what was put has arrived; return whether it has."""
-        return self._ask(lambda: True) is not None and self._failure is None
+        return self._ask(lambda: True, FIRST_PATIENCE) is not None and self._failure is None
 
-    def present(self, ranks: Sequence[int]) -> set[int]:
-        """Return those of `ranks` that have left a message."""
-        found = self._ask(lambda: self._present(ranks))
-        return found or set()
+    def present(self, ranks: Sequence[int]) -> dict[int, bytes]:
+        """Return the messages of those of `ranks` that have left one.
 
-    def _present(self, ranks: Sequence[int]) -> set[int]:
-        if self._store.check([str(rank) for rank in ranks]):
-            return set(ranks)
-        return {rank for rank in ranks if self._store.check([str(rank)])}
+        Raises:
+            Exception: What torch raises where the store is gone.
+        """
+        return self._ask(lambda: self._present(ranks), FIRST_PATIENCE) or {}
+
+    def _present(self, ranks: Sequence[int]) -> dict[int, bytes]:
+        return self._collect(ranks) or self._collect([rank for rank in ranks if self._store.check([str(rank)])])
 
     def collect(self, ranks: Sequence[int]) -> dict[int, bytes] | None:
         """Return the messages of `ranks`, none if one of them has left none; None while the store doesn't answer.
@@ -119,15 +122,15 @@ class Mailbox:
         self._tasks.put(None)
         self._thread.join(PATIENCE)
 
-    def _ask(self, question: Callable[[], Any]) -> Any:
-        """Return the answer, or None if there is none within `PATIENCE`."""
+    def _ask(self, question: Callable[[], Any], patience: float = PATIENCE) -> Any:
+        """Return the answer, or None if there is none within so many seconds."""
         if self._asked is not None and not self._asked.done():
             return None
         asked: Future[Any] = Future()
         self._asked = asked
         self._tasks.put(lambda: _answer(asked, question))
         try:
-            return asked.result(PATIENCE)
+            return asked.result(patience)
         except TimeoutError:
             return None
 

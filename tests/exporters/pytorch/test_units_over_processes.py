@@ -365,7 +365,7 @@ def test_the_statistics_of_units_are_those_of_the_samples_of_all_processes(of_se
 
 def test_a_record_takes_one_message_and_reading_it_one_question(of_two):
     _, (first, second) = of_two
-    assert first.value["wrapped"]["collect"] == STEPS + 1  # Once to settle who takes part.
+    assert first.value["wrapped"]["collect"] == STEPS
     assert len(second.value["wrapped"]["put"]) == STEPS + 3  # To sign up, to settle, and to leave.
     numbers = (5 + 5 + 1) * (8 * len(TOLD) + 4)
     assert numbers <= max(second.value["wrapped"]["put"]) < 2 * numbers

@@ -107,7 +107,7 @@ class Peers:
         mailbox: Mailbox, receipts: Receipts, model: nn.Module, step: int, omit: Callable[[Omission], None]
     ) -> Leader | None:
         others = range(1, processes())
-        found = mailbox.collect(sorted(mailbox.present(others))) or {}
+        found = mailbox.present(others)
         # What is not empty is of an earlier watch, unless it answers this one.
         present = [other for other in found if not found[other] or Post.decoded(found[other]).watch == receipts.watch]
         absent = sorted({*others} - {*present})
@@ -149,7 +149,8 @@ class Peers:
     ) -> None:
         if self._mailbox is None or self._role is None:
             return
-        if not torch.distributed.is_initialized():  # Where the store is gone torch would print a long complaint.
+        if not torch.distributed.is_initialized():  # Asked in vain the store would print a long complaint.
+            self.close()
             raise RuntimeError("torch.distributed was shut down")
         if isinstance(self._role, Leader):
             self._role.exchange(activations, step, activities, last=last)

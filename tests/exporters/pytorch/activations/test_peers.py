@@ -236,7 +236,7 @@ looks = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(looks)
 def test_no_unit_that_fired_since_the_last_record_is_silent(events):
     """Whatever the order in which three processes tell and read."""
