@@ -135,4 +135,4 @@ def test_a_request_to_end_ends_its_tensorboard_too(tmp_path):
     finally:
         with contextlib.suppress(ProcessLookupError):  # As it should be.
             os.killpg(process.pid, signal.SIGKILL)
-        process.stdout.close()
+        process.communicate()

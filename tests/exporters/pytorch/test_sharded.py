@@ -147,8 +147,9 @@ def differing_columns(rank, folder):
     from torch.distributed.tensor import Shard
 
     for dimension in (0, 1):
+        placement = Shard(dimension)
         model = nn.Linear(64, 256, bias=False)
-        fully_shard(model, shard_placement_fn=lambda _, dimension=dimension: Shard(dimension))
+        fully_shard(model, shard_placement_fn=lambda _: placement)  # noqa: B023  It is called at once.
         optimizer = descent(model)
         with NetVizWriter(folder / f"columns-{dimension}") as writer:
             writer.watch(model, optimizer, every=1)

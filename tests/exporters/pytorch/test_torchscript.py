@@ -6,6 +6,7 @@ import warnings
 import pytest
 import torch
 from torch import nn
+from torch.jit._script import script_method  # Where its type is.
 
 from tb_netviz.events import NetVizWarning
 from tb_netviz.pytorch import NetVizWriter
@@ -44,7 +45,7 @@ def written():
             self.scale = nn.Parameter(torch.ones(6))
             self.net = nn.Linear(6, 2)
 
-        @torch.jit.script_method
+        @script_method
         def forward(self, x):
             return self.net(x * self.scale)
 
