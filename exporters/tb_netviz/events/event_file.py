@@ -33,7 +33,8 @@ class EventFile:
     """
 
     def __init__(self, folder: str, filename_suffix: str = "", capacity: int = CAPACITY) -> None:
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_serial)}"
+        # TensorBoard reads the files of a folder in the order of their names, and never goes back to an earlier one.
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_serial):06d}"
         self.path = os.path.join(folder, name + filename_suffix)  # noqa: PTH118  Strings, as torch's writers have.
         self.dropped = 0
         self._capacity = capacity

@@ -1,5 +1,6 @@
 """Sinks within one process: files, sharing, refusals, and what their readers see."""
 
+import itertools
 import threading
 import time
 import warnings
@@ -15,6 +16,7 @@ from tb_netviz.events import (
     NetVizWarning,
     NullSink,
     RemoteLogDirError,
+    event_file,
     open_sink,
     read_frames,
     warn,
@@ -325,3 +327,15 @@ def test_memory_sink_keeps_copies():
     sink.write(event)
     assert [event.step for event in sink.events] == [1, 2, 2]
     assert sink.dropped == 2
+
+
+def test_files_of_one_second_sort_as_they_were_opened(tmp_path, monkeypatch):
+    monkeypatch.setattr("time.time", lambda: 1_700_000_000.0)
+    monkeypatch.setattr(event_file, "_serial", itertools.count(8))
+    paths = []
+    for _ in range(12):
+        sink = open_sink(str(tmp_path))
+        sink.close()
+        paths.append(sink.path)
+    assert paths == sorted(paths)
+    assert len(set(paths)) == 12
