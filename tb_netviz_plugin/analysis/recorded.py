@@ -9,8 +9,10 @@ from functools import cached_property
 
 from tb_netviz_plugin.analysis.grid import Grid, align
 from tb_netviz_plugin.analysis.network import Network
+from tb_netviz_plugin.analysis.outputs import Classes, Outputs, classes_from, outputs_from
 from tb_netviz_plugin.analysis.records import Records
 from tb_netviz_plugin.analysis.units import Judged, UnitTable, UnitThresholds, align_units, judge
+from tb_netviz_plugin.schema.description import MAX_CLASSES, class_tag
 from tb_netviz_plugin.schema.tags import Family, tag
 
 DIMENSIONS = {
@@ -20,6 +22,8 @@ DIMENSIONS = {
     Family.ACTIVATION_BINS: 2,
     Family.UNITS: 2,
     Family.UNIT_STEPS: 2,
+    Family.OUTPUTS: 1,
+    Family.CLASSES: 2,
     Family.STEPS: 1,
     Family.METRIC: 1,
 }
@@ -77,6 +81,32 @@ class RecordedRun(ABC):
         """The records of single units."""
         tags = self.placed(Family.UNIT_STEPS) | self.placed(Family.UNITS)
         return align_units(self.network, self.step_records, tags)
+
+    @cached_property
+    def outputs(self) -> dict[str, Outputs]:
+        """By model, what is known of its outputs, targets and inputs, on the steps of the grid."""
+        found = {}
+        for description in self.network.descriptions:
+            model = description.model
+            for chunk in description.chunks:
+                if chunk.family == Family.OUTPUTS:
+                    records, steps = self.records(chunk.tag, Family.OUTPUTS), self.step_records[model]
+                    of_model = outputs_from(
+                        model, description.criterion, self.grid.steps, chunk.columns, records, steps
+                    )
+                    found |= {model: of_model} if of_model else {}
+        return found
+
+    @cached_property
+    def classes(self) -> dict[str, Classes]:
+        """By model, how each class does."""
+        found = {}
+        for model, outputs in self.outputs.items():
+            for count in sorted({int(count) for count in outputs.classes if 0 < count <= MAX_CLASSES}):
+                records = self.records(class_tag(model, count), Family.CLASSES)
+                of_model = classes_from(model, records, self.step_records[model])
+                found |= {model: of_model} if of_model else {}
+        return found
 
     def judged(self, activation: int, thresholds: UnitThresholds) -> Judged:
         """Return the states of an activation's units."""

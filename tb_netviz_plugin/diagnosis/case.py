@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -12,6 +12,7 @@ import numpy as np
 from tb_netviz_plugin.analysis.derive import Derived, Grouping, State, by_layer, by_row, derive
 from tb_netviz_plugin.analysis.grid import Grid, survivors
 from tb_netviz_plugin.analysis.network import Network
+from tb_netviz_plugin.analysis.outputs import Classes, Outputs
 from tb_netviz_plugin.analysis.records import Bools, Floats, Records
 from tb_netviz_plugin.analysis.units import Judged, UnitTable, UnitThresholds
 from tb_netviz_plugin.schema.columns import METRIC_COLUMNS
@@ -54,6 +55,14 @@ class Recorded(Protocol):
     @property
     def unit_table(self) -> UnitTable:
         """What was recorded of single units."""
+
+    @property
+    def outputs(self) -> Mapping[str, Outputs]:
+        """By model, what is known of its outputs, targets and inputs."""
+
+    @property
+    def classes(self) -> Mapping[str, Classes]:
+        """By model, how each class does."""
 
     @property
     def metrics(self) -> Sequence[Logged]:
@@ -159,6 +168,21 @@ class Case:
     def unit_table(self) -> UnitTable:
         """What was recorded of single units."""
         return self._run.unit_table
+
+    @property
+    def outputs(self) -> Outputs | None:
+        """What is known of outputs, targets and inputs, [T] as `steps`; of the first model that has any, else None."""
+        return next(iter(self._run.outputs.values()), None)
+
+    @property
+    def classes(self) -> Classes | None:
+        """How each class does, of that model; None where no targets are class indices, or classes are too many."""
+        return None if self.outputs is None else self._run.classes.get(self.outputs.model)
+
+    @property
+    def criterion(self) -> str:
+        """Type of the loss, such as "CrossEntropyLoss", of the first model that has one; empty where unknown."""
+        return next((one.criterion for one in self.network.descriptions if one.criterion), "")
 
     def curve(self, role: str) -> Curve | None:
         """Return the first scalar of a role, or None where none was logged."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.rule import Need
 from tb_netviz_plugin.schema.statistics import STATISTIC
@@ -48,6 +50,30 @@ def layers(count: int) -> Need:
         return "" if held >= count else f"needs {count} layers, and the network has {held}"
 
     return missing
+
+
+def outputs(words: str, *, targets: bool = False, classes: bool = False) -> Need:
+    """Return the need for outputs that the loss got.
+
+    Args:
+        words: What is missing without them, and how to have it recorded.
+        targets: Whether targets are needed, too.
+        classes: Whether these have to be class indices.
+    """
+
+    def missing(case: Case) -> str:
+        found = case.outputs
+        if found is None or not np.any(found.samples > 0) or (targets and not np.any(found.target_kind)):
+            return f"no {words}"
+        return "the targets are no class indices" if classes and not np.any(found.labelled > 0) else ""
+
+    return missing
+
+
+def inputs(case: Case) -> str:
+    """Say that no inputs were recorded, where there were none."""
+    found = case.outputs
+    return "" if found is not None and np.any(np.isfinite(found.input_kind)) else "the inputs were not recorded"
 
 
 def units(case: Case) -> str:
