@@ -45,9 +45,11 @@ function keepOrder(): () => void {
   });
 }
 
+/** What failed may be there now: also after the next record, as one may be read before its second half is written. */
 function tryAgain(): () => void {
   return effect(() => {
     void retries.value;
+    void probes.value.value;
     pages.retry();
   });
 }

@@ -18,7 +18,7 @@ import { PageStore } from './maps-pages';
 import { type ScaleMode, scaleOf } from './maps-scale';
 import { keyOf, Seen } from './maps-seen';
 import { matchingSource, sourceKey, sourceOfLayer, stepAtOrBefore } from './maps-sources';
-import type { Side } from './maps-wanted';
+import { pageQueries, type Side } from './maps-wanted';
 import * as selection from './selection';
 import { aboutRun, follow, runs } from './store';
 
@@ -154,6 +154,22 @@ export const sides = computed<readonly Side[]>(() =>
   [side.value, otherSide.value].filter((one) => one !== null),
 );
 
+let drawn: readonly Side[] = [];
+
+/** The sides that are drawn: another step takes the place of the one that is seen once some of its maps are there. */
+export const drawnSides = computed<readonly Side[]>(() => {
+  void pages.arrivals.value;
+  const wanted = sides.value;
+  const places = (of: readonly Side[]) => of.map(keyOf).join();
+  const maps = inView.value.length > 0 ? inView.value : [0];
+  const isThere = (one: Side) =>
+    pageQueries(one, maps).some(
+      (query) => pages.get(query) !== undefined || pages.failure(query) !== undefined,
+    );
+  if (places(drawn) !== places(wanted) || wanted.every(isThere)) drawn = wanted;
+  return drawn;
+});
+
 export const numbers = computed(() => parseNumbers(typed.value));
 
 /** Where and at which step the maps are sorted: the order stays while steps go by. */
@@ -178,7 +194,7 @@ export const scale = computed(() => {
   void pages.arrivals.value;
   return scaleOf(
     scaleMode.value,
-    sides.value.map((one) => ({ seen: seen.of(one), step: one.step })),
+    drawnSides.value.map((one) => ({ seen: seen.of(one), step: one.step })),
   );
 });
 

@@ -34,6 +34,8 @@ export interface LifeLinesProps extends ChartProps {
   readonly steps: StepDomain;
   readonly hover: Signal<Hover | null>;
   readonly selection: Selection;
+  /** Another value brings the selected row into view; with the same one a row that moves is not followed. */
+  readonly reveal: string;
   readonly onSelect: OnSelect;
   /** Told which rows come into view: the first, and the one after the last. */
   readonly onRows: (from: number, to: number) => void;
@@ -78,14 +80,15 @@ export function LifeLines(props: LifeLinesProps) {
   const place = (offset: number) => {
     scroll.value = Math.min(farthest, Math.max(0, offset));
   };
+  const revealed = useRef<unknown>(null);
   useEffect(() => {
-    const wanted =
-      selection.row === null
-        ? scroll.peek()
-        : offsetFor(scroll.peek(), selection.row * rows.height, rows.height, height);
-    place(wanted);
+    const hidden = revealed.current !== props.reveal && selection.row !== null && height > 0;
+    if (hidden) revealed.current = props.reveal;
+    place(
+      hidden ? offsetFor(scroll.peek(), selection.row! * rows.height, rows.height, height) : scroll.peek(),
+    );
     if (scroller.current) scroller.current.scrollTop = scroll.peek();
-  }, [selection.row, rows.height, height, farthest]);
+  }, [selection.row, props.reveal, rows.height, height, farthest]);
   const [from, to] = rowsInView({ plot, rows, scroll: scroll.value, total });
   useEffect(() => onRows(from, to), [from, to, onRows]);
 

@@ -1,6 +1,6 @@
 /** Activation maps: the inputs of a probe, and what the modules make of them over the steps. */
 import { useEffect } from 'preact/hooks';
-import { probe, probes, side, zoomed } from '../../state/maps';
+import { drawnSides, probe, probes, zoomed } from '../../state/maps';
 import { linkMaps } from '../../state/maps-link';
 import { stopMaps } from '../../state/maps-play';
 import { Notice, Retry } from '../states';
@@ -22,13 +22,14 @@ export function Maps() {
   if (value === null) return error === null ? <Waiting /> : <Trouble words={error.message} />;
   if (probe.value === null) return <NoProbes />;
   if (probe.value.maps.length === 0) return <NoMaps probe={probe.value} />;
-  if (side.value === null) return <NoSteps probe={probe.value} />;
+  const side = drawnSides.value[0];
+  if (side === undefined) return <NoSteps probe={probe.value} />;
   return (
     <div class={zoomed.value ? 'maps with-zoom' : 'maps'}>
       <h2 class="visually-hidden">Activation maps</h2>
       <InputPanel probe={probe.value} />
-      <Stage probe={probe.value} side={side.value} />
-      {zoomed.value && <Zoom probe={probe.value} side={side.value} />}
+      <Stage probe={probe.value} side={side} />
+      {zoomed.value && <Zoom probe={probe.value} side={side} />}
     </div>
   );
 }

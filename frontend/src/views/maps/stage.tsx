@@ -14,6 +14,7 @@ import {
   otherLayer,
   scale,
   show,
+  side,
   size,
   sort,
   sortStep,
@@ -34,9 +35,9 @@ import { Toolbar } from './toolbar';
 import { useWishes } from './use-wishes';
 import { kindWords, scaleWords, sourceName, sourceWords } from './words';
 
-export function Stage({ probe, side }: { probe: Probe; side: Side }) {
+export function Stage({ probe, side: shown }: { probe: Probe; side: Side }) {
   useWishes();
-  const { source, step } = side;
+  const { source, step } = shown;
   const { noun } = kindWords(source.kind);
   const name = sourceName(source);
   const title = `${name} at step ${formatCount(step)}`;
@@ -56,8 +57,8 @@ export function Stage({ probe, side }: { probe: Probe; side: Side }) {
                   </span>
                 )}
               </span>
-              <LoadSteps probe={probe} side={side} when={scale.value.mode === 'steps'} />
-              <Notes side={side} />
+              <LoadSteps probe={probe} side={shown} when={scale.value.mode === 'steps'} />
+              <Notes />
             </p>
             <div class="maps-grid">
               <MapGrid
@@ -127,17 +128,19 @@ function Heading({ source }: { source: MapSource }) {
 }
 
 /** What else is to be said: the order, another layer or step that is selected elsewhere, and what failed. */
-function Notes({ side }: { side: Side }) {
+function Notes() {
+  const wanted = side.value;
+  if (wanted === null) return null;
   const notes: string[] = [];
   if (sort.value === 'strength')
     notes.push(`Sorted by strength at step ${formatCount(sortStep.value ?? 0)}.`);
   if (show.value !== 'all')
-    notes.push(`${plural(order.value.length, 'map')} of ${formatCount(side.source.maps)}.`);
-  const wanted = selection.step.value;
-  if (wanted !== null && wanted !== side.step)
-    notes.push(`Maps were recorded at step ${formatCount(side.step)}, not at ${formatCount(wanted)}.`);
+    notes.push(`${plural(order.value.length, 'map')} of ${formatCount(wanted.source.maps)}.`);
+  const step = selection.step.value;
+  if (step !== null && step !== wanted.step)
+    notes.push(`Maps were recorded at step ${formatCount(wanted.step)}, not at ${formatCount(step)}.`);
   if (otherLayer.value !== null) notes.push(`Layer ${otherLayer.value} has no maps.`);
-  const trouble = [otherTrouble(side), ...panes.value.map((pane) => pane.trouble)].filter(Boolean);
+  const trouble = [otherTrouble(wanted), ...panes.value.map((pane) => pane.trouble)].filter(Boolean);
   return (
     <>
       {notes.length > 0 && <span>{notes.join(' ')}</span>}

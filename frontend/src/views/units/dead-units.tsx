@@ -20,7 +20,7 @@ import { Notice } from '../states';
 import { Strips, useStrips } from '../strips';
 import { UnitCurves } from '../unit-curves';
 import { useFollow } from '../use-follow';
-import { useLast } from '../use-last';
+import { useFirst, useLast } from '../use-last';
 import { ZoomButton } from '../zoom-button';
 import { Around } from './around';
 import { useCauses } from './causes';
@@ -93,7 +93,8 @@ function Page({ dead, deaths, deathsError }: PageProps) {
   const causes = useCauses();
   const place = index === null ? -1 : dead.activations.indexOf(index);
   const about = activations.value[index ?? -1];
-  const first = useLast(units.life(0)?.unit ?? null, `${index} ${sort.value}`);
+  // The first row may become another unit's while a run goes on; the unit that is shown stays.
+  const first = useFirst(units.life(0)?.unit ?? null, `${selection.run.value} ${index} ${sort.value}`);
   const unit = selection.unit.value ?? first;
   const strip = useStateStrip(dead, place);
   const loss = useStrips().filter(({ id }) => id === 'loss');

@@ -9,6 +9,7 @@ import type { Activation, DeadSeries, Redundancy, UnitSort } from '../../data/ty
 import { UNIT } from '../../lib/units';
 import { selectUnit, stateNames } from '../../state/activations';
 import { recordedStep } from '../../state/derived';
+import * as selection from '../../state/selection';
 import { Choice } from '../choice';
 import { DataNotice } from '../data-notice';
 import { Figure } from '../figure';
@@ -104,6 +105,7 @@ export function Lives({ dead, about, place, units, unit, redundancy, insets }: L
               steps={steps}
               hover={own}
               selection={selected}
+              reveal={`${selection.run.value} ${activation} ${selection.unit.value} ${sort.value}`}
               onSelect={({ row, step }) => {
                 const life = row === undefined || row === null ? null : units.life(row);
                 if (life !== null) selectUnit(life.unit);

@@ -88,8 +88,8 @@ function lifeIn(held: readonly Held[]): (row: number) => UnitLife | null {
   return (row) => lives.get(Math.floor(row / PAGE))?.(row % PAGE) ?? null;
 }
 
-/** Units that are asked for at once where many are needed: as many as the server gives. */
-export const BATCH = 4096;
+/** Units that are asked for at once where many are needed: so few that the page stays smooth when they come. */
+export const BATCH = 1024;
 
 /** The units of the first `count` rows, whether they are in view or not. */
 export async function fetchLives(activation: number, sort: UnitSort, count: number): Promise<UnitLife[]> {
