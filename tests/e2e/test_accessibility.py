@@ -28,6 +28,20 @@ def test_a_view_is_accessible(tab, view, run, theme):
     assert violations(tab) == []
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_thresholds_and_checks_are_accessible(tab, theme):
+    tab.open(view="overview", run="raised-lr", against="run:cnn")
+    tab.wait_until_drawn("Gradient norm")
+    if theme == "dark":
+        tab.page.evaluate("document.body.classList.add('dark-mode')")
+        tab.wait_for("() => document.documentElement.dataset.theme === 'dark'")
+    findings = tab.role("region", "Findings")
+    findings.locator(".checks summary").click()
+    findings.get_by_role("button", name="Thresholds").click()
+    findings.get_by_role("slider").first.wait_for()
+    assert violations(tab) == []
+
+
 def test_menus_tables_and_help_are_accessible(tab):
     tab.open(view="flow", run="raised-lr")
     tab.wait_until_drawn("Gradient norm")

@@ -23,20 +23,23 @@ def test_the_tab_opens_without_a_selection_too(tab):
     assert "run" in tab.selection()
 
 
-def test_the_overview_states_when_which_layers_died(tab):
+def test_the_overview_opens_on_what_killed_the_layers(tab):
     tab.open(view="overview", run="raised-lr")
     tab.wait_until_drawn("Gradient norm")
-    assert tab.role("region", "Facts").get_by_text("exactly zero since step").first.is_visible()
-    tab.role("region", "Facts").get_by_role("button").first.click()
-    tab.wait_for_selection("layer", "fc1")
+    findings = tab.role("region", "Findings")
+    worst = findings.locator(".finding.selected")
+    worst.get_by_text("Critical").first.wait_for()
+    assert worst.get_by_role("region", name="What to try").get_by_role("button", name="Copy").first.is_visible()
+    assert {"finding", "layer", "step"} <= set(tab.selection())
+    assert int(tab.selection()["step"]) > 400
 
 
 def test_the_overview_of_a_healthy_network_accuses_nothing(tab):
     tab.open(view="overview", run="cnn")
     tab.wait_until_drawn("Gradient norm")
-    facts = tab.role("region", "Facts")
-    facts.locator(".nothing").wait_for()
-    assert facts.get_by_role("listitem").count() == 0
+    findings = tab.role("region", "Findings")
+    findings.locator(".nothing").wait_for()
+    assert findings.locator(".finding.warning, .finding.critical").count() == 0
 
 
 def test_every_statistic_can_be_chosen(tab, server):

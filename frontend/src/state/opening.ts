@@ -3,7 +3,7 @@ import { effect } from '@preact/signals';
 import type { RunSummary } from '../data/types';
 import { selectFinding, selectLayer } from './actions';
 import { layers, steps } from './derived';
-import { everyFinding, findings, report } from './findings';
+import { everyFinding, report } from './findings';
 import * as selection from './selection';
 import { run, runs } from './store';
 
@@ -40,8 +40,7 @@ export function openRuns(): void {
   let opened: string | null = null;
   effect(() => {
     const name = selection.run.value;
-    const judged = report.value !== null || findings.value.error !== null;
-    const ready = run.value.value?.run === name && judged && steps.value.length > 0;
+    const ready = run.value.value?.run === name && report.value !== null && steps.value.length > 0;
     if (name === opened || !ready) return;
     opened = name;
     opening = { layer: null, step: null };

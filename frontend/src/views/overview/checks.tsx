@@ -45,7 +45,7 @@ export function NothingWrong({ report: { checks } }: { report: Report }) {
       <span>
         {checks === 0
           ? 'Too little was recorded to check this run.'
-          : `Nothing is wrong with this run, by ${plural(checks, 'check')}.`}
+          : `${plural(checks, 'check')} found nothing wrong with this run.`}
         {count > 0 && ` ${plural(count, 'threshold')} ${count === 1 ? 'was' : 'were'} moved.`}
       </span>
     </p>

@@ -19,16 +19,20 @@ export function Findings() {
         <span class="space" />
         <Thresholds />
       </header>
-      <DataNotice error={error} />
-      {known === null && loading && <p class="looking muted">Checking the run…</p>}
-      {known !== null && list.every(({ severity }) => severity === 'info') && <NothingWrong report={known} />}
-      <ul>
-        {list.map((finding) => (
-          <FindingItem key={finding.id} finding={finding} consequences={finding.consequences} />
-        ))}
-      </ul>
-      {known !== null && <Checks report={known} />}
-      <Versus />
+      <div class="findings-body">
+        <DataNotice error={error} />
+        {known === null && loading && <p class="looking muted">Checking the run…</p>}
+        {known !== null && list.every(({ severity }) => severity === 'info') && (
+          <NothingWrong report={known} />
+        )}
+        <ul>
+          {list.map((finding) => (
+            <FindingItem key={finding.id} finding={finding} consequences={finding.consequences} />
+          ))}
+        </ul>
+        {known !== null && <Checks report={known} />}
+        <Versus />
+      </div>
     </section>
   );
 }

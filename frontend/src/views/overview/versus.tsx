@@ -3,8 +3,7 @@ import type { Consequence } from '../../data/findings';
 import type { Standing } from '../../state/compare';
 import { compareWith, type Outcome, otherReport, otherRun, otherRuns, outcome } from '../../state/other';
 import { DataNotice } from '../data-notice';
-import { Check, Down } from '../icons';
-import { Menu } from '../menu';
+import { Check } from '../icons';
 import { SEVERITY, stepsOf } from './words';
 
 const WORDS: Readonly<Record<Standing, string>> = {
@@ -23,27 +22,23 @@ export function StandingOf({ id }: { id: string }) {
 export function Versus() {
   const other = otherRun.value;
   if (otherRuns.value.length === 0) return null;
-  const label = other === null ? 'Compare with another run' : `Compared with ${other.run}`;
   return (
     <section class="versus" aria-label="Comparison">
-      <Menu
-        label={label}
-        class="control slim"
-        button={
-          <>
-            <span class="clip">{label}</span>
-            <Down />
-          </>
-        }
-        items={[
-          { label: 'No other run', checked: other === null, action: () => compareWith(null) },
-          ...otherRuns.value.map(({ run }) => ({
-            label: run,
-            checked: run === other?.run,
-            action: () => compareWith(run),
-          })),
-        ]}
-      />
+      <label>
+        <span>Compare with</span>
+        <select
+          class="control slim"
+          value={other?.run ?? ''}
+          onChange={(event) => compareWith(event.currentTarget.value || null)}
+        >
+          <option value="">no other run</option>
+          {otherRuns.value.map(({ run }) => (
+            <option key={run} value={run}>
+              {run}
+            </option>
+          ))}
+        </select>
+      </label>
       <DataNotice error={otherReport.value.error} />
       {outcome.value !== null && <Became outcome={outcome.value} />}
     </section>
