@@ -140,6 +140,10 @@ def activation_tags(model: str, activations: tuple[Activation, ...]) -> tuple[Ch
 class Exchange(Protocol):
     """Connects the records of units with those of other processes that train copies of the same model."""
 
+    @property
+    def interval(self) -> int:
+        """Every how many steps one is to be observed, at most."""
+
     def exchange(
         self, activations: Sequence[Activation], step: int, activities: Activities, *, interval: int, last: bool
     ) -> bool:

@@ -41,6 +41,9 @@ class BudgetSchedule:
         budget: The share.
         shared: Whether a plan holds only once `adopt` is called, as in a run of several processes.
 
+    Attributes:
+        least: The interval is no shorter than that; a power of two.
+
     Raises:
         ValueError: If `budget` is no number in (0, 1].
     """
@@ -48,6 +51,7 @@ class BudgetSchedule:
     def __init__(self, budget: float, *, shared: bool = False) -> None:
         self._budget = _share(budget)
         self.shared = shared
+        self.least = 1
         self._interval = 1  # Until the plan holds.
         self._plan = Plan(1, 0)
         self._wanted = 1
@@ -105,12 +109,13 @@ class BudgetSchedule:
         if len(self._costs) < SAMPLES_NEEDED or not self._trainings:
             return
         allowed = self._budget * median(self._trainings)  # Seconds a step.
-        self._target = self._wanted = _fit(self._target, median(self._costs), allowed)
+        self._target = wanted = _fit(self._target, median(self._costs), allowed)
         if self._beginning:
             dense = _beginning_interval(step - (self._first_step or 0))
             self._beginning = dense < self._target and self._spent <= HEAD_START_STEPS * allowed
             if self._beginning:
-                self._wanted = dense
+                wanted = dense
+        self._wanted = max(wanted, self.least)
         if not self.shared:
             self.adopt(self.proposal(step))
 

@@ -330,6 +330,7 @@ class Recorder:
         number = self._step + self._ahead
         coming = self._schedule.interval_at(number + 2 + stride(number + 2))  # When what was decided last holds.
         taken = self._activity.take_units(interval=max(self.interval, coming), last=last)
+        self._schedule.least = 1 if self._others is None else self._others.interval
         if taken is None:
             return
         self._write_apart(*taken)

@@ -38,9 +38,11 @@ class Schedule(Protocol):
 
     Attributes:
         shared: Whether a plan holds only once `adopt` is called.
+        least: The shortest interval that may be chosen.
     """
 
     shared: bool
+    least: int
 
     def interval_at(self, step: int) -> int:
         """Return every how many steps one is observed around `step`."""
@@ -68,6 +70,7 @@ class FixedSchedule:
     def __init__(self, every: int, *, shared: bool = False) -> None:
         self._every = positive_integer("every", every)
         self.shared = shared
+        self.least = 1  # Nothing is chosen.
 
     def interval_at(self, step: int) -> int:  # noqa: ARG002  The same at every step.
         """Return `every`."""

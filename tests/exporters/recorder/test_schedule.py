@@ -161,6 +161,16 @@ def test_the_interval_follows_a_lasting_change_both_ways():
     assert schedule.interval_at(45_000) in {cheap, 2 * cheap}
 
 
+def test_an_interval_is_no_shorter_than_the_least():
+    schedule = BudgetSchedule(0.5)
+    schedule.least = 16
+    observed = run(schedule, 2048, lambda _: 1e-6, lambda _: 1.0)
+    assert observed[-64:] == list(range(1024, 2048, 16))
+    schedule.least = 1
+    observed = run(schedule, 2048, lambda _: 1e-6, lambda _: 1.0, first=2048)
+    assert observed[-64:] == list(range(4096 - 64, 4096))
+
+
 @pytest.mark.parametrize("training", [0.0, -1.0])
 def test_steps_that_took_no_time_do_not_break_it(training):
     observed = run(BudgetSchedule(0.02), 100, lambda _: 0.0, lambda _: training)

@@ -106,6 +106,16 @@ class Follower:
         """Whether the first process reads no more."""
         return self._receipts() is None
 
+    @property
+    def interval(self) -> int:
+        """Every how many steps the first process observes one.
+
+        More often it is not to be done here either: processes that train together wait for each other, and where they
+        observe the same steps it costs no more than where one does.
+        """
+        receipts = self._receipts()
+        return 1 if receipts is None else receipts.interval
+
     def _receipts(self) -> Receipts | None:
         receipts = Receipts.decoded(self._mailbox.heard)
         return receipts if receipts is not None and receipts.watch == self._watch else None

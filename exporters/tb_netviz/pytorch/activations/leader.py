@@ -108,18 +108,22 @@ class Leader:
         self._receipts = receipts
         self._told: set[object] = set()
 
-    def exchange(self, activations: Sequence[Activation], step: int, activities: Activities, *, last: bool) -> None:
+    def exchange(
+        self, activations: Sequence[Activation], step: int, activities: Activities, interval: int, *, last: bool
+    ) -> None:
         """Fold what is told by now into a record.
 
         Args:
             activations: The rows.
             step: The last one of the record.
             activities: What they did here; changed.
+            interval: Every how many steps one is going to be observed here.
             last: Whether no other record follows: then nobody is missed.
 
         Raises:
             Exception: What torch raises where the store is gone.
         """
+        self._receipts.interval = interval
         self._hear(step)
         self._say_who_left(step, last=last)
         for row, activation in enumerate(activations):

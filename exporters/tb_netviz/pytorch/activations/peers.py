@@ -122,6 +122,11 @@ class Peers:
         most = min(MOST_BYTES, MOST_READ // (processes() - 1))
         return None if receipts is None else Follower(mailbox, rank(), receipts.watch, digest(model), most)
 
+    @property
+    def interval(self) -> int:
+        """Every how many steps one is to be observed, at most."""
+        return self._role.interval if isinstance(self._role, Follower) else 1
+
     def exchange(
         self, activations: Sequence[Activation], step: int, activities: Activities, *, interval: int, last: bool
     ) -> bool:
@@ -153,7 +158,7 @@ class Peers:
             self.close()
             raise RuntimeError("torch.distributed was shut down")
         if isinstance(self._role, Leader):
-            self._role.exchange(activations, step, activities, last=last)
+            self._role.exchange(activations, step, activities, interval, last=last)
         elif not self._measuring.on:
             self.leave("failed")
         elif self._role.is_alone:

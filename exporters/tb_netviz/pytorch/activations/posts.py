@@ -132,9 +132,9 @@ def _fitting(seen: Mapping[Key, Seen], most: int) -> dict[Key, Seen]:
 
 
 class Receipts:
-    """Says which message of each process the first one has read last. It is what the first process leaves.
+    """Says which message of each process the first one has read last, and how often it observes.
 
-    Where it has left nothing, it reads nothing.
+    That is what it leaves for the others. Where it has left nothing, it reads nothing.
 
     Args:
         watch: Number of its watch.
@@ -142,21 +142,30 @@ class Receipts:
     """
 
     def __init__(self, watch: int, processes: int) -> None:
-        self._numbers = np.zeros(1 + processes, _COUNT)
-        self._numbers[0] = watch
+        self._numbers = np.zeros(2 + processes, _COUNT)
+        self._numbers[:2] = watch, 1
 
     @property
     def watch(self) -> int:
         """Number of the watch."""
         return int(self._numbers[0])
 
+    @property
+    def interval(self) -> int:
+        """Every how many steps the first process observes one."""
+        return int(self._numbers[1])
+
+    @interval.setter
+    def interval(self, interval: int) -> None:
+        self._numbers[1] = interval
+
     def note(self, rank: int, serial: int) -> None:
         """Note that a message was read."""
-        self._numbers[1 + rank] = serial
+        self._numbers[2 + rank] = serial
 
     def last(self, rank: int) -> int:
         """Return which message of `rank` was read last, 0 where none was."""
-        return int(self._numbers[1 + rank])
+        return int(self._numbers[2 + rank])
 
     def encoded(self) -> bytes:
         """Return them as bytes."""
