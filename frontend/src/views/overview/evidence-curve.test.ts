@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { hasGap, placeColumns } from '../../charts/columns';
 import { STATE } from '../../charts/types';
-import { curveOf, levelsOf, scaleOf } from './evidence-curve';
+import { chartsOf, curveOf, levelsOf, scaleOf } from './evidence-curve';
 
 const line = (values: (number | null)[], threshold: number | null = null) => ({
   label: '',
@@ -28,13 +28,43 @@ describe('evidence', () => {
     ['signed values', [-1e-6, 1], null, 'linear'],
     ['nothing', [null], null, 'linear'],
   ] as const)('shows %s', (_, values, threshold, kind) => {
-    expect(scaleOf(line([...values], threshold))).toBe(kind);
+    expect(scaleOf([line([...values], threshold)])).toBe(kind);
   });
 
   it('names its threshold', () => {
-    expect(levelsOf(line([1], 1e-3)).map(({ value, label }) => [value, label])).toEqual([
+    expect(levelsOf(line([1], 1e-3), 'linear').map(({ value, label }) => [value, label])).toEqual([
       [1e-3, 'threshold 0.001'],
     ]);
-    expect(levelsOf(line([1]))).toEqual([]);
+    expect(levelsOf(line([1]), 'linear')).toEqual([]);
+    expect(levelsOf(line([1], 0), 'log')).toEqual([]);
+  });
+
+  const labelled = (label: string, statistic: string, threshold: number | null = null) => ({
+    ...line([1], threshold),
+    label,
+    statistic,
+  });
+  const named = (...lines: ReturnType<typeof labelled>[]) =>
+    chartsOf(lines, (id) => `The ${id}`).map(({ title, curves }) => [
+      title,
+      ...curves.map(({ name }) => name),
+    ]);
+
+  it('of several layers shares a chart, whose title is what the labels share', () => {
+    expect(
+      named(
+        labelled('fc1 · ReLU: share of units', 'units', 0.5),
+        labelled('a: b: share of units', 'units', 0.5),
+      ),
+    ).toEqual([['share of units', 'fc1 · ReLU', 'a: b']]);
+    expect(named(labelled('fc1', 'norm'), labelled('head', 'norm'))).toEqual([['The norm', 'fc1', 'head']]);
+  });
+
+  it('of another statistic or threshold has a chart of its own', () => {
+    expect(named(labelled('fall', 'norm', 1000), labelled('fc1', 'norm'), labelled('loss', 'loss'))).toEqual([
+      ['fall', ''],
+      ['fc1', ''],
+      ['loss', ''],
+    ]);
   });
 });

@@ -7,9 +7,11 @@ import { layerIndex, layers, selectedLayer } from '../../state/derived';
 import { isAbout, selectedFinding } from '../../state/findings';
 import { run } from '../../state/store';
 import { Distribution } from '../distribution';
+import { labelOf } from '../page';
 import { RowLines } from '../row-lines';
 import { nameOr, plural } from '../words';
 import { Evidence } from './evidence';
+import { type EvidenceChart, chartsOf as evidenceCharts } from './evidence-curve';
 
 /** The statistics beside the norm, in this order, as far as they were recorded. */
 const BESIDE = ['update_ratio', 'gradient_zero_fraction'];
@@ -23,8 +25,7 @@ export function LayerPanel({ heat }: { heat: Series | null }) {
   const finding = selectedFinding.value;
   const evidence = finding !== null && isAbout(finding, index) ? evidenceOf(finding) : [];
   if (layer === null || index === null) return <NoLayer evidence={evidence} />;
-  const drawn = evidence.length > 0 ? finding?.evidence[0]?.statistic : undefined;
-  const charts = [...evidence, ...chartsOf(layer, index, heat, drawn)];
+  const charts = [...evidence, ...chartsOf(layer, index, heat)];
   return (
     <section class="layer-panel" aria-label={`Layer ${layer.name}`}>
       <LayerHead layer={layer} index={index} />
@@ -33,25 +34,27 @@ export function LayerPanel({ heat }: { heat: Series | null }) {
   );
 }
 
+const charted = new WeakMap<Consequence, EvidenceChart[]>();
+
+/** Always the same charts for a finding, so that one that did not change is not drawn again. */
 function evidenceOf(finding: Consequence): ComponentChildren[] {
-  return finding.evidence
+  const known = charted.get(finding) ?? evidenceCharts(finding.evidence, (id) => labelOf(id).label);
+  charted.set(finding, known);
+  return known
     .slice(0, EVIDENCE)
-    .map((line, place) => <Evidence key={`${finding.id} ${place}`} finding={finding} line={line} />);
+    .map((chart, place) => <Evidence key={`${finding.id} ${place}`} finding={finding} chart={chart} />);
 }
 
-/** What is shown of every layer, without what the evidence has `drawn` already. */
-function chartsOf(layer: Layer, index: number, heat: Series | null, drawn?: string): ComponentChildren[] {
-  const recorded = run.value.value?.statistics ?? [];
-  const lines = (id: string, others: Series | null = null) =>
-    id === drawn
-      ? []
-      : [<RowLines key={id} statistic={id} kind="layers" row={index} name={layer.name} others={others} />];
+/** What is shown of every layer. */
+function chartsOf(layer: Layer, index: number, heat: Series | null): ComponentChildren[] {
+  const known = run.value.value;
+  const lines = (id: string, others: Series | null = null) => (
+    <RowLines key={id} statistic={id} kind="layers" row={index} name={layer.name} others={others} />
+  );
   return [
-    ...lines('gradient_norm', heat),
-    ...(run.value.value?.has_bins
-      ? [<Distribution key="bins" kind="layers" row={index} name={layer.name} />]
-      : []),
-    ...BESIDE.filter((id) => recorded.includes(id)).flatMap((id) => lines(id)),
+    lines('gradient_norm', heat),
+    ...(known?.has_bins ? [<Distribution key="bins" kind="layers" row={index} name={layer.name} />] : []),
+    ...BESIDE.filter((id) => known?.statistics.includes(id)).map((id) => lines(id)),
   ];
 }
 
