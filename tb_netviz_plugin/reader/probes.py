@@ -30,10 +30,12 @@ class Sheet:
     Attributes:
         pictures: [samples, maps, height, width].
         ranges: Values that 0 and 255 stand for, [samples, maps, 2].
+        nonfinite: How many values of each map are not finite; NaN where the writer did not say, [samples, maps].
     """
 
     pictures: Pictures
     ranges: Ranges
+    nonfinite: Ranges
 
 
 class Probe:
@@ -65,7 +67,11 @@ class Probe:
     @property
     def nbytes(self) -> int:
         """Bytes of all maps that were recorded."""
-        return sum(source.nbytes(self.samples) * len(self._ranges(source)) for source in self.description.maps)
+        return sum(
+            len(ranges) * source.maps * source.height * source.width + ranges.nbytes
+            for source in self.description.maps
+            for ranges in self._ranges(source).values()
+        )
 
     @property
     def inputs(self) -> Pictures | None:
@@ -86,11 +92,13 @@ class Probe:
             raise NotFoundError(f"no maps of this module were recorded at step {step}")
         if pictures.dtype != np.uint8 or pictures.shape != (*ranges.shape[:2], source.height, source.width):
             raise UnreadableError("the maps of this module are damaged")
-        return Sheet(pictures, ranges)
+        counts = ranges[..., 2] if ranges.shape[2] > 2 else np.full(ranges.shape[:2], np.nan, np.float32)
+        return Sheet(pictures, ranges[..., :2], counts)
 
     def _ranges(self, source: MapSource) -> Mapping[int, Ranges]:
         found = _tensors(self._run, source.ranges)
-        return {step: ranges for step, ranges in found.items() if ranges.shape[1:] == (source.maps, 2)}
+        shapes = ((source.maps, 2), (source.maps, 3))  # Earlier writers did not count what is not finite.
+        return {step: ranges for step, ranges in found.items() if ranges.shape[1:] in shapes}
 
 
 def probes_of(run: Run) -> list[Probe]:

@@ -29,24 +29,35 @@ def answer(reader: Reader, call: Call) -> Reply:
     if count > MAX_PAGE:
         raise BadArgumentError(f"count is at most {MAX_PAGE}, not {count}")
     page = slice(first, first + count)
-    pictures, ranges = sheet.pictures[sample], sheet.ranges[sample]
+    pictures, ranges, nonfinite = sheet.pictures[sample], sheet.ranges[sample], sheet.nonfinite[sample]
     return frame_reply(
         {"run": run.name, "revision": run.revision},
-        {"pictures": pictures[page], "ranges": ranges[page], "strength": strength(pictures, ranges)},
+        {
+            "pictures": pictures[page],
+            "ranges": ranges[page],
+            "nonfinite": nonfinite[page],
+            "strength": strength(pictures, ranges, nonfinite),
+        },
     )
 
 
-def strength(pictures: npt.NDArray[np.uint8], ranges: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the mean magnitude of each map, [maps].
+def strength(
+    pictures: npt.NDArray[np.uint8], ranges: npt.NDArray[np.float32], nonfinite: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Return the mean magnitude of each map's finite values, [maps].
 
     Args:
         pictures: [maps, height, width].
         ranges: Values that 0 and 255 stand for, [maps, 2].
+        nonfinite: Values that are drawn as the lowest because they are not finite, [maps]; NaN counts as none.
     """
     low, high = ranges.astype(np.float32).T[:, :, None, None]
-    with np.errstate(invalid="ignore", over="ignore"):
+    bad = np.nan_to_num(nonfinite)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         values = np.abs(low + (high - low) * (pictures / np.float32(255)))
-        return np.asarray(values.mean(axis=(1, 2)), np.float32)
+        mean = values.mean(axis=(1, 2), dtype=np.float64)
+        share = bad / np.prod(pictures.shape[1:])
+        return np.asarray((mean - share * np.abs(ranges[:, 0])) / (1 - share), np.float32)
 
 
 def _chosen(call: Call, name: str, count: int, default: int | None = None) -> int:

@@ -40,7 +40,7 @@ class MapSource:
         height: Rows of each.
         width: Columns of each.
         pictures: Tag of the pictures.
-        ranges: Tag of the values that 0 and 255 stand for in each.
+        ranges: Tag of the values that 0 and 255 stand for in each, and of how many of its values are not finite.
     """
 
     module: str
@@ -53,7 +53,7 @@ class MapSource:
 
     def nbytes(self, samples: int) -> int:
         """Return the bytes of one record of it."""
-        return samples * self.maps * (self.height * self.width + 8)
+        return samples * self.maps * (self.height * self.width + 12)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class Family(StrEnum):
     MAPS = "maps"
     """Uint8 [samples, maps, height, width]: what a module made of the inputs, each picture over its own range."""
     MAP_RANGES = "map_ranges"
-    """Float32 [samples, maps, 2]: the values that 0 and 255 stand for in each picture."""
+    """Float32 [samples, maps, 3]: the values that 0 and 255 stand for in each picture, and how many are not finite."""
     OUTPUTS = "outputs"
     """Float32 [columns] or [3, columns]: what goes into a model, what comes out of it, and the targets."""
     CLASSES = "classes"

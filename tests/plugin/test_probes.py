@@ -40,7 +40,7 @@ def test_a_probe_says_what_it_kept(tmp_path, open_logdir):
         "samples": 4,
         "inputs": {"height": 9, "width": 9, "channels": 1},
         "steps": [0, 1, 16],
-        "bytes": 3 * 4 * (3 * (5 * 7 + 8) + 2 * (4 * 4 + 8)),
+        "bytes": 3 * 4 * (3 * (5 * 7 + 12) + 2 * (4 * 4 + 12)),
         "budget": 64 << 20,
         "maps": [
             {"module": "conv", "kind": "feature_map", "maps": 3, "height": 5, "width": 7},
@@ -59,7 +59,8 @@ def test_maps_come_by_page_and_with_the_strength_of_all(tmp_path, open_logdir):
     expected = values(one, 3)
     pictures, ranges = quantise(expected)
     np.testing.assert_array_equal(arrays["pictures"], pictures[2, 1:4])
-    np.testing.assert_array_equal(arrays["ranges"], ranges[2, 1:4])
+    np.testing.assert_array_equal(arrays["ranges"], ranges[2, 1:4, :2])
+    assert arrays["nonfinite"].tolist() == [0, 0, 0]
     quantum = (expected.max(axis=(2, 3)) - expected.min(axis=(2, 3)))[2] / 255
     assert np.all(np.abs(arrays["strength"] - np.abs(expected[2]).mean(axis=(1, 2))) < quantum)
     assert app.frame("maps", **arguments)[1]["pictures"].shape == (5, 6, 7)
@@ -83,6 +84,8 @@ def test_maps_without_finite_values_and_constant_ones_are_told_apart(tmp_path, o
     assert not arrays["pictures"][:2].any()
     assert np.isnan(arrays["strength"][0])
     np.testing.assert_allclose(arrays["strength"][1], 2.5)
+    assert arrays["nonfinite"].tolist() == [16, 0, 1]
+    np.testing.assert_allclose(arrays["strength"][2], filled[0, 2].flatten()[1:].mean(), rtol=1 / 255)
     assert app.error("probe_inputs", run="run", probe="probe")[:2] == (404, "not_found")
     assert app.json("probes", run="run")["probes"][0]["inputs"] is None
 
@@ -161,6 +164,23 @@ def test_what_a_resumed_run_repeats_counts_once(tmp_path, open_logdir):
 def test_a_run_without_a_probe_has_none(tmp_path, open_logdir):
     write_run(tmp_path / "run")
     assert open_logdir(tmp_path).json("probes", run="run") == {"probes": []}
+
+
+def test_of_maps_of_an_earlier_writer_nobody_knows_how_many_values_are_not_finite(tmp_path, open_logdir):
+    one = source("conv", MapKind.FEATURE_MAP, 2, 3, 3)
+    pictures, ranges = quantise(values(one))
+    earlier = tensor_value(one.ranges, Family.MAP_RANGES, ranges[..., :2])
+    with RunFile(tmp_path / "run") as file:
+        write_probe(file, 0, probe([one]), None)
+        file.values(0, [tensor_value(one.pictures, Family.MAPS, pictures), earlier])
+        write_maps(file, 1, [Maps(one, values(one))])
+    app = open_logdir(tmp_path)
+    arguments = {"run": "run", "probe": "probe", "map": 0, "sample": 0}
+    before, after = (app.frame("maps", **arguments, step=step)[1] for step in (0, 1))
+    assert np.isnan(before["nonfinite"]).all()
+    assert after["nonfinite"].tolist() == [0, 0]
+    np.testing.assert_array_equal(before["ranges"], after["ranges"])
+    np.testing.assert_array_equal(before["strength"], after["strength"])
 
 
 def test_damaged_records_are_told_in_words(tmp_path, open_logdir):

@@ -88,4 +88,4 @@ def test_tags_tell_everything_apart_that_a_picture_means():
 
 def test_bytes_are_those_of_pictures_and_ranges():
     source = map_source(("", "probe", ""), "conv", MapKind.FEATURE_MAP, (3, 4, 5), 2)
-    assert source.nbytes(2) == 2 * 3 * (4 * 5 + 2 * 4)
+    assert source.nbytes(2) == 2 * 3 * (4 * 5 + 3 * 4)

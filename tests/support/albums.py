@@ -53,7 +53,7 @@ class Album:
     def values(self, module: str, step: int, kind: str | None = None) -> npt.NDArray[np.float64]:
         """Return the values that the pictures stand for, [samples, maps, height, width]."""
         (source,) = [one for one in self.description.maps if one.module == module and kind in (None, one.kind)]
-        low, high = self.ranges[source.ranges][step].astype(np.float64).transpose(2, 0, 1)[..., None, None]
+        low, high = self.ranges[source.ranges][step][..., :2].astype(np.float64).transpose(2, 0, 1)[..., None, None]
         restored: npt.NDArray[np.float64] = low + (high - low) * self.pictures[source.pictures][step] / 255
         return restored
 

@@ -32,7 +32,7 @@ class Maps:
 
 
 def quantise(values: Values) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """Return pictures [samples, maps, height, width] and ranges [samples, maps, 2], by docs/wire-format.md."""
+    """Return pictures [samples, maps, height, width] and ranges [samples, maps, 3], by docs/wire-format.md."""
     finite = np.isfinite(values)
     some = finite.any(axis=(2, 3))
     low = np.where(some, np.where(finite, values, np.inf).min(axis=(2, 3)), np.nan)
@@ -40,7 +40,7 @@ def quantise(values: Values) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.floa
     spread = np.where(high > low, high - low, 1.0)
     shares = (np.where(finite, values, low[..., None, None]) - low[..., None, None]) / spread[..., None, None]
     pictures = np.rint(255 * np.nan_to_num(shares)).astype(np.uint8)
-    return pictures, np.stack([low, high], axis=-1).astype(np.float32)
+    return pictures, np.stack([low, high, (~finite).sum(axis=(2, 3))], axis=-1).astype(np.float32)
 
 
 def probe(

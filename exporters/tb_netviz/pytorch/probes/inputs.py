@@ -77,7 +77,7 @@ class ProbeInputs:
         samples, channels, height, width = smaller.shape
         if channels not in (1, COLOURS):
             smaller, channels = smaller.mean(1, keepdim=True), 1
-        tall, _, _ = quantise(smaller.reshape(samples, 1, channels * height, width))
+        tall, _ = quantise(smaller.reshape(samples, 1, channels * height, width))
         pictures = tall.reshape(samples, channels, height, width).permute(0, 2, 3, 1)
         return np.ascontiguousarray(pictures.numpy())
 

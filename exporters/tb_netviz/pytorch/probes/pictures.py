@@ -23,13 +23,17 @@ class Sheet:
 
     Attributes:
         pictures: [samples, maps, height, width].
-        ranges: The values that 0 and 255 stand for, [samples, maps, 2]; NaN where no value is finite.
-        nonfinite: How many values were NaN or infinite.
+        ranges: The values that 0 and 255 stand for, NaN where no value is finite, and how many values of the map are
+            NaN or infinite, [samples, maps, 3].
     """
 
     pictures: npt.NDArray[np.uint8]
     ranges: npt.NDArray[np.float32]
-    nonfinite: int
+
+    @property
+    def nonfinite(self) -> int:
+        """How many values of all maps were NaN or infinite."""
+        return int(self.ranges[..., 2].sum(dtype=np.float64))
 
 
 class PendingSheet:
@@ -40,8 +44,7 @@ class PendingSheet:
     """
 
     def __init__(self, values: Tensor) -> None:
-        pictures, ranges, nonfinite = quantise(reduce(values))
-        self._parts = [Transfer(pictures), Transfer(ranges), Transfer(nonfinite)]
+        self._parts = [Transfer(part) for part in quantise(reduce(values))]
 
     @property
     def ready(self) -> bool:
@@ -50,8 +53,8 @@ class PendingSheet:
 
     def sheet(self) -> Sheet:
         """Return the maps, after waiting for them if need be."""
-        pictures, ranges, nonfinite = self._parts
-        return Sheet(pictures.array(), ranges.array(), int(nonfinite.number()))
+        pictures, ranges = self._parts
+        return Sheet(pictures.array(), ranges.array())
 
 
 def reduce(values: Tensor, side: int = LARGEST_SIDE) -> Tensor:
@@ -68,8 +71,8 @@ def reduce(values: Tensor, side: int = LARGEST_SIDE) -> Tensor:
     return values.float()
 
 
-def quantise(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return uint8 pictures over each map's own range, the ranges, and how many values are not finite.
+def quantise(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return uint8 pictures over each map's own range, and the ranges with how many values of each are not finite.
 
     Args:
         values: Float32 [samples, maps, height, width].
@@ -81,5 +84,5 @@ def quantise(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     base, spread = (low / 2)[..., None, None], (high / 2 - low / 2)[..., None, None]
     shares = (values / 2 - base) / spread.where(spread > 0, 1.0)
     pictures = (255 * shares.where(finite, 0.0)).round().to(torch.uint8)
-    ranges = torch.stack([low, high], dim=-1)
-    return pictures, ranges.where(ranges.isfinite(), math.nan), finite.numel() - finite.sum()
+    low, high = (bound.where(bound.isfinite(), math.nan) for bound in (low, high))
+    return pictures, torch.stack([low, high, (~finite).sum((-2, -1)).float()], dim=-1)

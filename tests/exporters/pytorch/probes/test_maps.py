@@ -216,8 +216,9 @@ def test_values_that_are_not_finite_are_left_out_of_the_range_and_said(tmp_path)
     (source,) = album.description.maps
     ranges, pictures = album.ranges[source.ranges][0], album.pictures[source.pictures][0]
     finite = inputs.flatten()[1:]
-    np.testing.assert_allclose(ranges[0, 0], [finite.min(), finite.max()])
-    assert np.isnan(ranges[0, 1]).all()
+    np.testing.assert_allclose(ranges[0, 0], [finite.min(), finite.max(), 1])
+    assert np.isnan(ranges[0, 1, :2]).all()
+    assert ranges[0, :, 2].tolist() == [1, 16, 1]
     assert pictures[0, 0, 0, 0] == 0
     assert not pictures[0, 1].any()
     assert album.reasons["0"] == "values that are NaN or infinite, first at step 0, are drawn as the lowest"
@@ -233,7 +234,7 @@ def test_extreme_and_constant_values_have_ranges(tmp_path):
     album = train(model, tmp_path, inputs, steps=1, learn=lambda model: model[2].weight.sum())
     (source,) = album.description.maps
     ranges, pictures = album.ranges[source.ranges][0][0], album.pictures[source.pictures][0][0]
-    np.testing.assert_allclose(ranges[:2], [[-3e38, 3e38], [-7.5, -7.5]], rtol=1e-6)
+    np.testing.assert_allclose(ranges[:2], [[-3e38, 3e38, 0], [-7.5, -7.5, 0]], rtol=1e-6)
     assert pictures[0].flatten().tolist() == [0, 128, 191, 255]
     assert not pictures[1].any()
 
