@@ -9,6 +9,7 @@ function page(changes: Parameters<typeof encodeFrame>[0] = {}) {
     encodeFrame({
       pictures: [Uint8Array.from([0, 1, 2, 3, 4, 5, 250, 251, 252, 253, 254, 255]), [2, 2, 3]],
       ranges: [Float32Array.from([-1, 1, Number.NaN, Number.NaN]), [2, 2]],
+      nonfinite: [Float32Array.from([0, 6]), [2]],
       strength: [Float32Array.from([0.5, 0, 1, Number.NaN, 2]), [5]],
       ...changes,
     }),
@@ -21,11 +22,16 @@ describe('decodePage', () => {
     expect(decoded).toMatchObject({ first: 3, count: 2, height: 2, width: 3 });
     expect([...decoded.pixels.subarray(6)]).toEqual([250, 251, 252, 253, 254, 255]);
     expect([...decoded.ranges]).toEqual([-1, 1, Number.NaN, Number.NaN]);
+    expect([...decoded.nonfinite]).toEqual([0, 6]);
     expect([...decoded.strength]).toEqual([0.5, 0, 1, Number.NaN, 2]);
   });
 
   it('takes a page without maps', () => {
-    const none = page({ pictures: [new Uint8Array(0), [0, 2, 3]], ranges: [new Float32Array(0), [0, 2]] });
+    const none = page({
+      pictures: [new Uint8Array(0), [0, 2, 3]],
+      ranges: [new Float32Array(0), [0, 2]],
+      nonfinite: [new Float32Array(0), [0]],
+    });
     expect(decodePage(none, 5)).toMatchObject({ first: 5, count: 0 });
   });
 

@@ -52,6 +52,8 @@ export interface MapPage {
   readonly pixels: Uint8Array;
   /** [count, 2] The values that 0 and 255 stand for. */
   readonly ranges: Float32Array;
+  /** [count] Values that are NaN or infinite, and drawn as the lowest; NaN where that is not known. */
+  readonly nonfinite: Float32Array;
   /** Mean magnitude of every map of the module, not of this page only. */
   readonly strength: Float32Array;
 }
@@ -93,10 +95,11 @@ export function decodePage(frame: Frame, first: number): MapPage {
   const pixels = arrayOf(frame, 'pictures', 'uint8', [null, null, null]);
   const [count, height, width] = shapeOf(frame, 'pictures') as [number, number, number];
   const ranges = arrayOf(frame, 'ranges', 'float32', [count, 2]);
+  const nonfinite = arrayOf(frame, 'nonfinite', 'float32', [count]);
   const strength = arrayOf(frame, 'strength', 'float32', [null]);
   if (first + count > strength.length)
     throw new DataError('malformed', 'The server sent more maps than the module has.');
-  return { first, count, height, width, pixels, ranges, strength };
+  return { first, count, height, width, pixels, ranges, nonfinite, strength };
 }
 
 function shapeOf(frame: Frame, name: string): readonly number[] {

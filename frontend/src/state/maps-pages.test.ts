@@ -20,6 +20,7 @@ const page: MapPage = {
   width: 1,
   pixels: new Uint8Array(1),
   ranges: new Float32Array(2),
+  nonfinite: new Float32Array(1),
   strength: new Float32Array(1),
 };
 

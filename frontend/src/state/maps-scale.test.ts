@@ -14,6 +14,7 @@ function page(first: number, total: number, ...pairs: [number, number][]): MapPa
     width: 1,
     pixels: new Uint8Array(pairs.length),
     ranges: Float32Array.from(pairs.flat()),
+    nonfinite: new Float32Array(pairs.length),
     strength: Float32Array.from({ length: total }, (_, index) => index),
   };
 }

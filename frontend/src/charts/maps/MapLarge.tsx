@@ -2,7 +2,6 @@
 import { useSignal } from '@preact/signals';
 import { useMemo, useRef } from 'preact/hooks';
 import { CanvasLayer, useSize } from '../canvas';
-import { formatValue } from '../numbers';
 import { hatch } from '../paint';
 import type { Size } from '../plot';
 import { pageTheme, type Theme } from '../theme';
@@ -10,7 +9,7 @@ import type { Painter } from '../types';
 import { drawState } from './drawTiles';
 import { MapImages } from './images';
 import { type MapPane, type MapPicture, type MapScale, stateOf } from './types';
-import { rangeWords, valueAt } from './words';
+import { rangeWords, valueWords } from './words';
 
 export interface MapLargeProps {
   readonly title: string;
@@ -125,5 +124,5 @@ function drawPlace(painter: Painter, theme: Theme, map: MapPicture, { x, y }: Pl
 /** "row 3, column 5: 0.82", or what is said of a map that has no values. */
 function placeWords(map: MapPicture, at: Place, { row, column }: MapLargeProps['axes']): string {
   if (stateOf(map) === 'nonfinite' || at.x >= map.width || at.y >= map.height) return rangeWords(map);
-  return `${row} ${at.y}, ${column} ${at.x}: ${formatValue(valueAt(map, at.x, at.y), 3)}`;
+  return `${row} ${at.y}, ${column} ${at.x}: ${valueWords(map, at.x, at.y)}`;
 }

@@ -1,12 +1,13 @@
 /** Draws the maps that are in sight, with their names below. */
 import { formatValue } from '../numbers';
-import { fitText, hatch, write } from '../paint';
+import { fitText, hatch, polygon, textWidth, write } from '../paint';
 import type { Size } from '../plot';
 import type { Theme } from '../theme';
 import type { Painter } from '../types';
 import type { MapImages } from './images';
 import { BETWEEN, NAME, type TileLayout, tilePlace, tilesInView } from './layout';
 import { type MapPane, type MapPicture, type MapScale, type MapState, stateOf } from './types';
+import { badgeWords, isPartly } from './words';
 
 export interface TileScene {
   readonly theme: Theme;
@@ -68,6 +69,7 @@ function drawTile(
       const image = images.at(place, { map, domain, signed: scale.signed, theme, ...size });
       painter.drawImage(image, x, y, layout.width, layout.height);
     } else drawState(painter, theme, state, map, x, y, layout);
+    if (isPartly(map)) drawBadge(painter, theme, map, x, y, layout.width);
   }
   if (index === cursor) frame(painter, theme, x, y, layout);
   drawName(painter, theme, pane, index, x, y, layout);
@@ -101,6 +103,35 @@ export function drawState(
   }
   for (const shift of [-2, 2])
     line(painter, token['cell-zero-mark'], [middleX - 6, middleY + shift], [middleX + 6, middleY + shift]);
+}
+
+/** At the top right how many values are not finite, as long as there is room; else the corner alone. */
+function drawBadge(
+  painter: Painter,
+  theme: Theme,
+  map: MapPicture,
+  x: number,
+  y: number,
+  width: number,
+): void {
+  const { token } = theme;
+  const words = badgeWords(map);
+  const wide = Math.ceil(textWidth(painter, theme, words)) + 8;
+  if (wide > width) {
+    const corner = x + width;
+    polygon(
+      painter,
+      [
+        [corner - 12, y],
+        [corner, y],
+        [corner, y + 12],
+      ],
+      token['cell-nan'],
+    );
+    return;
+  }
+  fill(painter, token['cell-nan'], x + width - wide, y, { width: wide, height: 16 });
+  write(painter, theme, words, x + width - wide + 4, y + 8.5, { color: token['cell-nan-mark'], weight: 500 });
 }
 
 function drawName(

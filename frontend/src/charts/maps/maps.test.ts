@@ -5,14 +5,15 @@ import { inputPixels } from './inputPixels';
 import { layoutTiles, tileAt, tilePlace, tilesInView } from './layout';
 import { paintMap } from './paintMap';
 import { type MapPane, type MapPicture, stateOf } from './types';
-import { mapsTable, mapWords, valueAt } from './words';
+import { mapsTable, mapWords, rangeWords, valueAt, valueWords } from './words';
 
-const map = (pixels: number[], width: number, low = 0, high = 255): MapPicture => ({
+const map = (pixels: number[], width: number, low = 0, high = 255, nonfinite = 0): MapPicture => ({
   pixels: Uint8Array.from(pixels),
   width,
   height: pixels.length / width,
   low,
   high,
+  nonfinite,
 });
 const IDENTITY = Uint32Array.from({ length: 256 }, (_, byte) => byte);
 
@@ -153,11 +154,21 @@ describe('words', () => {
 
   it('make a table in the order that is shown', () => {
     const table = mapsTable([one], [2, 1]);
-    expect(table.columns).toEqual(['map', 'min', 'max', 'strength']);
+    expect(table.columns).toEqual(['map', 'min', 'max', 'strength', 'not finite']);
     expect([table.row(0), table.row(1)]).toEqual([
-      [2, null, null, 1],
-      [1, 3, 3, 0.5],
+      [2, null, null, 1, null],
+      [1, 3, 3, 0.5, 0],
     ]);
+  });
+
+  it('count the values that are not finite, as far as that is known', () => {
+    const partly = map([0, 0, 255, 9], 2, -1, 1, 1);
+    expect(rangeWords(partly)).toBe('−1 to 1, 1 not finite');
+    expect(rangeWords(map([0, 255], 2, -1, 1, Number.NaN))).toBe('−1 to 1');
+    expect(rangeWords(map([0, 0], 2, Number.NaN, Number.NaN, 2))).toBe('NaN or infinite');
+    expect([valueWords(partly, 1, 0), valueWords(partly, 0, 1)]).toEqual(['−1, or not finite', '1']);
+    const table = mapsTable([pane('step 1', partly, map([0], 1, 1, 2, Number.NaN))], [0, 1]);
+    expect([table.row(0)[4], table.row(1)[4]]).toEqual([1, null]);
   });
 
   it('tell a value by its byte', () => {

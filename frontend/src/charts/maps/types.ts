@@ -10,6 +10,8 @@ export interface MapPicture {
   /** The values that 0 and 255 stand for; not finite where the map holds a value that is not. */
   readonly low: number;
   readonly high: number;
+  /** Values that are NaN or infinite, and drawn as the lowest; NaN where that is not known. */
+  readonly nonfinite: number;
 }
 
 /** What a map is, besides its colours. */

@@ -45,6 +45,7 @@ export function pictureOf(page: MapPage | undefined, index: number): MapPicture 
     pixels: page.pixels.subarray(at * height * width, (at + 1) * height * width),
     low: page.ranges[2 * at]!,
     high: page.ranges[2 * at + 1]!,
+    nonfinite: page.nonfinite[at]!,
   };
 }
 

@@ -114,7 +114,8 @@ function Heading({ source }: { source: MapSource }) {
               </p>
               <p class="secondary">
                 A dot on paper is zero everywhere, two strokes another constant, vermilion with a stroke has
-                no finite value, and hatched is not there.
+                no finite value, and hatched is not there. A badge says how many values of a map are not
+                finite; they are drawn as the lowest.
               </p>
             </div>
           </div>
