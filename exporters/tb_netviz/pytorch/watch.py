@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
@@ -145,7 +146,8 @@ class Watch:
         Raises:
             TypeError: If `outputs` or `targets` holds no tensor, or `loss` is no number.
         """
-        self._ends.observe(outputs, targets, loss)
+        if not torch.compiler.is_compiling():
+            self._ends.observe(outputs, targets, loss)
 
     def pause(self) -> None:
         """Record nothing until `resume`; steps are counted."""

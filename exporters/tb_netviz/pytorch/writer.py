@@ -201,9 +201,9 @@ class NetVizWriter(SummaryWriter, ProbeOwner):  # type: ignore[misc]  # torch.ut
             TypeError: If `outputs` or `targets` holds no tensor, or `loss` is no number.
             ValueError: If no model is watched under that name.
         """
-        if torch.compiler.is_compiling() or self._run is None:
+        if torch.compiler.is_compiling() or self._belongings.run is None:
             return
-        watch = self._run.watch_of(model)
+        watch = self._belongings.run.watch_of(model)
         if watch is not None:
             watch.observe(outputs=outputs, targets=targets, loss=loss)
 
