@@ -119,7 +119,7 @@ def test_a_finding_leads_to_the_view_that_shows_it(found):
 def test_a_healthy_run_says_so_and_what_was_checked(found):
     findings = open_run(found, "well")
     findings.get_by_text("found nothing wrong with this run").wait_for()
-    assert findings.locator(".finding.warning, .finding.critical").count() == 0
+    assert findings.locator(".finding.is-warning, .finding.is-critical").count() == 0
     checks = findings.locator(".checks")
     checks.locator("summary").click()
     checks.get_by_text("NaN or infinite values").wait_for()

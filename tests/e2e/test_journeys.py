@@ -39,7 +39,7 @@ def test_the_overview_of_a_healthy_network_accuses_nothing(tab):
     tab.wait_until_drawn("Gradient norm")
     findings = tab.role("region", "Findings")
     findings.locator(".nothing").wait_for()
-    assert findings.locator(".finding.warning, .finding.critical").count() == 0
+    assert findings.locator(".finding.is-warning, .finding.is-critical").count() == 0
 
 
 def test_every_statistic_can_be_chosen(tab, server):

@@ -68,7 +68,7 @@ function Track({ first, last, at }: { first: number; last: number; at: number })
       <span class="marks" aria-hidden="true">
         {findingList.value.map(
           ({ id, severity, first_step: begin }) =>
-            begin !== null && <i key={id} class={severity} style={{ left: place(begin) }} />,
+            begin !== null && <i key={id} class={`is-${severity}`} style={{ left: place(begin) }} />,
         )}
       </span>
       <input

@@ -8,6 +8,7 @@ import type { Consequence } from '../../data/findings';
 import { activations } from '../../state/activations';
 import { layers } from '../../state/derived';
 import { skips } from '../../state/scaling';
+import { metrics } from '../../state/store';
 import { Figure } from '../figure';
 import { severityOf } from '../marks';
 import { colour, hover, onSelect, records, stepSelection, steps } from '../page';
@@ -70,8 +71,8 @@ export function Evidence({ finding: { first_step, severity }, chart }: EvidenceP
   );
 }
 
-/** Whether a label begins with the name of a layer or an activation, which stays as it is written. */
+/** Whether a label begins with the name of a layer, an activation or a metric, which stays as it is written. */
 function isNamed(label: string): boolean {
-  const names = [...layers.value, ...activations.value];
+  const names = [...layers.value, ...activations.value, ...(metrics.value.value ?? [])];
   return names.some(({ name }) => name !== '' && label.startsWith(name));
 }

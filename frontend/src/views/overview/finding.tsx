@@ -22,7 +22,7 @@ export function FindingItem({ finding, consequences = [] }: FindingItemProps) {
   const selected = selectedFinding.value?.id === finding.id;
   const Sign = SIGN[finding.severity];
   return (
-    <li class={`finding ${finding.severity} ${selected ? 'selected' : ''}`}>
+    <li class={`finding is-${finding.severity} ${selected ? 'selected' : ''}`}>
       <button type="button" class="finding-head" aria-current={selected} onClick={() => choose(finding)}>
         <Sign />
         <span class="finding-title">{finding.title}</span>
