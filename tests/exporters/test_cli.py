@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.support.distributions import ROOT
+from tests.support.runs import write_run
 from tests.support.unitruns import OFF, Modelled, write_modelled
 
 
@@ -41,14 +42,24 @@ def test_help_names_the_commands(tmp_path):
     assert done.returncode == 0
     assert "demo" in done.stdout
     assert "units" in done.stdout
+    assert "check" in done.stdout
+
+
+HEAVY = ["torch", "tensorflow", "sklearn", "tqdm", "pandas", "matplotlib"]
 
 
 def test_units_need_neither_torch_nor_tensorflow(tmp_path):
     write_modelled(tmp_path / "runs" / "a", [Modelled("fc", units=2, changes={0: [(0, OFF)]})], steps=300)
-    heavy = ["torch", "tensorflow", "sklearn", "tqdm", "pandas", "matplotlib"]
-    done = tb_netviz("units", "runs", cwd=tmp_path, without=heavy)
+    done = tb_netviz("units", "runs", cwd=tmp_path, without=HEAVY)
     assert (done.returncode, done.stderr) == (0, "")
     assert "dead: 1 unit\n" in done.stdout
+
+
+def test_checks_need_neither_torch_nor_tensorflow(tmp_path):
+    write_run(tmp_path / "runs" / "a", nan={"blocks.1": range(8, 20)})
+    done = tb_netviz("check", "runs", cwd=tmp_path, without=HEAVY)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "[nonfinite]" in done.stdout
 
 
 def test_a_reader_that_has_enough_is_no_error(tmp_path):
