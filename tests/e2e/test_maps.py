@@ -19,20 +19,21 @@ from tests.support.servers import tensorboard
 
 STEPS = (0, 10, 20, 40, 80)
 LAYERS = ("blocks.0", "blocks.1", "blocks.2")
-CHANNELS, SILENT, CONSTANT, ILL = 12, 3, 4, 5
+CHANNELS, SILENT, CONSTANT, ILL, PARTLY = 12, 3, 4, 5, 6
 MANY = 600
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 def values_of(one, step, samples=4):
-    """Return maps that have both signs; in each module with enough of them one is zero, one constant and one NaN."""
+    """Return maps that have both signs; in each module with enough of them one is zero, one constant, two have NaN."""
     rng = np.random.default_rng([step, one.maps, one.height])
     values = rng.standard_normal((samples, one.maps, one.height, one.width))
     values *= np.linspace(0.2, 3.0, one.maps)[None, :, None, None] * (1 + step / 40)
     if one.kind == MapKind.ATTENTION:
         values = np.exp(values) / np.exp(values).sum(axis=-1, keepdims=True)
-    elif one.maps > ILL:
+    elif one.maps > PARTLY:
         values[:, SILENT], values[:, CONSTANT], values[:, ILL] = 0.0, 2.5, np.nan
+        values[:, PARTLY, 1, :2] = np.nan
     return values
 
 
@@ -234,6 +235,7 @@ def test_the_table_and_the_csv_hold_ranges_and_strengths(maps, probed):
     tab = maps(layer="blocks.0")
     arrays = page(probed)
     for index, row in enumerate(csv_of(tab)):
+        assert int(row["not finite"]) == {ILL: 16 * 16, PARTLY: 2}.get(index, 0)
         if index == ILL:
             assert (row["min"], row["max"], row["strength"]) == ("non-finite",) * 3
             continue
@@ -242,8 +244,24 @@ def test_the_table_and_the_csv_hold_ranges_and_strengths(maps, probed):
     grid(tab).focus()
     tab.page.keyboard.press("t")
     table = tab.role("region", "blocks.0 at step 80, table")
-    expect(table.get_by_role("columnheader")).to_have_text(["map", "min", "max", "strength"])
-    expect(table.get_by_role("row").nth(CONSTANT + 1).get_by_role("cell")).to_have_text(["4", "2.5", "2.5", "2.5"])
+    expect(table.get_by_role("columnheader")).to_have_text(["map", "min", "max", "strength", "not finite"])
+    expect(table.get_by_role("row").nth(CONSTANT + 1).get_by_role("cell")).to_have_text(["4", "2.5", "2.5", "2.5", "0"])
+
+
+def test_a_map_says_how_many_of_its_values_are_not_finite(maps):
+    tab = maps(layer="blocks.0")
+    grid(tab).focus()
+    tab.page.keyboard.press("Home")
+    for _ in range(PARTLY):
+        tab.page.keyboard.press("ArrowRight")
+    expect(spoken(tab)).to_contain_text("2 not finite")
+    tab.page.keyboard.press("Enter")
+    values = tab.page.frame_locator("iframe").locator("[aria-roledescription=map]")
+    values.focus()
+    for key in ("ArrowRight", "ArrowDown"):
+        tab.page.keyboard.press(key)
+    expect(spoken(tab)).to_contain_text("row 1, column 0")
+    expect(spoken(tab)).to_contain_text("or not finite")
 
 
 def test_a_png_holds_the_maps(maps):
@@ -299,7 +317,7 @@ def test_two_steps_stand_side_by_side(maps, probed):
     rows = csv_of(tab)
     assert list(rows[0]) == [
         "map",
-        *(f"{name}, step {step}" for step in (80, 20) for name in ("min", "max", "strength")),
+        *(f"{name}, step {step}" for step in (80, 20) for name in ("min", "max", "strength", "not finite")),
     ]
     then = float(page(probed, step=20)["strength"][0])
     assert float(rows[0]["strength, step 20"]) == pytest.approx(then, rel=1e-6)
