@@ -104,6 +104,7 @@ class Case:
         self._run = run
         self._derived: dict[tuple[str, bool], Derived] = {}
         self._of_parameters: dict[str, Floats] = {}
+        self._columns: dict[str, Floats] = {}
 
     @property
     def network(self) -> Network:
@@ -148,6 +149,13 @@ class Case:
             derived = derive(self._run.grid, STATISTIC[name], by_row(self._run.grid))
             self._of_parameters[name] = np.where(derived.states == State.NUMBER, derived.values, np.nan)
         return self._of_parameters[name]
+
+    def column(self, name: str) -> Floats:
+        """Return a recorded column of every single parameter, [P, T]; NaN in every cell that is no number."""
+        if name not in self._columns:
+            values = self._run.grid.column(name).astype(np.float64)
+            self._columns[name] = np.where(np.isfinite(values), values, np.nan)
+        return self._columns[name]
 
     @cached_property
     def frozen(self) -> Bools:

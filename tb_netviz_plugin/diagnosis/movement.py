@@ -1,0 +1,103 @@
+"""How far the weights of a model move, and how large its gradient is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.records import Floats
+from tb_netviz_plugin.analysis.series import nanmedian
+from tb_netviz_plugin.diagnosis.case import Case, Curve
+from tb_netviz_plugin.schema.description import OptimizerGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """The trainable matrices of a model together, at each of T records.
+
+    Biases and scales are left out: they begin at zero, or hold few numbers, and may well be rewritten by a step.
+
+    Attributes:
+        ratios: Median over the matrices of the norm of an update over that of the weights, [T].
+        gradient: Norm of the gradient of the whole model, [T].
+        agreement: Median over the matrices of the cosine with the gradient of the step before, [T].
+        steps_each: Steps that each record stands for, [T].
+    """
+
+    ratios: Floats
+    gradient: Floats
+    agreement: Floats
+    steps_each: Floats
+
+    @property
+    def path(self) -> float:
+        """How far the weights went in all, over their norm: at most, since steps may undo each other."""
+        return float(np.nansum(self.ratios * self.steps_each))
+
+
+def movement(case: Case, layers: Sequence[int]) -> Movement:
+    """Return how the weights of these layers moved."""
+    rows = matrices(case, layers)
+    steps = case.steps
+    return Movement(
+        ratios=_median(case.of_parameters("update_ratio")[rows]),
+        gradient=total(case.numbers("gradient_norm")[list(layers)]),
+        agreement=_median(case.of_parameters("gradient_cosine")[rows]),
+        steps_each=np.diff(steps, prepend=steps[0] - 1) if steps.size else steps,
+    )
+
+
+def matrices(case: Case, layers: Sequence[int]) -> list[int]:
+    """Return the rows of the trainable parameters of these layers that have more than one axis."""
+    held = [row for layer in layers for row in case.network.layers[layer].parameters]
+    about = {row: case.network.parameters[row].parameter for row in held}
+    return [row for row in held if not about[row].frozen and len(about[row].shape) > 1]
+
+
+def _median(values: Floats) -> Floats:
+    return nanmedian(values) if len(values) else np.full(values.shape[1], np.nan)
+
+
+def total(norms: Floats) -> Floats:
+    """Return the norm of all layers together, [T], of that of each, [L, T]; NaN where none has one."""
+    known = np.isfinite(norms).any(axis=0)
+    return np.where(known, np.sqrt(np.nansum(np.square(norms), axis=0)), np.nan)
+
+
+def group_of(case: Case, layers: Sequence[int]) -> OptimizerGroup | None:
+    """Return the optimizer group that holds the first of these layers' parameters that has one."""
+    for layer in layers:
+        for row in case.network.layers[layer].parameters:
+            group = case.network.parameters[row].group
+            if group is not None:
+                return case.network.groups[group][1]
+    return None
+
+
+def learning_rate(case: Case, layers: Sequence[int]) -> Curve | None:
+    """Return the learning rate of the first of these layers' groups that has one on record."""
+    models = {case.network.layers[layer].model for layer in layers}
+    for layer in layers:
+        for row in case.network.layers[layer].parameters:
+            group = case.network.parameters[row].group
+            if group is not None and (curve := rate_of_group(case, group)) is not None:
+                return curve
+    curves = case.curves("learning_rate")
+    return curves[0] if curves and len(models) == 1 and len(case.network.models) == 1 else None
+
+
+def rate_of_group(case: Case, group: int) -> Curve | None:
+    """Return the learning rate of a group of the network, which stands in the place that its name ends in."""
+    model = case.network.groups[group][0]
+    groups = [index for index, (owner, _) in enumerate(case.network.groups) if owner == model]
+    curves = [curve for curve in case.curves("learning_rate") if _of_model(case, curve, model)]
+    if len(curves) == 1 and len(groups) == 1:
+        return curves[0]
+    place = str(groups.index(group))
+    return next((curve for curve in curves if curve.name.rpartition("/")[2] == place), None)
+
+
+def _of_model(case: Case, curve: Curve, model: str) -> bool:
+    return len(case.network.models) == 1 or f"/{model}/" in curve.name
