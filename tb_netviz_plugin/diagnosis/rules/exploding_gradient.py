@@ -1,0 +1,237 @@
+"""`exploding_gradient`: gradients that grow on their way to the input, or over the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.derive import State
+from tb_netviz_plugin.analysis.placement import Indices
+from tb_netviz_plugin.analysis.records import Bools, Floats
+from tb_netviz_plugin.analysis.series import nanmedian
+from tb_netviz_plugin.analysis.wording import fold, layer_name, number
+from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import training
+from tb_netviz_plugin.diagnosis.depth import rise
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.movement import movement, total
+from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.diagnosis.stretches import PERSISTING, Stretch, lasting, longest, smooth
+
+_SHARE = 0.1
+"""Share of the run's steps that growth through the depth has to last, unless it ends in NaN."""
+_BURSTS = 3
+"""Bursts that make a gradient explode now and then."""
+_AROUND = 21
+"""Records that a burst stands out from."""
+_WORSE = 0.1
+"""Share of what a loss had gained that it loses where growth does harm."""
+
+_REMEDIES = (
+    Remedy(
+        "Clip the norm of all gradients together.",
+        "torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)  # between backward() and step()",
+    ),
+    Remedy(
+        "Begin with weights that keep the scale of the signal.",
+        'nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # an RNN: nn.init.orthogonal_(weight_hh)',
+    ),
+    Remedy("Normalise between the layers.", "nn.Sequential(nn.Linear(n, m), nn.LayerNorm(m), nn.ReLU())"),
+    Remedy("Lower the learning rate, and backpropagate through fewer time steps."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Growth:
+    """A gradient far above its past.
+
+    Attributes:
+        at: Records at which it is so.
+        factor: How far above.
+        usual: Norm of the gradient before.
+        sudden: Whether it comes in bursts.
+    """
+
+    at: Indices
+    factor: float
+    usual: float
+    sudden: bool
+
+
+def find(case: Case, limits: Limits) -> list[Finding]:
+    """Find gradients that grow towards the input, or far above their past while the loss gets worse."""
+    findings: list[Finding] = []
+    for layers in case.layers_of_models():
+        found = _through_depth(case, layers, limits["depth"]) or _over_time(case, layers, limits["growth"])
+        findings += [found] if found else []
+    return findings
+
+
+def _through_depth(case: Case, layers: list[int], factor: float) -> Finding | None:
+    return _of_weights(case, layers, factor) or _of_outputs(case, layers, factor)
+
+
+def _of_weights(case: Case, layers: list[int], factor: float) -> Finding | None:
+    # The gradient of the first layer grows with the inputs: without neighbours it tells nothing of the depth.
+    seen = layers if len(layers) > 5 else layers[1:]
+    means, norms = rise(case.numbers("gradient_mean_abs")[seen]), rise(case.numbers("gradient_norm")[seen])
+    size = np.fmin(means.size, norms.size)
+    stretch = _steep(case, layers, size, case.steps, factor)
+    if stretch is None:
+        return None
+    profile = nanmedian(means.profile[:, stretch.first : stretch.last + 1].T)
+    line = Line("rise of mean |g| towards the input", "gradient_mean_abs", case.steps, 10**size, factor)
+    names = [layer_name(case.network, layer) for layer in seen]
+    return _grown(seen, names, profile, stretch, (line, case.steps), "mean |g|", factor)
+
+
+def _of_outputs(case: Case, layers: list[int], factor: float) -> Finding | None:
+    """Find likewise growth of the gradients of outputs, which goes on where weights and inputs even it out."""
+    if "output_gradient_norm" not in case.recorded:
+        return None
+    places = [
+        (index, row.layer)
+        for index, row in enumerate(case.network.activations)
+        if row.layer in layers and row.layer is not None
+    ]
+    norms = case.numbers("output_gradient_norm")[[index for index, _ in places]]
+    risen = rise(norms)
+    stretch = _steep(case, layers, risen.size, case.activation_steps, factor)
+    if stretch is None:
+        return None
+    profile = nanmedian(risen.profile[:, stretch.first : stretch.last + 1].T)
+    steps = case.activation_steps
+    line = Line(
+        "rise of the outputs' gradients towards the input", "output_gradient_norm", steps, 10**risen.size, factor
+    )
+    names = [case.network.activations[index].label for index, _ in places]
+    return _grown([layer for _, layer in places], names, profile, stretch, (line, steps), "the norm", factor)
+
+
+def _steep(case: Case, layers: Sequence[int], size: Floats, steps: Floats, factor: float) -> Stretch | None:
+    """Return where a rise lasts, or is seen before all is lost."""
+    known = np.isfinite(size)
+    stretch = longest(np.nan_to_num(size) >= np.log10(factor), known)
+    if stretch is None:
+        return None
+    nonfinite = (case.statistic("gradient_nonfinite").states[list(layers)] == State.NONFINITE).any(axis=0)
+    spoiled = nonfinite.any() and bool((case.steps[nonfinite] > steps[stretch.first]).any())
+    return stretch if spoiled or lasting(stretch, steps, _SHARE) else None
+
+
+def _grown(
+    layers: Sequence[int],
+    names: Sequence[str],
+    profile: Floats,
+    stretch: Stretch,
+    drawn: tuple[Line, Floats],
+    what: str,
+    factor: float,
+) -> Finding:
+    line, steps = drawn
+    low = int(np.nanargmin(profile))
+    high = int(np.nanargmax(profile[: low + 1]))
+    decades = float(profile[high] - profile[low])
+    flooded = [at for at in range(low) if profile[at] >= profile[low] + np.log10(factor)] or [high]
+    flooded.sort(key=lambda at: -profile[at])
+    first, last = float(steps[stretch.first]), float(steps[stretch.last])
+    return Finding(
+        rule="exploding_gradient",
+        severity=Severity.CRITICAL,
+        layers=tuple(dict.fromkeys(layers[at] for at in flooded)),
+        first_step=first,
+        last_step=last,
+        message=f"The gradient grows {fold(10**decades)} from {names[low]} down to "
+        f"{names[high]}: {what} is {number(10 ** profile[low])} there and "
+        f"{number(10 ** profile[high])} here, from step {first:,.0f} to step {last:,.0f}.",
+        beyond=Beyond("factor between two depths", 10**decades, factor),
+        evidence=(line,),
+        remedies=_REMEDIES[1:3] + _REMEDIES[:1],
+        excluded=("Not large inputs or targets, which make the gradients of all layers large alike.",),
+    )
+
+
+def _over_time(case: Case, layers: list[int], factor: float) -> Finding | None:
+    norms = movement(case, layers).gradient
+    growth = _growth(norms, factor) or _bursts(case, layers, norms, factor)
+    if growth is None or not _harmful(case, layers, growth):
+        return None
+    first, last = (float(case.steps[int(growth.at[place])]) for place in (0, -1))
+    worst = np.nan_to_num(case.numbers("gradient_norm")[layers][:, growth.at]).max(axis=1)
+    blamed = [layers[at] for at in np.argsort(-worst, kind="stable") if worst[at] >= worst.max() / 10]
+    how = f"in {growth.at.size:,} records" if growth.sudden else "and stayed there"
+    return Finding(
+        rule="exploding_gradient",
+        severity=Severity.CRITICAL,
+        layers=tuple(blamed),
+        first_step=first,
+        last_step=last,
+        message=f"The norm of the gradient rose {fold(growth.factor)} above {number(growth.usual)}, {how}, from step "
+        f"{first:,.0f} to step {last:,.0f}; it is largest in {layer_name(case.network, blamed[0])}.",
+        beyond=Beyond("factor over the gradient before", growth.factor, factor),
+        evidence=(Line("gradient norm of all layers", "gradient_norm", case.steps, norms, growth.usual * factor),),
+        remedies=_REMEDIES,
+        excluded=("Not the rise of a gradient that finds its way, under which the loss falls: it does not.",),
+    )
+
+
+def _growth(norms: Floats, factor: float) -> _Growth | None:
+    """Return where the norm is this far above all that it was before, and stays there."""
+    known = np.flatnonzero(np.isfinite(norms) & (norms > 0))
+    if known.size < 3 * PERSISTING:
+        return None
+    level = smooth(norms[known])
+    # What went before ends some records earlier: a median looks ahead.
+    past = np.concatenate([np.full(PERSISTING, np.inf), np.maximum.accumulate(level)[:-PERSISTING]])
+    past[: 2 * PERSISTING] = np.inf
+    above = np.flatnonzero(level >= factor * past)
+    if not above.size:
+        return None
+    usual = float(past[above[0]])
+    held = np.flatnonzero(norms[known] >= factor * usual)
+    return _Growth(known[held], float(norms[known][held].max() / usual), usual, sudden=False)
+
+
+def _bursts(case: Case, layers: list[int], norms: Floats, factor: float) -> _Growth | None:
+    """Return where single records stand out this far, several times and above what is usual at first."""
+    derived = case.statistic("gradient_norm", band=True)
+    high = total(np.where(derived.states[layers] == State.NUMBER, derived.high[layers], np.nan))
+    known = np.flatnonzero(np.isfinite(high) & (norms > 0))
+    if known.size < 2 * _AROUND:
+        return None
+    level = np.maximum(smooth(norms[known], _AROUND), np.median(norms[known][:_AROUND]))
+    out = high[known] >= factor * level
+    starts: Bools = out & ~np.append(False, out[:-1])
+    if starts.sum() < _BURSTS:
+        return None
+    at = known[out]
+    return _Growth(at, float((high[known] / level)[out].max()), float(np.median(level)), sudden=True)
+
+
+def _harmful(case: Case, layers: list[int], growth: _Growth) -> bool:
+    """Whether the loss is worse than before, or lost to NaN."""
+    onset = float(case.steps[int(growth.at[0])])
+    nonfinite = (case.statistic("gradient_nonfinite").states[layers] == State.NONFINITE).any(axis=0)
+    if (nonfinite & (case.steps >= onset)).any():
+        return True
+    loss = training(case)
+    before = None if loss is None else loss.upto(onset - 1)
+    if loss is None or before is None:
+        return False
+    after = float(np.median(loss.values[loss.steps >= onset]))
+    return after - before.best > max(_WORSE * before.gain, 3 * before.noise)
+
+
+RULE = Rule(
+    id="exploding_gradient",
+    title="Exploding gradient",
+    needs=(needs.statistics("gradient_norm", "gradient_mean_abs", "gradient_nonfinite"), needs.records(PERSISTING)),
+    thresholds=(
+        Threshold("depth", 1e3, "factor by which the gradient grows towards the input", 10.0, 1e12),
+        Threshold("growth", 50.0, "factor over the gradient before", 3.0, 1e9),
+    ),
+    find=find,
+)
