@@ -1,0 +1,164 @@
+"""`lr_too_high`: steps so large that they overwrite the weights, and the loss worse off for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.derive import State
+from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import Course, training
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.movement import Movement, group_of, learning_rate, matrices, movement
+from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.diagnosis.stretches import PERSISTING
+
+_NOT_LEARNED = 0.1
+"""Share of its first value by which a loss falls at least where something was learned."""
+_LOST = 0.3
+"""Share of what a loss had gained that it loses for good after too large a step."""
+_JUMP = 30.0
+"""Factor of a gradient over its past from which on it, and not the learning rate, is what made a step large."""
+_STEADY = 3.0
+"""Factor by which a step for a gradient of the same size may grow, without the learning rate being behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Harm:
+    """What became of the training.
+
+    Attributes:
+        words: A clause.
+        fatal: Whether nothing was learned, or all is lost.
+    """
+
+    words: str
+    fatal: bool
+
+
+def find(case: Case, limits: Limits) -> list[Finding]:
+    """Find models whose weights were largely overwritten by single steps, and whose loss did not recover."""
+    found = (_of_model(case, layers, limits["ratio"]) for layers in case.layers_of_models())
+    return [finding for finding in found if finding]
+
+
+def _of_model(case: Case, layers: list[int], ratio: float) -> Finding | None:
+    moves = movement(case, layers)
+    large = np.flatnonzero(np.nan_to_num(moves.ratios) >= ratio)
+    if not large.size or _follows_a_gradient(moves, int(large[0])):
+        return None
+    onset = float(case.steps[large[0]])
+    harm = _harm(case, layers, onset)
+    if harm is None or (large.size < 2 and not harm.fatal):
+        return None
+    worst = float(np.nanmax(moves.ratios))
+    last = float(case.steps[large[-1]])
+    ratios = case.numbers("update_ratio")[layers][:, large]
+    order = np.argsort(-np.nan_to_num(ratios).max(axis=1), kind="stable")
+    blamed = [layers[at] for at in order if matrices(case, [layers[at]])]
+    return Finding(
+        rule="lr_too_high",
+        severity=Severity.CRITICAL if harm.fatal else Severity.WARNING,
+        layers=tuple(blamed),
+        first_step=onset,
+        last_step=last,
+        message=f"Single steps changed the weights by up to {worst:.0%} of their norm, from step {onset:,.0f} to step "
+        f"{last:,.0f}{_rate_then(case, layers, onset)}, and {harm.words}.",
+        beyond=Beyond("norm of an update over that of the weights", worst, ratio),
+        evidence=(
+            Line("update : weight, median of the matrices", "update_ratio", case.steps, moves.ratios, ratio),
+            *_loss_line(case),
+        ),
+        remedies=_remedies(case, layers, worst, ratio),
+        excluded=(
+            "Not biases or scales, which a step may well rewrite: only matrices are counted.",
+            "Not an early large step that the training got over: the loss did not recover.",
+        ),
+    )
+
+
+def _follows_a_gradient(moves: Movement, onset: int) -> bool:
+    """Whether the step at `onset` is large because the gradient is: the cause then lies in that."""
+    past = slice(max(0, onset - 4 * PERSISTING), onset)
+    before = moves.gradient[past][np.isfinite(moves.gradient[past])]
+    if before.size < PERSISTING or not moves.gradient[onset] >= _JUMP * np.median(before):
+        return False
+    with np.errstate(divide="ignore", invalid="ignore"):
+        per_gradient = moves.ratios / moves.gradient
+    usual = np.nanmedian(per_gradient[past])
+    return bool(per_gradient[onset] <= _STEADY * usual)
+
+
+def _harm(case: Case, layers: list[int], onset: float) -> _Harm | None:
+    """Return what became of the training after the first large step, or None where it got over it."""
+    nonfinite = (case.statistic("gradient_nonfinite").states[layers] == State.NONFINITE).any(axis=0)
+    later = np.flatnonzero(nonfinite & (case.steps >= onset))
+    if later.size:
+        return _Harm(f"the gradient was not finite from step {case.steps[later[0]]:,.0f} on", fatal=True)
+    loss = training(case)
+    if loss is None or loss.steps[-1] <= onset:
+        return None
+    before = loss.upto(onset - 1)
+    if before is None or before.values.size < PERSISTING:
+        return _harm_from_the_start(loss)
+    gained = before.start - before.best
+    if gained > before.noise and (loss.end - before.best) / gained >= _LOST:
+        return _Harm(
+            f"the loss, {number(before.best)} before, is {number(loss.end)}",
+            fatal=loss.end >= before.start - gained / 4,
+        )
+    return _harm_from_the_start(loss)
+
+
+def _harm_from_the_start(loss: Course) -> _Harm | None:
+    if loss.learned < _NOT_LEARNED and loss.start - loss.end < 3 * loss.noise:
+        return _Harm(f"the loss, {number(loss.start)} at first, is {number(loss.end)}", fatal=True)
+    if loss.lost >= _LOST and loss.end - loss.best > loss.noise:
+        return _Harm(f"the loss, {number(loss.best)} at best, is {number(loss.end)}", fatal=False)
+    return None
+
+
+def _rate_then(case: Case, layers: list[int], onset: float) -> str:
+    """Return the learning rate at that step, and what it was before where it was far less."""
+    curve = learning_rate(case, layers)
+    if curve is None or not (curve.steps >= onset).any():
+        return ""
+    at = int(np.flatnonzero(curve.steps >= onset)[0])
+    now, before = curve.values[at], curve.values[max(0, at - PERSISTING)]
+    raised = f", raised from {number(before)}" if now >= 2 * before > 0 else ""
+    return f" (learning rate {number(now)}{raised})"
+
+
+def _loss_line(case: Case) -> tuple[Line, ...]:
+    loss = case.curve("train_loss")
+    return () if loss is None else (Line(loss.name, loss.name, loss.steps, loss.values),)
+
+
+def _remedies(case: Case, layers: list[int], worst: float, ratio: float) -> tuple[Remedy, ...]:
+    curve, group = learning_rate(case, layers), group_of(case, layers)
+    rate = float(np.nanmax(curve.values)) if curve is not None and np.isfinite(curve.values).any() else 0.0
+    lower = rate / 10 ** max(1.0, np.ceil(np.log10(worst / ratio))) if rate > 0 else 0.0
+    code = f"torch.optim.{group.optimizer}(model.parameters(), lr={lower:.1g})" if group and lower > 0 else ""
+    return (
+        Remedy("Lower the learning rate at least tenfold.", code),
+        Remedy(
+            "Warm it up over the first few hundred steps.",
+            "torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.01, total_iters=500)",
+        ),
+        Remedy(
+            "Clip the gradient, so that a single batch can't do this.",
+            "torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)",
+        ),
+    )
+
+
+RULE = Rule(
+    id="lr_too_high",
+    title="Learning rate too high",
+    needs=(needs.statistics("update_ratio", "gradient_norm", "gradient_nonfinite"), needs.records(PERSISTING)),
+    thresholds=(Threshold("ratio", 0.1, "norm of an update over that of the weights", 1e-3, 10.0),),
+    find=find,
+)

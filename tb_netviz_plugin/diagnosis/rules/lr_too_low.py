@@ -1,0 +1,129 @@
+"""`lr_too_low`: weights that hardly moved in the whole run, though the gradients agree on where to go."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.records import Floats
+from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import Course, training
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.movement import group_of, learning_rate, movement
+from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+
+_FEWEST_STEPS = 100
+_UNCHANGED = 0.1
+"""Share of its first value by which a loss falls at most where nothing was learned."""
+_GRADIENT_LEFT = 0.3
+"""Share of the first gradients that the last ones still have where nothing has converged."""
+_HALF = 0.5
+"""Share of a model's elements from which on, if they are frozen, it is being fine-tuned on purpose."""
+_WARMING = 0.5
+"""Share of its highest value that a learning rate reached only lately, where it is still being warmed up."""
+_USEFUL = 1e-3
+"""A common ratio of update and weights in healthy training (CS231n)."""
+
+
+def find(case: Case, limits: Limits) -> list[Finding]:
+    """Find models that went nearly nowhere, though they had somewhere to go."""
+    loss = training(case)
+    if loss is None or not _unchanged(loss):
+        return []
+    found = (_of_model(case, layers, loss, limits) for layers in case.layers_of_models())
+    return [finding for finding in found if finding]
+
+
+def _of_model(case: Case, layers: list[int], loss: Course, limits: Limits) -> Finding | None:
+    moves = movement(case, layers)
+    known = np.isfinite(moves.ratios)
+    span = float(case.steps[-1] - case.steps[0])
+    if span < _FEWEST_STEPS or not known.any() or _fine_tuned(case, layers) or _warming_up(case, layers):
+        return None
+    agreement = _median(moves.agreement)
+    if not (0 < moves.path < limits["path"] and agreement >= limits["agreement"] and _gradient_left(moves.gradient)):
+        return None
+    typical = _median(moves.ratios)
+    rates = learning_rate(case, layers)
+    rate = float(np.nanmax(rates.values)) if rates is not None and np.isfinite(rates.values).any() else 0.0
+    told = f" at a learning rate of {number(rate)}" if rate > 0 else ""
+    return Finding(
+        rule="lr_too_low",
+        severity=Severity.WARNING,
+        layers=() if len(case.network.models) == 1 else tuple(layers),
+        first_step=float(case.steps[0]),
+        last_step=float(case.steps[-1]),
+        message=f"In {span:,.0f} steps the weights went {moves.path:.2g} of their own norm at most{told}, "
+        f"{number(typical)} a step, and the loss went from {number(loss.start)} to {number(loss.end)}.",
+        beyond=Beyond("way of the weights over their norm", moves.path, limits["path"]),
+        evidence=(
+            Line("update : weight, median of the matrices", "update_ratio", case.steps, moves.ratios, _USEFUL),
+            Line(loss.name, loss.name, loss.steps, loss.values),
+        ),
+        remedies=_remedies(case, layers, rate, typical),
+        excluded=(
+            f"Not converged: the gradient is as large as at first, and successive ones agree (cosine {agreement:.2f}).",
+            "Not fine-tuning with a frozen backbone, and not a warm-up in progress.",
+        ),
+    )
+
+
+def _unchanged(loss: Course) -> bool:
+    return abs(loss.learned) < _UNCHANGED
+
+
+def _median(values: Floats) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else 0.0
+
+
+def _gradient_left(norms: Floats) -> bool:
+    known = norms[np.isfinite(norms)]
+    tenth = max(1, known.size // 10)
+    return known.size > 1 and bool(np.median(known[-tenth:]) >= _GRADIENT_LEFT * np.median(known[:tenth]))
+
+
+def _fine_tuned(case: Case, layers: list[int]) -> bool:
+    rows = [case.network.parameters[row].parameter for layer in layers for row in case.network.layers[layer].parameters]
+    elements = sum(row.elements for row in rows)
+    return sum(row.elements for row in rows if row.frozen) >= _HALF * elements
+
+
+def _warming_up(case: Case, layers: list[int]) -> bool:
+    """Whether the learning rate has been near its highest value for the last tenth of the run only."""
+    rates = learning_rate(case, layers)
+    if rates is None or not np.isfinite(rates.values).any():
+        return False
+    late = rates.steps >= rates.steps[0] + 0.9 * (rates.steps[-1] - rates.steps[0])
+    high = rates.values >= _WARMING * np.nanmax(rates.values)
+    return not (high & ~late).any()
+
+
+def _remedies(case: Case, layers: list[int], rate: float, typical: float) -> tuple[Remedy, ...]:
+    group = group_of(case, layers)
+    code = ""
+    if group is not None and rate > 0 and typical > 0:
+        code = f"torch.optim.{group.optimizer}(model.parameters(), lr={rate * min(_USEFUL / typical, 1e6):.1g})"
+    return (
+        Remedy("Raise the learning rate, until a step changes the weights by about a thousandth of their norm.", code),
+        Remedy(
+            "Look at the schedule: it may start from the wrong value, or be stepped once a batch instead of an epoch."
+        ),
+    )
+
+
+RULE = Rule(
+    id="lr_too_low",
+    title="Learning rate too low",
+    needs=(
+        needs.statistics("update_ratio", "gradient_cosine", "gradient_norm"),
+        needs.records(20),
+        needs.curve("train_loss", "training loss was logged", 10),
+    ),
+    thresholds=(
+        Threshold("path", 0.02, "way of the weights in the whole run, over their norm", 1e-6, 1.0),
+        Threshold("agreement", 0.25, "cosine of successive gradients", 0.0, 1.0),
+    ),
+    find=find,
+)
