@@ -1,0 +1,180 @@
+"""`layer_not_training`: weights that do not move, though they have a gradient and are not frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.records import Bools, Floats
+from tb_netviz_plugin.analysis.wording import number, subject
+from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.movement import rate_of_group
+from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.diagnosis.stretches import PERSISTING, to_the_end
+
+_OTHERS = 0.5
+"""Share of the records in which others have to move, so that it is no pause of the whole network."""
+_SHARE = 0.2
+"""Share of the run's steps that weights have to stand still."""
+_ROUNDING = 1e-5
+"""Share of a weight that a step has to ask for, so that it is no rounding that swallows it."""
+_BACKBONE = 0.5
+"""Share of a model's elements from which on, where they lie next to the input, a head alone may be meant to train."""
+
+NO_OPTIMIZER, NO_RATE, UNKNOWN = "no_optimizer", "no_rate", "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class _Still:
+    """A parameter whose weights do not move.
+
+    Attributes:
+        row: Its index.
+        layer: Index of its layer.
+        first: The record from which on they stand.
+        why: NO_OPTIMIZER, NO_RATE or UNKNOWN.
+        always: Whether they never moved.
+    """
+
+    row: int
+    layer: int
+    first: int
+    why: str
+    always: bool
+
+
+def find(case: Case, limits: Limits) -> list[Finding]:
+    """Find parameters that stand still up to the end while others of their model move."""
+    findings = []
+    for layers in case.layers_of_models():
+        still = _still(case, layers, int(limits["records"]))
+        for why in (NO_OPTIMIZER, NO_RATE, UNKNOWN):
+            held = [one for one in still if one.why == why]
+            if held:
+                findings.append(_finding(case, layers, held, why))
+    return findings
+
+
+def _still(case: Case, layers: Sequence[int], records: int) -> list[_Still]:
+    rows = [row for layer in layers for row in case.network.layers[layer].parameters]
+    updates, gradients = case.column("update_norm")[rows], case.column("grad_norm")[rows]
+    moving: Bools = np.asarray(np.nan_to_num(updates) > 0)
+    any_moves: Bools = np.asarray(moving.any(axis=0))
+    found = []
+    for at, row in enumerate(rows):
+        about = case.network.parameters[row]
+        known = np.isfinite(updates[at]) & (np.nan_to_num(gradients[at]) > 0)
+        stretch = to_the_end(~moving[at], known) if not about.parameter.frozen and not moving[at, -1:].any() else None
+        if stretch is None or known[stretch.first :].sum() < records or not _long(case, stretch.first, stretch.last):
+            continue
+        within = slice(stretch.first, stretch.last + 1)
+        if any_moves[within].mean() < _OTHERS:
+            continue
+        why = _why(case, row, within)
+        if why:
+            found.append(_Still(row, about.layer, stretch.first, why, always=not moving[at].any()))
+    return found
+
+
+def _long(case: Case, first: int, last: int) -> bool:
+    return bool(case.steps[last] - case.steps[first] >= _SHARE * (case.steps[-1] - case.steps[0]))
+
+
+def _why(case: Case, row: int, within: slice) -> str:
+    """Return why a parameter stands still; an empty string where rounding swallows what a step asks for."""
+    group = case.network.parameters[row].group
+    if group is None:
+        return NO_OPTIMIZER
+    curve = rate_of_group(case, group)
+    rate = case.network.groups[group][1].learning_rate
+    if curve is not None:
+        late = curve.values[curve.steps >= case.steps[within][0]]
+        rate = float(np.nanmax(late, initial=0.0)) if late.size else rate
+    if rate == 0:
+        return NO_RATE
+    weights = float(np.nanmedian(case.column("weight_norm")[row, within])) / np.sqrt(case.network.elements[row])
+    largest = float(np.nanmedian(case.column("grad_abs_max")[row, within]))
+    return UNKNOWN if rate * largest > _ROUNDING * weights else ""
+
+
+def _finding(case: Case, layers: Sequence[int], still: Sequence[_Still], why: str) -> Finding:
+    blamed = list(dict.fromkeys(one.layer for one in still))
+    first = min(one.first for one in still)
+    names = [case.network.parameters[one.row].name for one in still]
+    parts = all(set(case.network.layers[layer].parameters) <= {one.row for one in still} for layer in blamed)
+    who = subject(case.network, blamed) if parts else _listed(names)
+    count = len(blamed) if parts else len(names)
+    gradients = np.nanmedian(case.column("grad_norm")[[one.row for one in still], first:])
+    reason, remedies = _reason(why, names[0])
+    since, last = float(case.steps[first]), float(case.steps[-1])
+    return Finding(
+        rule="layer_not_training",
+        severity=_severity(case, layers, still, why),
+        layers=tuple(blamed),
+        first_step=since,
+        last_step=last,
+        message=f"{who} {'do' if count > 1 else 'does'} not move from step {since:,.0f} to step {last:,.0f}, with a "
+        f"gradient of norm {number(float(gradients))}: {reason}.",
+        beyond=Beyond("norm of an update", 0.0, 0.0),
+        evidence=_lines(case, still),
+        remedies=remedies,
+        excluded=(
+            "Not frozen: requires_grad is on, and there is a gradient.",
+            "Not a pause of the whole network, or its schedule: other layers moved in the meantime.",
+        ),
+    )
+
+
+def _severity(case: Case, layers: Sequence[int], still: Sequence[_Still], why: str) -> Severity:
+    """A head that is trained alone, and a group that was stopped later on, may well be meant so."""
+    if why == NO_RATE and not all(one.always for one in still):
+        return Severity.INFO
+    blamed = {one.layer for one in still}
+    elements = sum(case.network.layers[layer].elements for layer in layers)
+    backbone = sorted(blamed) == list(layers[: len(blamed)])
+    if backbone and sum(case.network.layers[layer].elements for layer in blamed) >= _BACKBONE * elements:
+        return Severity.WARNING if why == UNKNOWN else Severity.INFO
+    return Severity.CRITICAL if all(one.always for one in still) else Severity.WARNING
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 2:,} more" if len(names) > 2 else ""
+    return f"{', '.join(names[:2])}{more}"
+
+
+def _reason(why: str, name: str) -> tuple[str, tuple[Remedy, ...]]:
+    freeze = Remedy("If it is to stay as it is, freeze it: that saves its gradient.", "layer.requires_grad_(False)")
+    if why == NO_OPTIMIZER:
+        add = Remedy(
+            "Hand it to the optimizer.", f'optimizer.add_param_group({{"params": [model.get_parameter("{name}")]}})'
+        )
+        return "no optimizer holds it", (add, freeze)
+    if why == NO_RATE:
+        rate = Remedy("Give its optimizer group a learning rate.", 'optimizer.param_groups[0]["lr"] = 1e-3')
+        return "the learning rate of its optimizer group is 0", (rate, freeze)
+    look = Remedy("Look for what writes it back: a copy that is loaded each step, a constraint, `.data` assignments.")
+    return "an optimizer holds it, with a learning rate above 0", (look, freeze)
+
+
+def _lines(case: Case, still: Sequence[_Still]) -> tuple[Line, ...]:
+    row = still[0].row
+    name = case.network.parameters[row].name
+    moves: Floats = case.column("update_norm")[row]
+    there: Bools = np.isfinite(moves)
+    return (
+        Line(f"{name}: norm of its updates", "update_ratio", case.steps, np.where(there, moves, np.nan), 0.0),
+        Line(f"{name}: norm of its gradient", "gradient_norm", case.steps, case.column("grad_norm")[row]),
+    )
+
+
+RULE = Rule(
+    id="layer_not_training",
+    title="Layer does not train",
+    needs=(needs.statistics("gradient_norm", "update_ratio"), needs.records(2 * PERSISTING)),
+    thresholds=(Threshold("records", 10, "records in which it has a gradient and does not move", 2, 1_000),),
+    find=find,
+)

@@ -1,0 +1,149 @@
+"""`poor_init`: weights that begin so that the signal dies out, blows up, or is the same in all units."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.records import Floats
+from tb_netviz_plugin.analysis.wording import fold, layer_name, number, subject
+from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.schema.description import Response
+
+_BEGINNING = 10
+"""Steps that the beginning is looked for in."""
+_EACH = 2.0
+"""Factor from one layer to the next, on average, from which on the weights' scale is behind it."""
+_STEADILY = 0.8
+"""Share of the layers on the way that go along: a narrow embedding, or one small projection, is no trend."""
+_FEWEST_LAYERS = 3
+_ALIKE = 0.9
+"""Share of a layer's units that have to have equal weights for it to be symmetric."""
+_UNITS = 4
+"""Units from which on equal ones are no matter of chance."""
+
+_SCALE = (
+    Remedy(
+        "Draw the weights with a scale that keeps the signal's.",
+        "for layer in model.modules():\n    if isinstance(layer, (nn.Linear, nn.Conv2d)):\n"
+        '        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")\n        nn.init.zeros_(layer.bias)',
+    ),
+    Remedy("Normalise between the layers.", "nn.Sequential(nn.Linear(n, m), nn.LayerNorm(m), nn.ReLU())"),
+)
+_SYMMETRY = (
+    Remedy(
+        "Draw the weights at random: units that begin equal get equal gradients, and stay equal.",
+        'nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")',
+    ),
+)
+
+
+def find(case: Case, limits: Limits) -> list[Finding]:
+    """Find networks whose signal changes its scale from layer to layer at the start, or whose units begin alike."""
+    findings = []
+    for layers in case.layers_of_models():
+        found = _symmetric(case, layers) or _scale(case, layers, limits["factor"])
+        findings += [found] if found else []
+    return findings
+
+
+def _scale(case: Case, layers: list[int], factor: float) -> Finding | None:
+    """Compare the deviation of what layers put out at the beginning, before any activation function."""
+    start = case.activation_steps
+    if not start.size or start[0] > _BEGINNING:
+        return None
+    deviations = case.numbers("activation_std")
+    rows = [
+        index
+        for index, row in enumerate(case.network.activations)
+        if row.layer in layers
+        and not row.function
+        and row.activation.response is Response.NONE
+        and deviations[index, 0] > 0
+    ]
+    if len(rows) < _FEWEST_LAYERS:
+        return None
+    profile = np.log10(deviations[rows, 0])
+    low, high = int(np.argmin(profile)), int(np.argmax(profile))
+    decades, apart = float(profile[high] - profile[low]), abs(high - low)
+    first, last = sorted((low, high))
+    if decades < np.log10(factor) or apart < _FEWEST_LAYERS - 1 or decades < apart * np.log10(_EACH):
+        return None
+    if (np.sign(np.diff(profile[first : last + 1])) == np.sign(high - low)).mean() < _STEADILY:
+        return None
+    shown = [case.network.activations[rows[at]].layer for at in range(first + 1, last + 1)]
+    blamed = tuple(dict.fromkeys(layer for layer in shown if layer is not None))
+    grows = high > low
+    begin, end = case.network.activations[rows[first]].label, case.network.activations[rows[last]].label
+    return Finding(
+        rule="poor_init",
+        severity=Severity.WARNING,
+        layers=blamed,
+        first_step=float(start[0]),
+        last_step=float(start[0]),
+        message=f"At step {start[0]:,.0f} the deviation of the outputs {'grows' if grows else 'shrinks'} "
+        f"{fold(10**decades)}, from {number(10 ** profile[first])} in {begin} to {number(10 ** profile[last])} in "
+        f"{end}: the weights begin too {'large' if grows else 'small'}.",
+        beyond=Beyond("factor between the deviations of two layers' outputs", 10**decades, factor),
+        evidence=tuple(
+            Line(case.network.activations[rows[at]].label, "activation_std", start, deviations[rows[at]])
+            for at in (first, last)
+        ),
+        remedies=_SCALE,
+        excluded=(f"Not one layer: it is {10 ** (decades / apart):.1f}-fold from each to the next.",),
+        view="activations",
+    )
+
+
+def _symmetric(case: Case, layers: list[int]) -> Finding | None:
+    """Find layers nearly all of whose units begin with equal weights and still have them at the end."""
+    shares: dict[int, tuple[int, Floats]] = {}
+    for index, row in enumerate(case.network.activations):
+        if row.layer in layers and row.layer is not None and len(row.units) >= _UNITS:
+            alike = _alike(case, index)
+            if alike is not None and alike.size > 1 and min(alike[0], alike[-1]) >= _ALIKE:
+                shares.setdefault(row.layer, (index, alike))
+    if not shares:
+        return None
+    blamed = sorted(shares)
+    index, alike = shares[blamed[0]]
+    looks = case.judged(index).looks
+    steps = case.unit_table.steps[looks.times]
+    begins = "begins" if len(blamed) == 1 else "begin"
+    return Finding(
+        rule="poor_init",
+        severity=Severity.CRITICAL,
+        layers=tuple(blamed),
+        first_step=float(looks.first_steps[0]),
+        last_step=float(steps[-1]),
+        message=f"{subject(case.network, blamed)} {begins} with equal weights in {alike[0]:.0%} of the units, and they "
+        f"are equal still at step {steps[-1]:,.0f}: all units of {layer_name(case.network, blamed[0])} learn the same.",
+        beyond=Beyond("share of units with equal weights", float(alike[-1]), _ALIKE),
+        evidence=(
+            Line(f"{case.network.activations[index].label}: units with equal weights", "units", steps, alike, _ALIKE),
+        ),
+        remedies=_SYMMETRY,
+        excluded=("Not a branch that begins at zero on purpose: such units come apart with the first steps.",),
+        view="units",
+    )
+
+
+def _alike(case: Case, activation: int) -> Floats | None:
+    """Return the share of an activation's units with equal weights at each of its records, or None where unknown."""
+    row, looks = case.network.activations[activation], case.judged(activation).looks
+    twins = case.unit_table.units.column("twin", rows=np.arange(row.units.start, row.units.stop))[:, looks.times]
+    if not twins.size or np.isnan(twins).any():
+        return None
+    # Each but the first of a group of equal units has a twin.
+    return np.asarray((twins > 0).sum(axis=0) / (len(row.units) - 1), np.float64)
+
+
+RULE = Rule(
+    id="poor_init",
+    title="Poor initialisation",
+    needs=(needs.statistics("activation_std"),),
+    thresholds=(Threshold("factor", 100.0, "factor between the deviations of two layers' outputs", 3.0, 1e9),),
+    find=find,
+)
