@@ -1,0 +1,121 @@
+"""`loss_oscillation`: a training loss that keeps losing what it gained."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.records import Bools, Floats
+from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import Course, training
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.diagnosis.stretches import smooth
+
+_LOW, _HIGH = 0.15, 0.4
+"""Shares of what was gained so far, above the best, between which a swing goes."""
+_GAINED = 0.1
+"""Share of its first value that a loss has to have gained before it can lose any of that."""
+_LINKED = 0.25
+"""Correlation of successive deviations, of either sign, from which on they are no scatter of single batches."""
+_AROUND = 31
+"""Records whose median is the course that a loss swings about."""
+_LATE = 0.3
+"""Share of the run in which it has to swing at the least, the last swing in the second half."""
+
+_REMEDIES = (
+    Remedy(
+        "Lower the learning rate, or let it fall.", "torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)"
+    ),
+    Remedy("Take larger batches, and shuffle the data.", "DataLoader(dataset, batch_size=256, shuffle=True)"),
+    Remedy("Take less momentum.", "torch.optim.SGD(model.parameters(), lr=lr, momentum=0.5)"),
+)
+
+
+def find(case: Case, limits: Limits) -> list[Finding]:
+    """Find a loss that swings back again and again, beyond the scatter of its batches."""
+    loss = training(case)
+    if loss is None or len(case.network.models) > 1 or loss.gain <= 0 or _rate_returns(case):
+        return []
+    linked = _linked(loss)
+    # Undone from step to step, the swings show in single records; slow ones stand out from those around them.
+    values = loss.values if linked < 0 else loss.level
+    peaks = _swings(values, loss)
+    swings = int(peaks.sum())
+    if abs(linked) < _LINKED or swings < limits["swings"]:
+        return []
+    at = np.flatnonzero(peaks)
+    first, last = float(loss.steps[at[0]]), float(loss.steps[at[-1]])
+    span = loss.steps[-1] - loss.steps[0]
+    if last - first < _LATE * span or last < loss.steps[0] + span / 2:
+        return []
+    height = float(np.median(values[at]))
+    return [
+        Finding(
+            rule="loss_oscillation",
+            severity=Severity.WARNING,
+            layers=(),
+            first_step=first,
+            last_step=last,
+            message=f"{loss.name} fell to {number(loss.best)} at best and rose again {swings:,} times, to "
+            f"{number(height)} at the median, from step {first:,.0f} to step {last:,.0f}.",
+            beyond=Beyond("swings", float(swings), limits["swings"]),
+            evidence=(Line(loss.name, loss.name, loss.steps, loss.values, loss.best + _HIGH * loss.gain),),
+            remedies=_REMEDIES,
+            excluded=(
+                f"Not the scatter of single batches: successive records are linked (correlation {linked:.2f}).",
+                "Not the schedule: the learning rate does not return to higher values.",
+            ),
+            view="overview",
+        )
+    ]
+
+
+def _swings(values: Floats, loss: Course) -> Bools:
+    """Return the records at which the loss has come back up after it had been low, and gained something, [T]."""
+    best = np.minimum.accumulate(values)
+    least = max(_GAINED * abs(loss.start), 3 * loss.noise)
+    gained = np.where(loss.start - best >= least, loss.start - best, 0.0)
+    low, high = values <= best + _LOW * gained, (values >= best + _HIGH * gained) & (gained > 0)
+    # After each record that is low or high, whether the last such one was low.
+    marks = np.where(high, 1, np.where(low & (gained > 0), -1, 0))
+    seen = np.flatnonzero(marks)
+    turned = seen[1:][(marks[seen[1:]] == 1) & (marks[seen[:-1]] == -1)]
+    peaks = np.zeros(len(values), np.bool_)
+    peaks[turned] = True
+    return peaks
+
+
+def _linked(loss: Course) -> float:
+    """Return the correlation of successive deviations from the course, in ranks' stead clipped to the usual ones."""
+    around = loss.values - smooth(loss.values, _AROUND)
+    late = around[len(around) // 4 :]
+    if late.size < _AROUND:
+        return 0.0
+    usual = 3 * np.median(np.abs(late)) + 1e-300
+    late = np.clip(late, -usual, usual)
+    late = late - late.mean()
+    spread = float((late**2).sum())
+    return float((late[1:] * late[:-1]).sum() / spread) if spread > 0 else 0.0
+
+
+def _rate_returns(case: Case) -> bool:
+    """Whether a learning rate rises again after it fell: the loss then follows the schedule."""
+    for curve in case.curves("learning_rate"):
+        rates = curve.values[np.isfinite(curve.values)]
+        if (
+            rates.size
+            and (rates > 1.5 * np.minimum.accumulate(rates))[np.argmax(rates[: max(1, rates.size // 4)]) :].any()
+        ):
+            return True
+    return False
+
+
+RULE = Rule(
+    id="loss_oscillation",
+    title="Loss swings",
+    needs=(needs.curve("train_loss", "training loss was logged", 60),),
+    thresholds=(Threshold("swings", 5, "times that the loss rises again", 2, 1_000),),
+    find=find,
+)

@@ -1,0 +1,101 @@
+"""`loss_plateau`: a training loss that is no lower than at the start, though the weights moved."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import Course, training
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.movement import movement
+from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+
+_FEWEST_STEPS = 100
+_PATH = 0.1
+"""How far the weights have to have gone, over their norm, for a loss to have had its chance."""
+_FROM_SCRATCH = 10
+"""Steps up to which a run has to begin: of one that goes on, the beginning is not known."""
+_SIGNIFICANT = 4.0
+"""Standard errors by which the last third of a loss lies below the first, where it is falling, though slowly."""
+_FROZEN = 0.5
+"""Share of the layers that are frozen where a model that has learned already is fine-tuned."""
+
+_REMEDIES = (
+    Remedy(
+        "Let it learn a single batch by heart: if it can't, the fault lies in the code and not in the data.",
+        "for _ in range(500):\n    loss = criterion(model(inputs), targets)\n    optimizer.zero_grad()\n"
+        "    loss.backward()\n    optimizer.step()",
+    ),
+    Remedy("See that inputs and targets belong together: that both are shuffled alike, and no input is constant."),
+    Remedy("Try learning rates ten times as large and as small.", "torch.optim.Adam(model.parameters(), lr=1e-3)"),
+)
+
+
+def find(case: Case, limits: Limits) -> list[Finding]:
+    """Find a training that has learned nothing, or has lost all that it had learned."""
+    loss = training(case)
+    if loss is None or not _could_tell(case, loss):
+        return []
+    if loss.learned >= limits["fall"] or _falling(loss):
+        return []
+    since = _since(loss, limits["fall"])
+    lost = loss.gain > limits["fall"] * abs(loss.start) and loss.gain > 3 * loss.noise
+    what = f"fell to {number(loss.best)}, and is back at {number(loss.end)}" if lost else f"is {number(loss.end)}"
+    return [
+        Finding(
+            rule="loss_plateau",
+            severity=Severity.WARNING,
+            layers=(),
+            first_step=since,
+            last_step=float(loss.steps[-1]),
+            message=f"{loss.name} began at {number(loss.start)} and {what} at step {loss.steps[-1]:,.0f}: no better "
+            f"than at the start for {loss.steps[-1] - since:,.0f} steps.",
+            beyond=Beyond("share by which the loss fell", loss.learned, limits["fall"]),
+            evidence=(Line(loss.name, loss.name, loss.steps, loss.values, loss.start * (1 - limits["fall"])),),
+            remedies=_REMEDIES,
+            excluded=(
+                "Not converged: it never was clearly below its first value, or lost that again.",
+                "Not a slow decline: its last third is no lower than its first, beyond the scatter.",
+                "Not standing still: the weights moved in the meantime.",
+            ),
+            view="overview",
+        )
+    ]
+
+
+def _could_tell(case: Case, loss: Course) -> bool:
+    """Whether a flat loss would mean anything: one model, from scratch, moved far enough, for long enough."""
+    models = [layers for layers in case.layers_of_models() if (np.nan_to_num(movement(case, layers).ratios) > 0).any()]
+    if len(models) != 1 or loss.steps[0] > _FROM_SCRATCH or loss.steps[-1] - loss.steps[0] < _FEWEST_STEPS:
+        return False
+    if case.frozen[models[0]].mean() >= _FROZEN:
+        return False
+    return movement(case, models[0]).path >= _PATH
+
+
+def _falling(loss: Course) -> bool:
+    third = len(loss.values) // 3
+    first, last = loss.values[:third], loss.values[-third:]
+    error = np.sqrt(first.var() / third + last.var() / third)
+    return bool(first.mean() - last.mean() > _SIGNIFICANT * error and loss.level[-1] < loss.start)
+
+
+def _since(loss: Course, fall: float) -> float:
+    """Return the step from which on it has not been clearly below its first value."""
+    below = np.flatnonzero(loss.start - loss.level > max(fall * abs(loss.start), loss.noise))
+    return float(loss.steps[min(below[-1] + 1, len(loss.steps) - 1)]) if below.size else float(loss.steps[0])
+
+
+RULE = Rule(
+    id="loss_plateau",
+    title="Loss does not fall",
+    needs=(
+        needs.statistics("update_ratio"),
+        needs.records(20),
+        needs.curve("train_loss", "training loss was logged", 20),
+    ),
+    thresholds=(Threshold("fall", 0.05, "share of its first value by which the loss falls", 0.001, 1.0),),
+    find=find,
+)

@@ -1,0 +1,185 @@
+"""`loss_spike`: single moments at which loss and gradient leap far above what is usual."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.derive import State
+from tb_netviz_plugin.analysis.records import Floats
+from tb_netviz_plugin.analysis.series import logarithm
+from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.case import Case, Curve
+from tb_netviz_plugin.diagnosis.course import training
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.movement import total
+from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.diagnosis.stretches import PERSISTING, smooth
+
+_AROUND = 31
+"""Records that a spike stands out from."""
+_NORMAL = 1.4826
+_WILD = 4.0
+"""Deviations by which the logarithm of the gradient's norm leaps with the loss."""
+_LASTING, _HUGE = 0.2, 1.0
+"""Shares of what a loss had gained in all that a leap loses where it matters: one with after-effects, and any."""
+_FEW = 3
+"""Moments at most that are events; more of them are in the nature of single samples."""
+_AT_ONCE = 2
+"""Records by which the leaps of loss and gradient may lie apart."""
+_TRANSIENT = 0.5
+"""Share of its height that a leap keeps at most, later on: else it is a change of the data, or of the task."""
+_LATER = 10
+_RAISED = 1.5
+"""Factor of the learning rate from one record to those before, where the schedule is what makes the loss leap."""
+
+
+def find(case: Case, limits: Limits) -> list[Finding]:
+    """Find records at which both the loss and the gradient stand far out from those around them."""
+    loss = case.curve("train_loss")
+    if loss is None or loss.steps.size < _AROUND:
+        return []
+    out = _outliers(loss.high, loss.values, limits["deviations"])
+    heights = loss.high - smooth(_filled(loss.values), _AROUND)
+    gradient = _gradient(case)
+    wild = case.steps[_outliers(logarithm(gradient), logarithm(gradient), _WILD)]
+    at = [index for index in np.flatnonzero(out).tolist() if _is_spike(case, loss, heights, wild, index)]
+    if not at:
+        return []
+    worst = max(at, key=lambda index: heights[index])
+    usual = float(smooth(_filled(loss.values), _AROUND)[worst])
+    step = float(loss.steps[worst])
+    recovery = _recovery(loss, worst, usual)
+    moments = _moments(at)
+    return [
+        Finding(
+            rule="loss_spike",
+            severity=_severity(float(heights[worst]) / max(_gain(case), 1e-12), recovery, moments),
+            layers=(),
+            first_step=float(loss.steps[at[0]]),
+            last_step=float(loss.steps[at[-1]]),
+            message=f"{loss.name} leapt to {number(float(loss.high[worst]))} at step {step:,.0f}, from {number(usual)} "
+            f"around it, and the gradient with it{_others(moments)}; it took {recovery:,} records to come down.",
+            beyond=Beyond("deviations above the usual", _deviations(loss, worst), limits["deviations"]),
+            evidence=(
+                Line(loss.name, loss.name, loss.steps, loss.high),
+                Line("gradient norm of all layers", "gradient_norm", case.steps, gradient),
+            ),
+            remedies=_remedies(step),
+            excluded=(
+                "Not the scatter of single batches: loss and gradient leapt far beyond that of the records around.",
+                "Not a step of the schedule, and not a change of the data that stays.",
+            ),
+            view="overview",
+        )
+    ]
+
+
+def _severity(loss_of_gain: float, recovery: int, moments: int) -> Severity:
+    grave = (recovery > _AT_ONCE and loss_of_gain >= _LASTING) or (moments <= _FEW and loss_of_gain >= _HUGE)
+    return Severity.WARNING if grave else Severity.INFO
+
+
+def _gain(case: Case) -> float:
+    loss = training(case)
+    return loss.gain if loss else 0.0
+
+
+def _gradient(case: Case) -> Floats:
+    """Return the highest norm of all layers together within each record, [T]."""
+    derived = case.statistic("gradient_norm", band=True)
+    return total(np.where(derived.states == State.NUMBER, derived.high, np.nan))
+
+
+def _filled(values: Floats) -> Floats:
+    """Return `values` with each gap closed by what stood before it."""
+    known = np.isfinite(values)
+    if known.all() or not known.any():
+        return np.nan_to_num(values)
+    places = np.maximum.accumulate(np.where(known, np.arange(len(values)), np.argmax(known)))
+    filled: Floats = values[places]
+    return filled
+
+
+def _outliers(high: Floats, values: Floats, deviations: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Return which of T records stand this many deviations of those around them above their median."""
+    if len(values) < _AROUND:
+        return np.zeros(len(values), np.bool_)
+    level, spread = _usual(_filled(values), _filled(high))
+    return np.isfinite(high) & (high - level > deviations * spread)
+
+
+def _usual(values: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Return the median of the records around each, and how far the highest values there lie from it."""
+    level = smooth(values, _AROUND)
+    above = np.abs(high - level)
+    return level, _NORMAL * smooth(above, _AROUND) + 1e-3 * np.abs(level) + 1e-12
+
+
+def _deviations(loss: Curve, index: int) -> float:
+    level, spread = _usual(_filled(loss.values), _filled(loss.high))
+    return float((loss.high[index] - level[index]) / spread[index])
+
+
+def _is_spike(case: Case, loss: Curve, heights: Floats, wild: Floats, index: int) -> bool:
+    """Whether the gradient leapt too, it passed, and no schedule is behind it."""
+    if index < 2 * PERSISTING or not wild.size:
+        return False
+    before, after = loss.steps[max(0, index - _AT_ONCE)], loss.steps[min(len(loss.steps) - 1, index + _AT_ONCE)]
+    together = bool(((wild >= before) & (wild <= after)).any())
+    usual = float(np.median(_filled(loss.values)[max(0, index - 3 * PERSISTING) : index - 1]))
+    later = _filled(loss.values)[index + _LATER : index + _LATER + PERSISTING]
+    leap = float(loss.high[index]) - usual
+    passed = later.size > 0 and float(np.median(later)) - usual <= _TRANSIENT * leap
+    return together and passed and leap > 0 and heights[index] > 0 and not _raised(case, float(loss.steps[index]))
+
+
+def _raised(case: Case, step: float) -> bool:
+    for curve in case.curves("learning_rate"):
+        around = np.flatnonzero(curve.steps <= step)[-4 * PERSISTING :]
+        rates = curve.values[around]
+        if around.size and rates[-1] > _RAISED * np.nanmin(rates):
+            return True
+    return False
+
+
+def _recovery(loss: Curve, index: int, usual: float) -> int:
+    """Return how many records it took for the loss to come halfway down."""
+    half = usual + (float(loss.high[index]) - usual) * 0.1
+    below = np.flatnonzero(_filled(loss.values)[index:] <= half)
+    return int(below[0]) if below.size else len(loss.steps) - index
+
+
+def _moments(at: list[int]) -> int:
+    return 1 + int((np.diff(at) > PERSISTING).sum())
+
+
+def _others(moments: int) -> str:
+    return "" if moments == 1 else f", the highest of {moments:,} such moments"
+
+
+def _remedies(step: float) -> tuple[Remedy, ...]:
+    return (
+        Remedy(f"Look at the batch of step {step:,.0f}: an outlier, a wrong label, an input that was not normalised."),
+        Remedy(
+            "Clip the gradient, so that a single batch can't undo many.",
+            "torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)",
+        ),
+        Remedy(
+            "If it is at the beginning, warm the learning rate up.",
+            "torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.01, total_iters=500)",
+        ),
+    )
+
+
+RULE = Rule(
+    id="loss_spike",
+    title="Loss spike",
+    needs=(
+        needs.statistics("gradient_norm"),
+        needs.records(_AROUND),
+        needs.curve("train_loss", "training loss was logged", _AROUND),
+    ),
+    thresholds=(Threshold("deviations", 12.0, "deviations above the usual", 3.0, 1e6),),
+    find=find,
+)

@@ -1,0 +1,103 @@
+"""`overfitting`: a validation loss that rises while the training loss falls."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.series import running_median
+from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import Course, course, training
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+
+_AFTER = 3
+"""Values after the lowest that a rise rests on."""
+_SCATTER = 3.0
+"""Deviations of a single value that a rise is above."""
+_SHARE = 0.1
+"""Share of what the validation loss had gained that it loses, where that matters."""
+_STILL = 0.05
+"""Share by which the training loss falls meanwhile, at the least."""
+
+_REMEDIES = (
+    Remedy(
+        "Stop where the validation loss is lowest, and keep the weights of that step.",
+        'if val_loss < best:\n    best = val_loss\n    torch.save(model.state_dict(), "best.pt")',
+    ),
+    Remedy("Let the weights decay.", "torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.05)"),
+    Remedy("Leave units out in training.", "nn.Dropout(0.3)"),
+    Remedy("Get more data, or vary what there is; else take a smaller network."),
+)
+
+
+def find(case: Case, limits: Limits) -> list[Finding]:
+    """Find a validation loss that has its lowest value behind it, while the training loss goes on falling."""
+    held_out, trained = course(case.curve("val_loss")), training(case)
+    if held_out is None or trained is None or len(held_out.values) < 2 * _AFTER:
+        return []
+    level = running_median(held_out.values, _AFTER)
+    at = int(np.argmin(level))
+    if len(level) - 1 - at < _AFTER:
+        return []
+    lowest, now = float(level[at]), float(np.median(held_out.values[-_AFTER:]))
+    gained = max(float(held_out.values[0]), trained.start) - lowest
+    rise = (now - lowest) / abs(lowest) if lowest else np.inf
+    if (
+        rise < limits["rise"]
+        or now - lowest < _SCATTER * _scatter(held_out)
+        or gained <= 0
+        or not _trains(trained, held_out, at)
+    ):
+        return []
+    since = float(held_out.steps[at])
+    lost = (now - lowest) / gained
+    return [
+        Finding(
+            rule="overfitting",
+            severity=Severity.WARNING if lost >= _SHARE else Severity.INFO,
+            layers=(),
+            first_step=since,
+            last_step=float(held_out.steps[-1]),
+            message=f"{held_out.name} was {number(lowest)} at step {since:,.0f} and is {number(now)}, {rise:.0%} above "
+            f"it, while {trained.name} went on to fall, to {number(trained.end)}.",
+            beyond=Beyond("rise of the validation loss over its lowest value", rise, limits["rise"]),
+            evidence=(
+                Line(held_out.name, held_out.name, held_out.steps, held_out.values, lowest * (1 + limits["rise"])),
+                Line(trained.name, trained.name, trained.steps, trained.values),
+            ),
+            remedies=_REMEDIES,
+            excluded=(
+                "Not a gap that stays, as between data that differ: it rises.",
+                f"Not the scatter of the validation loss, {number(_scatter(held_out))} from value to value.",
+                "Not a training that goes astray: its loss falls.",
+            ),
+            view="overview",
+        )
+    ]
+
+
+def _trains(trained: Course, held_out: Course, at: int) -> bool:
+    """Whether the training loss is lower in the end than around the step of the lowest validation loss."""
+    nearest = int(np.argmin(np.abs(trained.steps - held_out.steps[at])))
+    then = float(np.median(trained.values[max(0, nearest - 2) : nearest + 3]))
+    return then - trained.end > _STILL * abs(then)
+
+
+def _scatter(held_out: Course) -> float:
+    """Return the deviation of single values, from how far each lies from the middle of its neighbours."""
+    bends = held_out.values[1:-1] - (held_out.values[:-2] + held_out.values[2:]) / 2
+    return float(1.4826 * np.median(np.abs(bends)) / np.sqrt(1.5))
+
+
+RULE = Rule(
+    id="overfitting",
+    title="Overfitting",
+    needs=(
+        needs.curve("train_loss", "training loss was logged", 2 * _AFTER),
+        needs.curve("val_loss", "validation loss was logged", 2 * _AFTER),
+    ),
+    thresholds=(Threshold("rise", 0.2, "rise of the validation loss over its lowest value", 0.01, 100.0),),
+    find=find,
+)
