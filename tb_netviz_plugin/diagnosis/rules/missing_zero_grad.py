@@ -1,0 +1,98 @@
+"""`missing_zero_grad`: gradients that add up from step to step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.records import Floats
+from tb_netviz_plugin.analysis.wording import fold, number
+from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.movement import movement
+from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+
+_EARLY = 50
+"""Steps within which the gradient has to grow about as the number of steps does."""
+_LEAST_GROWTH = 4.0
+"""Factor by which it grows in that time at the least."""
+_ALONG = 0.8
+"""Share of the records in which successive gradients agree."""
+_SLOPES = (0.15, 3.0)
+"""Growth a step, over the first gradient: one where each adds a gradient of the same size and direction."""
+
+_REMEDIES = (
+    Remedy("Forget the gradients after each step.", "optimizer.step()\noptimizer.zero_grad()"),
+    Remedy(
+        "If several batches are added up on purpose, forget them after each step of the optimizer.",
+        "if (batch + 1) % accumulate == 0:\n    optimizer.step()\n    optimizer.zero_grad()",
+    ),
+)
+
+
+def find(case: Case, limits: Limits) -> list[Finding]:
+    """Find models whose gradient hardly turns from step to step, and at first grew with the number of steps."""
+    found = (_of_model(case, layers, limits["agreement"]) for layers in case.layers_of_models())
+    return [finding for finding in found if finding]
+
+
+def _of_model(case: Case, layers: list[int], agreement: float) -> Finding | None:
+    moves = movement(case, layers)
+    known = np.isfinite(moves.agreement)
+    if known.sum() < 5 or (moves.agreement[known] >= agreement).mean() < _ALONG:
+        return None
+    growth = _growth(case.steps, moves.gradient)
+    if growth is None:
+        return None
+    first, last = float(case.steps[0]), float(case.steps[-1])
+    typical = float(np.median(moves.agreement[known]))
+    early = float(moves.gradient[np.isfinite(moves.gradient)][0])
+    return Finding(
+        rule="missing_zero_grad",
+        severity=Severity.CRITICAL,
+        layers=() if len(case.network.models) == 1 else tuple(layers),
+        first_step=first,
+        last_step=last,
+        message=f"The gradient keeps its direction from step to step (cosine {typical:.3f}), and its norm grew "
+        f"{fold(growth)} from {number(early)} in the first steps, about as their number: each step adds to the last.",
+        beyond=Beyond("cosine of successive gradients", typical, agreement),
+        evidence=(
+            Line(
+                "cosine with the last gradient, median of the matrices",
+                "gradient_cosine",
+                case.steps,
+                moves.agreement,
+                agreement,
+            ),
+            Line("gradient norm of all layers", "gradient_norm", case.steps, moves.gradient),
+        ),
+        remedies=_REMEDIES,
+        excluded=(
+            "Not small steps on a smooth loss, whose gradients agree too: those do not grow with the number of steps.",
+            "Not accumulation on purpose, after which each step begins anew.",
+        ),
+    )
+
+
+def _growth(steps: Floats, norms: Floats) -> float | None:
+    """Return by which factor the norm grew early on, if that is about as the number of steps."""
+    early = (steps <= steps[0] + _EARLY) & np.isfinite(norms) & (norms > 0)
+    if early.sum() < 5 or steps[0] > 0:
+        return None
+    passed, grown = steps[early], norms[early] / norms[early][0]
+    at = int(np.argmax(grown))
+    if grown[at] < _LEAST_GROWTH or passed[at] == 0:
+        return None
+    rising = slice(1, at + 1)
+    slopes = (grown[rising] - 1) / passed[rising]
+    low, high = _SLOPES
+    return float(grown[at]) if low <= np.median(slopes) <= high else None
+
+
+RULE = Rule(
+    id="missing_zero_grad",
+    title="Gradients are not reset",
+    needs=(needs.statistics("gradient_cosine", "gradient_norm"), needs.records(10)),
+    thresholds=(Threshold("agreement", 0.9, "cosine of successive gradients", 0.0, 1.0),),
+    find=find,
+)
