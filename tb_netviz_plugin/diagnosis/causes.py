@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tb_netviz_plugin.diagnosis.finding import Finding
+from tb_netviz_plugin.diagnosis.finding import Finding, Severity
 
 LATE = 0.05
 """Share of the run by which a cause may be noticed later than what follows from it."""
 
 EFFECTS: Mapping[str, frozenset[str]] = {
-    "nonfinite": frozenset({"loss_plateau", "loss_spike", "dead_units", "layer_not_training"}),
+    "nonfinite": frozenset({"loss_plateau", "loss_spike", "dead_units"}),
     "exploding_gradient": frozenset({"nonfinite", "loss_spike", "loss_plateau", "clip_saturated", "dead_units"}),
     "lr_too_high": frozenset(
         {
@@ -24,22 +24,54 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "saturation",
             "vanishing_gradient",
             "clip_saturated",
-            "layer_not_training",
         }
     ),
-    "poor_init": frozenset({"vanishing_gradient", "exploding_gradient", "saturation", "loss_plateau", "dead_units"}),
-    "saturation": frozenset({"vanishing_gradient", "loss_plateau", "layer_not_training"}),
-    "dead_units": frozenset({"vanishing_gradient", "layer_not_training", "loss_plateau", "underfitting"}),
-    "vanishing_gradient": frozenset({"loss_plateau", "layer_not_training", "lr_too_low", "underfitting"}),
-    "lr_too_low": frozenset({"loss_plateau", "layer_not_training", "underfitting"}),
-    "unused_parameter": frozenset({"layer_not_training", "loss_plateau"}),
+    "poor_init": frozenset(
+        {
+            "nonfinite",
+            "vanishing_gradient",
+            "exploding_gradient",
+            "lr_too_high",
+            "lr_too_low",
+            "saturation",
+            "loss_plateau",
+            "loss_oscillation",
+            "loss_spike",
+            "dead_units",
+            "redundant_units",
+            "clip_saturated",
+            "underfitting",
+            "low_precision_underflow",
+        }
+    ),
+    "saturation": frozenset({"vanishing_gradient", "loss_plateau"}),
+    "dead_units": frozenset({"vanishing_gradient", "loss_plateau"}),
+    "vanishing_gradient": frozenset({"loss_plateau", "lr_too_low", "loss_oscillation"}),
+    "lr_too_low": frozenset({"loss_plateau", "underfitting"}),
+    "unused_parameter": frozenset({"loss_plateau"}),
     "layer_not_training": frozenset({"loss_plateau", "underfitting"}),
     "missing_nonlinearity": frozenset({"underfitting", "loss_plateau"}),
     "missing_zero_grad": frozenset(
-        {"exploding_gradient", "lr_too_high", "loss_oscillation", "loss_spike", "nonfinite"}
+        {
+            "exploding_gradient",
+            "lr_too_high",
+            "loss_oscillation",
+            "loss_spike",
+            "loss_plateau",
+            "nonfinite",
+            "clip_saturated",
+            "dead_units",
+            "underfitting",
+        }
     ),
     "input_unnormalised": frozenset({"lr_too_high", "exploding_gradient", "saturation", "dead_units", "loss_spike"}),
-    "low_precision_underflow": frozenset({"vanishing_gradient", "layer_not_training", "loss_plateau"}),
+    "low_precision_underflow": frozenset(
+        {"vanishing_gradient", "layer_not_training", "loss_plateau", "lr_too_low", "underfitting"}
+    ),
+    "clip_saturated": frozenset({"lr_too_low", "loss_plateau", "underfitting"}),
+    "loss_spike": frozenset({"dead_units", "loss_plateau"}),
+    "loss_oscillation": frozenset({"loss_spike", "underfitting"}),
+    "underfitting": frozenset({"dead_units", "vanishing_gradient", "loss_plateau"}),
 }
 """By rule, what it may bring about."""
 
@@ -64,11 +96,13 @@ def _order(finding: Finding) -> tuple[int, float]:
 
 
 def _cause_of(effect: Finding, findings: Sequence[Finding], slack: float) -> int | None:
-    """Return the index of the earliest finding that may have brought `effect` about."""
+    """Return the index of the earliest finding that may have brought `effect` about; what is harmless did not."""
     able = [
         (cause.first_step, index)
         for index, cause in enumerate(findings)
-        if effect.rule in EFFECTS.get(cause.rule, ()) and cause.first_step <= effect.first_step + slack
+        if effect.rule in EFFECTS.get(cause.rule, ())
+        and cause.first_step <= effect.first_step + slack
+        and (cause.severity > Severity.INFO or effect.severity is Severity.INFO)
     ]
     return min(able)[1] if able else None
 
