@@ -70,6 +70,6 @@ def _without_single_ones(logs: Floats) -> Floats:
 
 
 def _at_end(own: Floats, next_one: Floats, inner: Floats) -> Floats:
-    """Return the median of a value at the end, its neighbour's, and what these lead to (Tukey's rule for end points)."""
+    """Return the median of a value at the end, its neighbour's, and what these lead to (Tukey's end-point rule)."""
     ordered = np.sort(np.stack([own, next_one, 3 * next_one - 2 * inner]), axis=0)
     return np.where(np.isfinite(ordered[2]), ordered[1], next_one)

@@ -36,25 +36,25 @@ class _Onset:
         step: Last step of the first record.
         layers: The layers, the first one to show it first.
         where: In words.
+        share: Of the values of the layer that shows it most, over the steps of the record.
     """
 
     step: float
     layers: tuple[int, ...]
     where: str
+    share: float
 
 
 def find(case: Case, _limits: Limits) -> list[Finding]:
-    """Find NaN or infinite gradients and outputs, from the first record that has one."""
+    """Find NaN or infinite gradients, outputs or losses, from the first record that has one."""
     gradients = case.statistic("gradient_nonfinite").states == State.NONFINITE
-    onsets = [onset for onset in (_in_outputs(case), _in_gradients(case, gradients)) if onset]
-    if not onsets:
+    onset = _onset(case, gradients)
+    if onset is None:
         return []
-    onset = min(onsets, key=lambda one: one.step)  # Outputs first: gradients follow from them.
     spoiled = gradients.any(axis=0)
-    last = case.steps[np.flatnonzero(spoiled)[-1]] if spoiled.any() else onset.step
+    last = float(case.steps[np.flatnonzero(spoiled)[-1]]) if spoiled.any() else onset.step
     goes_on = bool(spoiled.size) and bool(spoiled[-1])
     counts = gradients.sum(axis=0).astype(np.float64)
-    reach = f"; by step {last:,.0f} {int(counts.max()):,} of {len(gradients):,} layers had such gradients"
     return [
         Finding(
             rule="nonfinite",
@@ -62,7 +62,7 @@ def find(case: Case, _limits: Limits) -> list[Finding]:
             layers=onset.layers,
             first_step=onset.step,
             last_step=last,
-            message=f"{onset.where} at step {onset.step:,.0f}{reach if spoiled.any() else ''}.",
+            message=f"{onset.where} at step {onset.step:,.0f}{_reach(gradients, last, goes_on=goes_on)}.",
             beyond=Beyond("layers with gradients that are not finite", float(counts.max(initial=0)), 0.0),
             evidence=(
                 Line("layers with gradients that are not finite", "gradient_nonfinite", case.steps, counts, 0.5),
@@ -73,28 +73,65 @@ def find(case: Case, _limits: Limits) -> list[Finding]:
     ]
 
 
+def _onset(case: Case, gradients: Bools) -> _Onset | None:
+    """Return where it began: what is seen first and, in a record of several steps, at most of them."""
+    outputs, backward = _in_outputs(case), _in_gradients(case, gradients)
+    if outputs is None or backward is None:
+        found = outputs or backward
+    elif outputs.step != backward.step:
+        found = min(outputs, backward, key=lambda one: one.step)
+    else:
+        # Where the gradient came first, outputs follow a step later: it is then spoiled at more of the record's steps.
+        found = backward if backward.share > outputs.share else outputs
+    return found or _in_loss(case)
+
+
+def _reach(gradients: Bools, last: float, *, goes_on: bool) -> str:
+    """Say how far it spread, and whether it passed."""
+    layers = int(gradients.sum(axis=0).max(initial=0))
+    if not layers:
+        return ""
+    if goes_on:
+        return f"; by step {last:,.0f} {layers:,} of {len(gradients):,} layers had such gradients"
+    return f"; it passed: after step {last:,.0f} all gradients are finite again"
+
+
 def _in_outputs(case: Case) -> _Onset | None:
-    """Return the first output, in the order of the forward pass, at the first record that has one."""
+    """Return the output that was spoiled most, the first of them in the forward pass, at the first record with one."""
     if "activation_nonfinite" not in case.recorded:
         return None
-    spoiled = case.numbers_or_more("activation_nonfinite") > 0
-    if not spoiled.any():
+    shares = case.numbers_or_more("activation_nonfinite")
+    if not (shares > 0).any():
         return None
-    at = int(np.flatnonzero(spoiled.any(axis=0))[0])
-    rows = [case.network.activations[row] for row in np.flatnonzero(spoiled[:, at])]
+    at = int(np.flatnonzero((shares > 0).any(axis=0))[0])
+    # In a record of several steps those before the origin are spoiled a step later, through their weights.
+    order = sorted(np.flatnonzero(shares[:, at]).tolist(), key=lambda row: -shares[row, at])
+    rows = [case.network.activations[row] for row in order]
     layers = dict.fromkeys(row.layer for row in rows if row.layer is not None)
     where = f"The output of {rows[0].label} was the first that was not finite,"
-    return _Onset(float(case.activation_steps[at]), tuple(layers), where)
+    return _Onset(float(case.activation_steps[at]), tuple(layers), where, float(shares[:, at].max()))
 
 
 def _in_gradients(case: Case, spoiled: Bools) -> _Onset | None:
     if not spoiled.any():
         return None
     at = int(np.flatnonzero(spoiled.any(axis=0))[0])
-    layers = [int(layer) for layer in np.flatnonzero(spoiled[:, at])[::-1]]  # The backward pass begins at the output.
+    shares = case.numbers_or_more("gradient_nonfinite")[:, at]
+    # The backward pass begins at the output.
+    layers = sorted(np.flatnonzero(spoiled[:, at])[::-1].tolist(), key=lambda layer: -shares[layer])
     first = f"{layer_name(case.network, layers[0])}'s gradient was"
     others = f", with those of {len(layers) - 1:,} more layers" if len(layers) > 1 else ""
-    return _Onset(float(case.steps[at]), tuple(layers), f"{first} not finite{others},")
+    where = f"{first} not finite{others},"
+    return _Onset(float(case.steps[at]), tuple(layers), where, float(shares.max()))
+
+
+def _in_loss(case: Case) -> _Onset | None:
+    """Return the first training loss that was not finite, where no gradient and no output was."""
+    loss = case.curve("train_loss")
+    if loss is None or not (loss.nonfinite > 0).any():
+        return None
+    at = int(np.flatnonzero(loss.nonfinite > 0)[0])
+    return _Onset(float(loss.steps[at]), (), f"{loss.name} was not finite", 1.0)
 
 
 def _excluded(case: Case, step: float) -> tuple[str, ...]:
