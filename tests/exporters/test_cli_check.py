@@ -17,6 +17,7 @@ from tests.support.apps import parse_json
 from tests.support.distributions import ROOT
 from tests.support.runs import HOSTILE_NAMES, RunFile, dense_layers, describe, observe, random_gradients, write_run
 
+RULE = {rule.id: rule for rule in RULES}
 LAYERS = {name: {"weight": (4, 4)} for name in ("stem", "fc", "spare")}
 
 
@@ -105,18 +106,20 @@ def test_a_consequence_is_indented_under_its_cause_and_remedies_come_last():
     layers = tuple(range(8))
     cause = Finding("nonfinite", Severity.CRITICAL, layers, 3e4, 1e6, "It is so.", *words, consequences=(effect,))
     network = unite([describe(dense_layers(8))])
-    text = as_text([Checked("a", network, Report((cause,), RULES[:1], (Skipped(RULES[1], "why"),)))])
+    text = as_text(
+        [Checked("a", network, Report((cause,), (RULE["nonfinite"],), (Skipped(RULE["unused_parameter"], "why"),)))]
+    )
     assert text.splitlines() == [
         "run a: 1 critical, 1 warning",
         "",
-        f"  CRITICAL: {RULES[0].title} [nonfinite]",
+        f"  CRITICAL: {RULE['nonfinite'].title} [nonfinite]",
         "  blocks.0, blocks.1, blocks.2, blocks.3, blocks.4, 3 more, steps 30,000 to",
         "  1,000,000",
         "  It is so.",
         "  share: 0.9, threshold 0.5",
         "  Ruled out: Not frozen.",
         "  From this follows:",
-        f"    WARNING: {RULES[1].title} [unused_parameter]",
+        f"    WARNING: {RULE['unused_parameter'].title} [unused_parameter]",
         "    blocks.2, step 40",
         "    It follows.",
         "    share: 0.9, threshold 0.5",
@@ -127,7 +130,7 @@ def test_a_consequence_is_indented_under_its_cause_and_remedies_come_last():
         "         again()",
         "",
         "  1 check passed, 1 not checked:",
-        f"    {RULES[1].title}: why",
+        f"    {RULE['unused_parameter'].title}: why",
     ]
 
 
