@@ -170,10 +170,10 @@ def test_layers_that_share_compiled_code_have_each_the_numbers_of_eager_code(tmp
         for name in ("0.act", "1.act"):
             assert_same({name: table[name]}, {name: expected.activations[step][name]})
             assert math.isnan(table[name]["act_grad_norm"])
-    for step, table in found.units.items():
+    for step, units in found.units.items():
         for name in ("0.act", "1.act"):
             assert found.unit_steps[step][name]["counted"] == expected.unit_steps[step][name]["counted"] > 0
-            for one, other in zip(table[name], expected.units[step][name], strict=True):
+            for one, other in zip(units[name], expected.units[step][name], strict=True):
                 assert [one[column] for column in UNIT_COLUMNS] == pytest.approx(
                     [other[column] for column in UNIT_COLUMNS], rel=1e-4, abs=1e-5
                 )

@@ -190,7 +190,7 @@ def _imagine(*_arguments: object) -> None:
     """Stand in for the operator where shapes are all there is."""
 
 
-_library = torch.library.Library("netviz", "DEF")
+_library: Any = torch.library.Library("netviz", "DEF")  # type: ignore[no-untyped-call]  # In torch.
 _library.define("hear(Tensor output, Tensor seat, Tensor[] makers, Tensor(a!) turn) -> ()", tags=_TAGS)
 _library.impl("hear", _hear, "CompositeExplicitAutograd")
 _library.impl("hear", _imagine, "Meta")
