@@ -17,7 +17,7 @@ from tests.support.apps import parse_json
 from tests.support.distributions import ROOT
 from tests.support.runs import HOSTILE_NAMES, RunFile, dense_layers, describe, observe, random_gradients, write_run
 
-RULE = {rule.id: rule for rule in RULES}
+NONFINITE, UNUSED = (next(rule for rule in RULES if rule.id == name) for name in ("nonfinite", "unused_parameter"))
 LAYERS = {name: {"weight": (4, 4)} for name in ("stem", "fc", "spare")}
 
 
@@ -106,9 +106,7 @@ def test_a_consequence_is_indented_under_its_cause_and_remedies_come_last():
     layers = tuple(range(8))
     cause = Finding("nonfinite", Severity.CRITICAL, layers, 3e4, 1e6, "It is so.", *words, consequences=(effect,))
     network = unite([describe(dense_layers(8))])
-    text = as_text(
-        [Checked("a", network, Report((cause,), (RULE["nonfinite"],), (Skipped(RULE["unused_parameter"], "why"),)))]
-    )
+    text = as_text([Checked("a", network, Report((cause,), (NONFINITE,), (Skipped(UNUSED, "why"),)))])
     assert text.splitlines() == [
         "run a: 1 critical, 1 warning",
         "",
