@@ -85,7 +85,7 @@ class RecordedRun(ABC):
     @cached_property
     def outputs(self) -> dict[str, Outputs]:
         """By model, what is known of its outputs, targets and inputs, on the steps of the grid."""
-        found = {}
+        found: dict[str, Outputs] = {}
         for description in self.network.descriptions:
             model = description.model
             for chunk in description.chunks:
@@ -100,7 +100,7 @@ class RecordedRun(ABC):
     @cached_property
     def classes(self) -> dict[str, Classes]:
         """By model, how each class does."""
-        found = {}
+        found: dict[str, Classes] = {}
         for model, outputs in self.outputs.items():
             for count in sorted({int(count) for count in outputs.classes if 0 < count <= MAX_CLASSES}):
                 records = self.records(class_tag(model, count), Family.CLASSES)

@@ -61,6 +61,14 @@ def write(folder, steps, description=None, start=START, columns=columns_of):
             write_record(file, description, step, columns(step), classes_by_hand(rows, labels))
 
 
+def outputs_of(case):
+    return case.outputs
+
+
+def classes_of(case):
+    return case.classes
+
+
 def read(app, name="run"):
     return app.plugin._reader.run(RequestContext(), "", name)
 
@@ -68,7 +76,7 @@ def read(app, name="run"):
 def test_means_and_shares_follow_from_the_columns(tmp_path, open_logdir):
     write(tmp_path / "run", range(4))
     case = Case(read(open_logdir(tmp_path)))
-    found = case.outputs
+    found = outputs_of(case)
     np.testing.assert_array_equal(found.steps, case.steps)
     assert (case.criterion, found.criterion) == ("CrossEntropyLoss", "CrossEntropyLoss")
     for step in range(4):
@@ -94,7 +102,7 @@ def test_means_and_shares_follow_from_the_columns(tmp_path, open_logdir):
 
 def test_classes_are_read_beside_them(tmp_path, open_logdir):
     write(tmp_path / "run", range(3))
-    found = Case(read(open_logdir(tmp_path))).classes
+    found = classes_of(Case(read(open_logdir(tmp_path))))
     for step in range(3):
         expected = classes_by_hand(*samples(step)[:2])
         table = np.stack([found.targets[:, step], found.hits[:, step], found.losses[:, step]], axis=1)
@@ -111,7 +119,7 @@ def test_a_window_has_means_of_all_its_steps(tmp_path, open_logdir):
         file.describe(description)
         file.record(description, 7, np.zeros((len(description.parameters), len(COLUMNS))), span=8, observations=8)
         file.values(7, [tensor_value(description.chunks[-1].tag, Family.OUTPUTS, planes)])
-    found = Case(read(open_logdir(tmp_path))).outputs
+    found = outputs_of(Case(read(open_logdir(tmp_path))))
     rows = np.concatenate([samples(step)[0] for step in range(8)])
     assert found.outputs.mean == pytest.approx([rows.mean()], rel=1e-4)
     assert found.outputs.std == pytest.approx([rows.std()], rel=1e-4)
@@ -120,11 +128,12 @@ def test_a_window_has_means_of_all_its_steps(tmp_path, open_logdir):
 def test_a_resumed_run_supersedes_what_lay_beyond(tmp_path, open_logdir):
     write(tmp_path / "run", (1, 2, 3, 4))
     write(tmp_path / "run", (3, 5), start=LATER, columns=lambda step: columns_of(10 + step))
-    found = Case(read(open_logdir(tmp_path)))
-    assert found.outputs.steps.tolist() == [1, 2, 3, 5]
+    case = Case(read(open_logdir(tmp_path)))
+    found = outputs_of(case)
+    assert found.steps.tolist() == [1, 2, 3, 5]
     expected = [samples(step)[0].mean() for step in (1, 2, 13, 15)]
-    assert found.outputs.outputs.mean == pytest.approx(expected, rel=1e-4)
-    assert found.classes.steps.tolist() == [1, 2, 3, 5]
+    assert found.outputs.mean == pytest.approx(expected, rel=1e-4)
+    assert classes_of(case).steps.tolist() == [1, 2, 3, 5]
 
 
 def test_records_without_outputs_are_unknown(tmp_path, open_logdir):
@@ -134,9 +143,10 @@ def test_records_without_outputs_are_unknown(tmp_path, open_logdir):
         file.record(description, 0, np.zeros((len(description.parameters), len(COLUMNS))))
         write_record(file, description, 1, inputs_by_hand(samples(1)[2]))
     case = Case(read(open_logdir(tmp_path)))
-    assert np.isnan(case.outputs.inputs.mean).tolist() == [True, False]
-    assert np.isnan(case.outputs.outputs.mean).all()
-    assert case.outputs.target_kind.tolist() == [NO_TARGETS] * 2
+    found = outputs_of(case)
+    assert np.isnan(found.inputs.mean).tolist() == [True, False]
+    assert np.isnan(found.outputs.mean).all()
+    assert found.target_kind.tolist() == [NO_TARGETS] * 2
     assert case.classes is None
 
 
@@ -149,7 +159,7 @@ def test_a_run_without_outputs_has_none(tmp_path, open_logdir):
 def test_columns_of_another_version_are_ignored_and_unknown(tmp_path, open_logdir):
     columns = (*IDS[:8], "of_the_future")
     write(tmp_path / "run", range(2), described(columns=columns))
-    found = Case(read(open_logdir(tmp_path))).outputs
+    found = outputs_of(Case(read(open_logdir(tmp_path))))
     assert found.outputs.mean == pytest.approx([samples(step)[0].mean() for step in range(2)], rel=1e-4)
     assert np.isnan(found.accuracy).all()
 
@@ -161,7 +171,7 @@ def test_a_damaged_record_of_outputs_costs_itself_only(tmp_path, open_logdir):
         damaged = [np.zeros(len(IDS) - 1, np.float32), np.zeros((2, len(IDS)), np.float32)]
         for step, array in enumerate(damaged, start=10):
             file.values(step, [tensor_value(description.chunks[-1].tag, Family.OUTPUTS, array)])
-    assert np.isfinite(Case(read(open_logdir(tmp_path))).outputs.outputs.mean).sum() == 3
+    assert np.isfinite(outputs_of(Case(read(open_logdir(tmp_path)))).outputs.mean).sum() == 3
 
 
 def test_the_first_model_that_has_outputs_is_the_one_that_rules_see(tmp_path, open_logdir):
@@ -171,7 +181,7 @@ def test_the_first_model_that_has_outputs_is_the_one_that_rules_see(tmp_path, op
         file.record(silent, 0, np.zeros((len(silent.parameters), len(COLUMNS))))
     write(tmp_path / "gan", range(2), described("critic"), start=LATER)
     case = Case(read(open_logdir(tmp_path), "gan"))
-    assert case.outputs.model == case.classes.model == "critic"
+    assert outputs_of(case).model == classes_of(case).model == "critic"
 
 
 WORDS = "targets: give watch the criterion"

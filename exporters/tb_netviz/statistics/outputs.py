@@ -113,7 +113,7 @@ def output_columns(parts: Mapping[str, Array]) -> Array:
         sums[_OFFSETS[part] : _OFFSETS[part] + len(found)] = found
         _forget(part, sums)
     sums[np.isinf(sums)] = np.nan
-    columns = sums[_PLACES]
+    columns: Array = sums[_PLACES]
     columns[_ROOTS] = np.sqrt(columns[_ROOTS])
     return columns
 

@@ -69,6 +69,7 @@ class AsOnADevice:
         sums, classes = reductions.label_sums(
             torch.from_numpy(rows), torch.from_numpy(labels), ignored, with_classes=True
         )
+        assert classes is not None
         return sums.numpy(), classes.numpy()
 
 
@@ -142,4 +143,4 @@ def test_large_logits_overflow_nothing(way):
     rows = np.array([[1e4, -1e4], [-1e4, 1e4]], np.float32)
     sums, classes = way.label_sums(rows, np.array([0, 0]), -100)
     assert_columns({OUTPUTS: way.output_sums(rows), TARGETS: sums}, by_hand(rows, np.array([0, 0]), 1))
-    np.testing.assert_allclose(classes, [[2, 1, 2e4], [0, 0, 0]])
+    np.testing.assert_allclose(classes, np.array([[2.0, 1.0, 2e4], [0.0, 0.0, 0.0]]))

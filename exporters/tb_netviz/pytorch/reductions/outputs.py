@@ -73,8 +73,8 @@ def label_sums(rows: Tensor, labels: Tensor, ignored: int, *, with_classes: bool
     """
     labels = labels.long()
     if _on_host(rows):
-        sums, by_class = reference.label_sums(_array(rows), labels.numpy(), ignored, with_classes=with_classes)
-        return torch.from_numpy(sums), None if by_class is None else torch.from_numpy(by_class)
+        sums, counted = reference.label_sums(_array(rows), labels.numpy(), ignored, with_classes=with_classes)
+        return torch.from_numpy(sums), None if counted is None else torch.from_numpy(counted)
     rows, wide = _precise(rows), wide_type(rows.device)
     meant = labels != ignored
     places = labels.clamp(0, rows.shape[1] - 1)
@@ -175,9 +175,9 @@ def _in_order(part: str, like: Tensor, numbers: Mapping[str, Tensor | float]) ->
     wide = wide_type(like.device)
     added, highest, lowest = OUTPUT_SUMS[part]
     otherwise = dict.fromkeys(added, 0.0) | dict.fromkeys(highest, -math.inf) | dict.fromkeys(lowest, math.inf)
-    scalars = []
-    for name, unknown in otherwise.items():
-        number = numbers.get(name, unknown)
-        known = isinstance(number, Tensor)
-        scalars.append(number.to(wide) if known else torch.full((), float(number), dtype=wide, device=like.device))
-    return torch.stack(scalars)
+    found = [numbers.get(name, unknown) for name, unknown in otherwise.items()]
+    return torch.stack([_scalar(number, wide, like.device) for number in found])
+
+
+def _scalar(number: Tensor | float, kind: torch.dtype, device: torch.device) -> Tensor:
+    return number.to(kind) if isinstance(number, Tensor) else torch.full((), float(number), dtype=kind, device=device)

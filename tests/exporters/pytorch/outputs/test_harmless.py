@@ -1,6 +1,7 @@
 """Measuring outputs, targets and inputs changes nothing: no weight, no random number, no node of the graph."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ class Transposed(nn.Module):
         return values.transpose(1, 2)
 
 
-CASES = {
+CASES: dict[str, tuple[Any, ...]] = {
     "class indices": (classifier, nn.CrossEntropyLoss, lambda: (torch.randn(8, 6), torch.randint(0, 4, (8,)))),
     "numbers": (classifier, nn.MSELoss, lambda: (torch.randn(8, 6), torch.randn(8, 4))),
     "tokens": (language_model, nn.CrossEntropyLoss, lambda: torch.randint(0, 9, (2, 3, 5)).unbind()),

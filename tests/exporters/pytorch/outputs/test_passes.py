@@ -1,5 +1,7 @@
 """Which passes count: those in training, the first outputs of each, all micro-batches of a step together."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -184,8 +186,9 @@ def test_detaching_takes_all_hooks_off(training):
 
 def test_a_compiled_model_is_measured_at_its_ends(tmp_path):
     torch.manual_seed(0)
-    model = torch.compile(nn.Linear(6, 4), backend="eager")
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    layer = nn.Linear(6, 4)
+    model: Any = torch.compile(layer, backend="eager")
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
     criterion = nn.CrossEntropyLoss()
     with NetVizWriter(tmp_path) as writer:
         writer.watch(model, optimizer, criterion, every=1)
