@@ -110,14 +110,14 @@ def test_a_consequence_is_indented_under_its_cause_and_remedies_come_last():
     assert text.splitlines() == [
         "run a: 1 critical, 1 warning",
         "",
-        f"  CRITICAL: {RULE['nonfinite'].title} [nonfinite]",
+        f"  CRITICAL: {NONFINITE.title} [nonfinite]",
         "  blocks.0, blocks.1, blocks.2, blocks.3, blocks.4, 3 more, steps 30,000 to",
         "  1,000,000",
         "  It is so.",
         "  share: 0.9, threshold 0.5",
         "  Ruled out: Not frozen.",
         "  From this follows:",
-        f"    WARNING: {RULE['unused_parameter'].title} [unused_parameter]",
+        f"    WARNING: {UNUSED.title} [unused_parameter]",
         "    blocks.2, step 40",
         "    It follows.",
         "    share: 0.9, threshold 0.5",
@@ -128,7 +128,7 @@ def test_a_consequence_is_indented_under_its_cause_and_remedies_come_last():
         "         again()",
         "",
         "  1 check passed, 1 not checked:",
-        f"    {RULE['unused_parameter'].title}: why",
+        f"    {UNUSED.title}: why",
     ]
 
 
