@@ -1,0 +1,86 @@
+"""`exploding_gradient` names where the gradient grows, and since when; large gradients in good health are left alone."""
+
+import numpy as np
+import pytest
+
+from tb_netviz_plugin.diagnosis import Severity
+from tests.support.modelled import RECORDS, Model, falling, flat, found
+
+RULE = "exploding_gradient"
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("decay", [0.8, 0.95, 1.1])
+def test_healthy_networks_are_left_alone(seed, decay):
+    assert found(RULE, Model(seed=seed, decay=decay), train=falling()) == []
+
+
+def test_growth_towards_the_input_names_the_first_layers():
+    (finding,) = found(RULE, Model(decay=4.0))
+    assert finding.layers[0] in (0, 1)
+    assert (finding.first_step, finding.severity) == (0, Severity.CRITICAL)
+
+
+def test_growth_that_ends_in_nan_at_once_is_found():
+    model = Model(decay=4.0)
+    model.norms[2:] = np.nan
+    (finding,) = found(RULE, model)
+    assert (finding.first_step, finding.last_step) == (0, 10)
+
+
+def test_large_inputs_make_the_first_layer_alone_large():
+    for layers in ({}, {"layers": {name: {"weight": (4, 4)} for name in "abcd"}}):
+        model = Model(**layers)
+        model.norms[:, model.of(0)] *= 1e6
+        assert found(RULE, model, train=falling()) == []
+
+
+def worse_from(record):
+    return np.append(falling()[:record], np.full(RECORDS - record, 50.0))
+
+
+def test_growth_over_the_run_under_which_the_loss_gets_worse():
+    model = Model()
+    model.norms[30:] *= 1e4
+    (finding,) = found(RULE, model, train=worse_from(30))
+    assert 280 <= finding.first_step <= 320
+    assert finding.last_step == 590
+
+
+def test_a_gradient_that_finds_its_way_may_grow():
+    model = Model()
+    model.norms[:20] *= 1e-4
+    assert found(RULE, model, train=falling()) == []
+
+
+def test_without_a_loss_growth_is_no_fault_by_itself():
+    model = Model()
+    model.norms[30:] *= 1e4
+    assert found(RULE, model) == []
+
+
+def test_bursts_that_throw_the_training_back():
+    model = Model()
+    model.norms[[20, 30, 40, 50]] *= 1e3
+    (finding,) = found(RULE, model, train=worse_from(20))
+    assert (finding.first_step, finding.last_step) == (200, 500)
+    assert found(RULE, model, train=falling()) == []
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(15, 0), (500, 1)])
+def test_the_threshold_is_fifty(factor, expected):
+    model = Model()
+    model.norms[30:] *= factor
+    assert len(found(RULE, model, train=worse_from(30))) == expected
+
+
+def test_gradients_of_other_models_and_large_units_are_left_alone():
+    generator, discriminator = Model(name="g"), Model(name="d", seed=1)
+    discriminator.norms *= 1e6
+    assert found(RULE, generator, discriminator, train=1e6 * falling()) == []
+
+
+def test_nan_and_one_layer_are_no_growth():
+    model = Model(layers={"only": {"weight": (4, 4)}})
+    model.norms[10:] = np.nan
+    assert found(RULE, model, train=flat()) == []

@@ -1,0 +1,104 @@
+"""`layer_not_training`: what stands still without reason, and why; what may well stand still is left alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tb_netviz_plugin.diagnosis import Severity
+from tests.support.modelled import INTERVAL, RECORDS, Model, found
+
+RULE = "layer_not_training"
+STEPS = INTERVAL * np.arange(RECORDS)
+
+
+def without_optimizer(model, rows):
+    parameters = tuple(
+        replace(row, group=None) if rows[index] else row for index, row in enumerate(model.description.parameters)
+    )
+    model.description = replace(model.description, parameters=parameters)
+    model.ratios[:, rows] = 0
+    return model
+
+
+def test_a_layer_that_no_optimizer_holds():
+    model = Model()
+    (finding,) = found(RULE, without_optimizer(model, model.of(9)))
+    assert finding.layers == (9,)
+    assert (finding.first_step, finding.last_step, finding.severity) == (0, 590, Severity.CRITICAL)
+    assert "no optimizer holds it" in finding.message
+    assert 'model.get_parameter("blocks.4.conv.weight")' in finding.remedies[0].code
+
+
+def test_a_bias_that_stays_at_zero_is_named():
+    model = Model()
+    rows = np.arange(len(model.owners)) == 1
+    model.weights[:, rows] = 0
+    (finding,) = found(RULE, without_optimizer(model, rows))
+    assert finding.message.startswith("stem.bias does not move")
+
+
+@pytest.mark.parametrize(("since", "severity"), [(0, Severity.CRITICAL), (30, Severity.INFO)])
+def test_a_group_whose_learning_rate_is_zero(since, severity):
+    model = Model()
+    rows = model.of(9)
+    group = replace(model.description.groups[0], index=1, learning_rate=0.0)
+    parameters = tuple(replace(row, group=int(rows[at])) for at, row in enumerate(model.description.parameters))
+    model.description = replace(model.description, groups=(*model.description.groups, group), parameters=parameters)
+    model.ratios[since:, rows] = 0
+    scalars = {f"lr/{place}": ("learning_rate", STEPS, np.full(RECORDS, 0.1 * (place == 0))) for place in (0, 1)}
+    (finding,) = found(RULE, model, **scalars)
+    assert (finding.layers, finding.first_step, finding.severity) == ((9,), since * INTERVAL, severity)
+    assert "learning rate of its optimizer group is 0" in finding.message
+
+
+def test_weights_that_something_writes_back():
+    model = Model()
+    model.ratios[:, model.of(9)] = 0
+    (finding,) = found(RULE, model)
+    assert "an optimizer holds it" in finding.message
+
+
+def test_a_step_that_rounding_swallows_is_no_such_fault():
+    model = Model()
+    model.ratios[:, model.of(9)] = 0
+    model.norms[:, model.of(9)] = 1e-9
+    assert found(RULE, model) == []
+
+
+def test_a_backbone_that_is_left_out_may_be_meant_to_rest():
+    model = Model()
+    (finding,) = found(RULE, without_optimizer(model, model.of(*range(14))))
+    assert finding.severity is Severity.INFO
+
+
+def test_frozen_layers_and_those_without_a_gradient_are_left_alone():
+    model = Model(frozen=("stem",))
+    model.norms[:, model.of(0, 4)] = -1
+    model.norms[:, model.of(6)] = 0
+    model.ratios[:, model.of(0, 4, 6)] = 0
+    assert found(RULE, model) == []
+
+
+def test_a_schedule_that_ends_at_zero_and_a_layer_that_is_unfrozen_later_are_left_alone():
+    ended, later = Model(), Model()
+    ended.ratios[40:] = 0
+    later.ratios[:30, later.of(*range(10))] = 0
+    assert found(RULE, ended) == found(RULE, later) == []
+
+
+@pytest.mark.parametrize(("records", "expected"), [(10, 0), (12, 1)])
+def test_it_has_to_stand_for_a_fifth_of_the_run(records, expected):
+    model = Model()
+    model.ratios[-records - 1 :, model.of(9)] = 0
+    assert len(found(RULE, model)) == expected
+
+
+def test_models_and_nan_and_one_layer():
+    ill, well = Model(name="a"), Model(name="b")
+    well.norms[30, well.of(3)] = np.nan
+    (finding,) = found(RULE, well, without_optimizer(ill, ill.of(9)))
+    assert finding.layers == (18 + 9,)
+    only = Model(layers={"only": {"weight": (4, 4)}})
+    only.ratios[:] = 0
+    assert found(RULE, only) == []

@@ -1,0 +1,119 @@
+"""`lr_too_high` and `lr_too_low`: steps that overwrite the weights to their harm, or lead nowhere."""
+
+import numpy as np
+import pytest
+
+from tb_netviz_plugin.diagnosis import Severity
+from tests.support.modelled import INTERVAL, RECORDS, Model, falling, flat, found
+
+STEPS = INTERVAL * np.arange(RECORDS)
+
+
+def rates(*values):
+    return {"SGD/group 0": ("learning_rate", STEPS, np.repeat(values, RECORDS // len(values)))}
+
+
+def large_from(record, ratio=0.5, count=5):
+    model = Model()
+    model.ratios[record : record + count] = ratio
+    return model
+
+
+def lost_from(record, level=2.3):
+    return np.append(falling()[:record], np.full(RECORDS - record, level))
+
+
+def test_steps_that_overwrite_the_weights_and_lose_what_was_learned():
+    (finding,) = found("lr_too_high", large_from(30), train=lost_from(31), **rates(0.001, 0.1))
+    assert (finding.first_step, finding.last_step, finding.severity) == (300, 340, Severity.CRITICAL)
+    assert "raised from 0.001" in finding.message
+    assert "torch.optim.SGD(model.parameters(), lr=0.01)" in finding.remedies[0].code
+
+
+def test_a_training_that_never_learned_anything():
+    (finding,) = found("lr_too_high", large_from(0), train=flat())
+    assert (finding.first_step, finding.severity) == (0, Severity.CRITICAL)
+
+
+def test_a_loss_that_leaves_its_first_value_far_behind_began_there():
+    assert found("lr_too_high", large_from(0), train=np.append([2.3, 900, 170, 18], flat(RECORDS - 4)))
+
+
+def test_a_training_that_is_lost_to_nan_needs_no_loss():
+    model = large_from(30, count=2)
+    model.norms[32:] = np.nan
+    (finding,) = found("lr_too_high", model)
+    assert (finding.first_step, finding.last_step) == (300, 310)
+
+
+def test_large_steps_that_a_training_gets_over_are_left_alone():
+    assert found("lr_too_high", large_from(0), train=falling()) == []
+    assert found("lr_too_high", large_from(0, ratio=2.0, count=1), train=falling()) == []
+
+
+def test_biases_that_begin_at_zero_may_be_rewritten():
+    model = Model()
+    model.ratios[:5, [len(row.shape) == 1 for row in model.description.parameters]] = 1.0
+    assert found("lr_too_high", model, train=flat()) == []
+
+
+def test_a_step_that_is_large_because_the_gradient_is_has_another_cause():
+    model = large_from(30)
+    model.norms[30:] *= 1e4
+    model.ratios[30:] = model.norms[30:] / 1e4 * 0.5
+    assert found("lr_too_high", model, train=lost_from(31)) == []
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [(0.08, 0), (0.12, 1)])
+def test_the_threshold_of_a_step_is_a_tenth(ratio, expected):
+    assert len(found("lr_too_high", large_from(30, ratio), train=lost_from(31))) == expected
+
+
+def test_each_model_is_judged_by_its_own_steps():
+    (finding,) = found("lr_too_high", Model(name="a"), large_from(0), train=flat())
+    assert min(finding.layers) >= 18
+
+
+def still(ratio=1e-6, cosine=0.5, decay=1.0):
+    model = Model()
+    model.ratios[:] = ratio
+    model.cosines[:] = cosine
+    model.norms *= np.linspace(1, decay, RECORDS)[:, None] / np.exp(-2 * np.arange(RECORDS) / RECORDS)[:, None]
+    return model
+
+
+def test_weights_that_go_nowhere_though_gradients_agree():
+    (finding,) = found("lr_too_low", still(), train=flat(), **rates(1e-6))
+    assert (finding.first_step, finding.last_step, finding.severity) == (0, 590, Severity.WARNING)
+    assert "lr=0.001" in finding.remedies[0].code
+
+
+def test_fine_tuning_at_a_small_rate_is_left_alone():
+    assert found("lr_too_low", still(cosine=0.05), train=flat(level=0.1)) == []
+    frozen = Model(frozen=tuple(f"blocks.{block}.conv" for block in range(7)))
+    frozen.ratios[:], frozen.cosines[:] = 1e-6, 0.5
+    assert found("lr_too_low", frozen, train=flat()) == []
+
+
+def test_a_loss_that_falls_and_a_run_that_has_converged_are_left_alone():
+    assert found("lr_too_low", still(), train=falling()) == []
+    assert found("lr_too_low", still(decay=0.01), train=flat()) == []
+
+
+def test_a_warm_up_in_progress_is_left_alone():
+    rising = {"lr": ("learning_rate", STEPS, np.geomspace(1e-9, 1e-3, RECORDS))}
+    assert found("lr_too_low", still(), train=flat(), **rising) == []
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [(3e-5, 1), (4e-5, 0)])
+def test_the_threshold_of_the_way_is_a_fiftieth(ratio, expected):
+    assert len(found("lr_too_low", still(ratio), train=flat())) == expected
+
+
+def test_a_few_steps_nan_and_one_layer_say_nothing():
+    short = Model(records=30, interval=1)
+    short.ratios[:], short.cosines[:] = 1e-6, 0.9
+    assert found("lr_too_low", short, train=flat(30)) == []
+    single = Model(layers={"only": {"weight": (4, 4)}})
+    single.norms[5:] = np.nan
+    assert found("lr_too_low", single, train=np.full(RECORDS, np.nan)) == []
