@@ -152,6 +152,11 @@ def test_a_run_without_outputs_has_no_view_of_dead_units(tab):
     tab.wait_until_drawn("Gradient norm")
     expect(tab.role("link", "Overview")).to_have_attribute("aria-current", "page")
     assert tab.role("link", "Dead units").count() == 0
+    absent = tab.page.frame_locator("iframe").locator(".absent")
+    expect(absent).to_contain_text("Dead units: Nothing was recorded of single units in this run.")
+    expect(absent).to_contain_text("writer.watch(model, optimizer)")
+    tab.role("link", "Gradient flow").click()
+    expect(absent).to_have_count(0)
 
 
 def test_hostile_names_are_words_only(activations):

@@ -39,7 +39,7 @@ WATCH = """
 () => {
     window.blinks = [];
     const watched = '.figure, .findings, .verdict, .listing, .maps-stage, .maps-inputs, canvas';
-    const alarming = '.waiting, .skeleton, .notice, .data-notice, .maps-waiting';
+    const alarming = '.waiting, .skeleton, .notice, .data-notice, .maps-waiting, .absent';
     const note = (what, node, selector) => {
         if (node.nodeType !== 1) return;
         for (const one of [node, ...node.querySelectorAll('*')])

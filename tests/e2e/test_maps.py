@@ -415,6 +415,7 @@ def test_a_run_without_maps_says_how_to_record_them(open_page, probed):
     tab = open_page(probed).open(view="activations", section="maps", run="plain")
     notice = tab.role("region", "No activation maps were recorded in this run")
     expect(notice).to_contain_text("writer.watch_activation_maps(inputs)")
+    expect(notice).to_contain_text("were not recorded either: they come with writer.watch(model, optimizer)")
 
 
 def test_names_of_probes_modules_and_inputs_are_text(maps):

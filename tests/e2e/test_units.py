@@ -28,6 +28,7 @@ def log_dir(tmp_path_factory):
     compared = Modelled("fc1", units=16, changes={2: [(50, OFF)]}, twins={5: 4, 9: 4})
     opposite = Modelled("gate", "Tanh", units=8, twins={6: -2})
     write_modelled(folder / "twins", [compared, opposite, Modelled("lstm", "Tanh", units=8, twins=None)], steps=400)
+    write_modelled(folder / "linear", [Modelled("fc", "Linear", units=8)], steps=200)
     layers = [Modelled(f"{HOSTILE}.{name}", units=4, changes={1: [(50, OFF)]}) for name in ("../../x", "a\nb", "🦆")]
     write_modelled(folder / HOSTILE, layers, steps=200)
     return folder
@@ -37,7 +38,7 @@ def log_dir(tmp_path_factory):
 def server(request, log_dir):
     """A TensorBoard over these runs, over either of its loaders."""
     with tensorboard(log_dir, load_fast=request.param) as running:
-        running.wait_for_runs("units", "units, large", "sparse", "twins", HOSTILE)
+        running.wait_for_runs("units", "units, large", "sparse", "twins", "linear", HOSTILE)
         yield running
 
 
@@ -351,6 +352,11 @@ def test_life_lines_can_be_saved(units, kind):
     with tab.page.expect_download() as download:
         tab.role("menuitem", f"Save as {kind}").click()
     assert download.value.path().stat().st_size > 1000
+
+
+def test_a_network_whose_units_can_not_die_says_so(tab):
+    tab.open(view="units", run="linear")
+    expect(tab.role("region", "No unit of this network can die")).to_contain_text("such as ReLU")
 
 
 def test_hostile_names_are_words_only(tab):

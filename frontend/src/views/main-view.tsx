@@ -4,6 +4,7 @@ import * as selection from '../state/selection';
 import { run, runs, summary } from '../state/store';
 import { NoData, Notice, Retry } from './states';
 import { currentView } from './tabs';
+import { VIEWS } from './views';
 import { sentence } from './words';
 
 export function MainView() {
@@ -15,7 +16,25 @@ export function MainView() {
   const { value, error } = run.value;
   if (value === null && error !== null) return <Unreadable words={error.message} />;
   const View = currentView.value?.component;
-  return View ? <View /> : <Skeleton />;
+  if (View === undefined) return <Skeleton />;
+  return (
+    <>
+      <Absent />
+      <View />
+    </>
+  );
+}
+
+/** Why another view is shown than the one that is asked for, and what to do; a run without a network says that itself. */
+function Absent() {
+  const wanted = VIEWS.find(({ id }) => id === selection.view.value);
+  const shown = currentView.value;
+  if (wanted === undefined || wanted === shown || run.value.value?.layers.length === 0) return null;
+  return (
+    <p class="absent" role="status">
+      <b>{wanted.label}:</b> {wanted.remedy}
+    </p>
+  );
 }
 
 function NoAnswer() {

@@ -14,13 +14,37 @@ export interface View {
   /** Whether the run has what the view shows; a tab without data does not appear. */
   readonly hasData: (run: Run) => boolean;
   readonly component: ComponentType;
+  /** What to do about a run that has none of it, in a sentence. */
+  readonly remedy: string;
 }
+
+/** How outputs and their units are recorded. */
+const ACTIVATIONS =
+  'They come with writer.watch(model, optimizer), unless activations=False; the writer says what it can’t see.';
 
 const recordedGradients = () => recordedStatistics('parameters').length > 0;
 
 export const VIEWS: readonly View[] = [
-  { id: 'overview', label: 'Overview', hasData: () => true, component: Overview },
-  { id: 'flow', label: 'Gradient flow', hasData: recordedGradients, component: GradientFlow },
-  { id: 'units', label: 'Dead units', hasData: ({ has_units }) => has_units, component: DeadUnits },
-  { id: 'activations', label: 'Activations', hasData: hasActivations, component: Activations },
+  { id: 'overview', label: 'Overview', hasData: () => true, component: Overview, remedy: '' },
+  {
+    id: 'flow',
+    label: 'Gradient flow',
+    hasData: recordedGradients,
+    component: GradientFlow,
+    remedy: 'No gradient was recorded in this run: call writer.watch(model, optimizer) before training.',
+  },
+  {
+    id: 'units',
+    label: 'Dead units',
+    hasData: ({ has_units }) => has_units,
+    component: DeadUnits,
+    remedy: `Nothing was recorded of single units in this run. ${ACTIVATIONS}`,
+  },
+  {
+    id: 'activations',
+    label: 'Activations',
+    hasData: hasActivations,
+    component: Activations,
+    remedy: `Nothing was recorded of what its layers put out in this run. ${ACTIVATIONS}`,
+  },
 ];

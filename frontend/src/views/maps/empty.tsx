@@ -1,11 +1,15 @@
 /** Why there are no maps, and what to do. */
 import type { Probe } from '../../data/maps';
+import { recordedStatistics } from '../../state/derived';
 import { Code, Notice } from '../states';
 import { plural } from '../words';
 import { Omissions } from './about-probe';
 
 const RECORD = `writer.watch(model, optimizer)
 writer.watch_activation_maps(inputs)  # a few inputs, such as batch[:8]`;
+
+const STATISTICS =
+  'Statistics of what the layers put out were not recorded either: they come with writer.watch(model, optimizer), unless activations=False.';
 
 export function NoProbes() {
   return (
@@ -16,6 +20,7 @@ export function NoProbes() {
       </p>
       <Code text={RECORD} />
       <p class="secondary">Maps appear here by themselves while the training goes on.</p>
+      {recordedStatistics('activations').length === 0 && <p class="secondary">{STATISTICS}</p>}
     </Notice>
   );
 }

@@ -1,5 +1,5 @@
 /** Which units are dead, since when, and after what. */
-import { useComputed } from '@preact/signals';
+import { computed, useComputed } from '@preact/signals';
 import { formatCount } from '../../charts/numbers';
 import type { Insets } from '../../charts/types';
 import type { DeadSeries, Death } from '../../data/types';
@@ -54,7 +54,7 @@ export function DeadUnits() {
       <h2 class="visually-hidden">Dead units</h2>
       <DataNotice error={error} />
       {value === null && error === null && <div class="waiting" />}
-      {value !== null && value.steps.length === 0 && <NoRecord />}
+      {value !== null && value.steps.length === 0 && (canDie.value ? <NoRecord /> : <NothingToJudge />)}
       {value !== null && value.steps.length > 0 && (
         <Page dead={value} deaths={moments ?? NO_DEATHS} deathsError={deaths.value.error} />
       )}
@@ -66,6 +66,21 @@ function NoRecord() {
   return (
     <Notice title="No units have been recorded yet">
       <p>Units are recorded in windows of several steps. The first one appears here by itself.</p>
+    </Notice>
+  );
+}
+
+/** Whether any unit of the run can be anything but alive. */
+const canDie = computed(() => activations.value.some(({ response, units }) => response !== '' && units > 0));
+
+function NothingToJudge() {
+  return (
+    <Notice title="No unit of this network can die">
+      <p>
+        A unit is dead, sparse or saturated behind a function that has a floor or flat ends, such as ReLU,
+        GELU or tanh. Nothing of that kind was seen in this network.
+      </p>
+      <p>What could not be seen is listed at the top right. What its layers put out is in Activations.</p>
     </Notice>
   );
 }
