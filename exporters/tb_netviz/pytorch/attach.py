@@ -139,9 +139,7 @@ def watch(
     capture = Capture(root, measuring) if activations and not is_scripted(root) else None
     if capture is not None and not (leads() and isinstance(sink, NullSink)):
         peers.sign_up(root)
-    roster = Roster(
-        root, members, order, _patterns(include), _patterns(exclude), _version(), ends.criterion, team, capture
-    )
+    roster = Roster(root, members, order, _patterns(include), _patterns(exclude), _version(), ends, team, capture)
     sharing = Sharing(team, peers, roster, recorder)
     observer = Observer(guard, roster, members, recorder, columns, dashboards, ends, sharing, capture)
     watched = Watch(

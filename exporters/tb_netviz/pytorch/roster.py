@@ -13,6 +13,7 @@ from tb_netviz.pytorch.activations.capture import Capture
 from tb_netviz.pytorch.activations.sites import Site
 from tb_netviz.pytorch.membership import Membership, describe_groups, parameters_of
 from tb_netviz.pytorch.order import ExecutionOrder
+from tb_netviz.pytorch.outputs import Ends
 from tb_netviz.pytorch.shards import is_sharded
 from tb_netviz.pytorch.structure import Home, Layout, describe_parameters, lay_out
 from tb_netviz.pytorch.team import Team
@@ -35,7 +36,7 @@ class Roster:
         include: Patterns of parameter names; others are left out. Empty: all.
         exclude: Patterns of parameter names that are left out.
         writer: Name and version of this package.
-        criterion: Type of the loss, or empty.
+        ends: Knows the type of the loss.
         team: Tells whether parameters that are sharded over processes have rows.
         capture: Knows the activations, where they are measured.
     """
@@ -48,7 +49,7 @@ class Roster:
         include: Sequence[str],
         exclude: Sequence[str],
         writer: str,
-        criterion: str,
+        ends: Ends,
         team: Team,
         capture: Capture | None,
     ) -> None:
@@ -58,7 +59,7 @@ class Roster:
         self._include = include
         self._exclude = exclude
         self._writer = writer
-        self._criterion = criterion
+        self._ends = ends
         self._team = team
         self._capture = capture
         self._sites: tuple[Site, ...] = ()
@@ -95,6 +96,7 @@ class Roster:
         optimizers = self._members.optimizers
         signature = (
             self._order.heard,
+            self._ends.criterion,
             self._order.omissions,
             self._team.refusal,
             (0, False) if self._capture is None else (len(self._capture.sites.order), self._capture.is_deaf),
@@ -142,7 +144,7 @@ class Roster:
             parameters=describe_parameters(self._layout, places),
             activations=self._describe_activations(),
             groups=groups,
-            criterion=self._criterion,
+            criterion=self._ends.criterion,
             omissions=self._layout.omissions + self._order.omissions + self._unheard() + self._omissions,
         )
 

@@ -15,6 +15,7 @@ from tb_netviz.pytorch.activations.responses import WEIGHTED, is_convolution
 from tb_netviz.pytorch.hooks import Gate, GatedHook, Guard, is_capturing
 from tb_netviz.pytorch.losses import StepLoss
 from tb_netviz.pytorch.outputs.arguments import Arguments
+from tb_netviz.pytorch.outputs.naming import name_of_loss
 from tb_netviz.pytorch.outputs.samples import is_whole, pairing_of, row_stride, rows_of, values_of, with_rows
 from tb_netviz.pytorch.outputs.tally import OutputTally
 from tb_netviz.pytorch.reductions.outputs import input_sums, label_sums, output_sums, target_sums
@@ -39,7 +40,7 @@ class Ends:
         loss: Hears the loss.
 
     Attributes:
-        criterion: Type of the loss; empty where unknown.
+        criterion: Type of the loss; empty where, or as long as, it is unknown.
     """
 
     def __init__(self, model: nn.Module, criterion: nn.Module | None, guard: Guard, loss: StepLoss) -> None:
@@ -96,8 +97,12 @@ class Ends:
         _check_loss(loss)
         if not self._trains() or not _learns(outputs, loss):
             return
-        self._loss.guard.run(self._loss.say, loss)
+        self._loss.guard.run(self._say, loss)
         self._guard.run(self._measure, *found, _IGNORED)
+
+    def _say(self, loss: Tensor | float | None) -> None:
+        self._loss.say(loss)
+        self.criterion = self.criterion or name_of_loss(loss)
 
     def _heard(self, _criterion: nn.Module, _arguments: object, output: object) -> None:
         self._loss.hear(output)
