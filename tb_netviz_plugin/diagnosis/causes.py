@@ -81,7 +81,7 @@ def fold(findings: Sequence[Finding]) -> list[Finding]:
     steps = [finding.last_step for finding in findings]
     slack = LATE * (max(steps) - min(finding.first_step for finding in findings)) if findings else 0.0
     causes = [_cause_of(finding, findings, slack) for finding in findings]
-    roots = [_root(index, causes) for index in range(len(findings))]
+    roots = [_root(index, causes, findings) for index in range(len(findings))]
     folded = []
     for index, finding in enumerate(findings):
         if roots[index] == index:
@@ -107,8 +107,12 @@ def _cause_of(effect: Finding, findings: Sequence[Finding], slack: float) -> int
     return min(able)[1] if able else None
 
 
-def _root(index: int, causes: Sequence[int | None]) -> int:
-    """Follow causes to the first one. EFFECTS has no circles."""
-    while (cause := causes[index]) is not None:
-        index = cause
-    return index
+def _root(index: int, causes: Sequence[int | None], findings: Sequence[Finding]) -> int:
+    """Follow causes to the first one; where they go round in a circle, to the earliest in that."""
+    path = [index]
+    while (cause := causes[path[-1]]) is not None:
+        if cause in path:
+            circle = path[path.index(cause) :]
+            return min(circle, key=lambda at: (findings[at].first_step, at))
+        path.append(cause)
+    return path[-1]

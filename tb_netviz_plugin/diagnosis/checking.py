@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,8 +10,11 @@ from tb_netviz_plugin.diagnosis.case import Case, Recorded
 from tb_netviz_plugin.diagnosis.causes import fold
 from tb_netviz_plugin.diagnosis.finding import Finding
 from tb_netviz_plugin.diagnosis.moving import refuse
-from tb_netviz_plugin.diagnosis.rule import Rule
+from tb_netviz_plugin.diagnosis.rule import Limits, Rule
 from tb_netviz_plugin.diagnosis.rules import RULES
+
+FAILED = "the rule itself failed with"
+"""How the reason begins where that is a mistake of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +67,20 @@ def check(run: Recorded, moved: Mapping[str, float] | None = None, rules: Sequen
     found: list[Finding] = []
     passed, skipped = [], []
     for rule in rules:
-        reason = rule.missing(case)
+        findings, reason = _apply(rule, case, rule.limits(moved))
+        found += findings
         if reason:
             skipped.append(Skipped(rule, reason))
-            continue
-        findings = rule.find(case, rule.limits(moved))
-        found += findings
-        if not findings:
+        elif not findings:
             passed.append(rule)
     return Report(tuple(fold(found)), tuple(passed), tuple(skipped))
+
+
+def _apply(rule: Rule, case: Case, limits: Limits) -> tuple[list[Finding], str]:
+    """Return what a rule finds, or why it could not be checked. A rule that fails is no verdict, and stops no other."""
+    try:
+        reason = rule.missing(case)
+        return ([], reason) if reason else (rule.find(case, limits), "")
+    except Exception as error:
+        logging.getLogger("tb_netviz").exception("the rule %s failed", rule.id)
+        return [], f"{FAILED} {type(error).__name__}: {error}"

@@ -108,4 +108,5 @@ class Finding:
     @property
     def id(self) -> str:
         """Tells it from the other findings of the run, and stays the same while the run goes on."""
-        return f"{self.rule}:{min(self.layers)}" if self.layers else self.rule
+        about = f"{self.rule}:{min(self.layers)}" if self.layers else self.rule
+        return f"{about}:info" if self.severity is Severity.INFO else about

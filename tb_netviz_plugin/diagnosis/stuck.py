@@ -23,6 +23,7 @@ class Stuck:
 
     Attributes:
         row: The activation.
+        state: The state.
         units: Which of its units.
         share: How many of all its units these are.
         since: First step of each one's stretch, in increasing order, [len(units)].
@@ -33,6 +34,7 @@ class Stuck:
     """
 
     row: ActivationRow
+    state: UnitState
     units: tuple[int, ...]
     share: float
     since: Floats
@@ -48,7 +50,7 @@ class Stuck:
 
     def line(self, threshold: float | None) -> Line:
         """Return its share over the steps."""
-        return Line(f"{self.row.label}: share of units", "units", self.steps, self.shares, threshold)
+        return Line(f"{self.row.label}: share of units {self.state.id}", "units", self.steps, self.shares, threshold)
 
 
 def stuck_units(case: Case, state: UnitState, responses: Iterable[Response]) -> list[Stuck]:
@@ -83,6 +85,7 @@ def _of_activation(case: Case, index: int, state: UnitState) -> Stuck | None:
     totals = np.cumsum(samples[::-1])[::-1]
     return Stuck(
         row,
+        state,
         tuple(units.tolist()),
         units.size / len(row.units),
         np.sort(since),

@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 HTTP_API = (ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-PUBLIC = {"tb_netviz.pytorch": ["NetVizWriter", "Watch", "watch"]}
+PUBLIC = {"tb_netviz.pytorch": ["FindingError", "LiveFinding", "NetVizWriter", "Watch", "watch"]}
 
 
 def test_every_route_has_its_line_in_the_http_api_in_the_same_order():

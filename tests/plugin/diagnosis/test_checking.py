@@ -1,0 +1,78 @@
+"""All rules together: which were checked, what follows from what, and a rule that fails."""
+
+import dataclasses
+import logging
+
+from tb_netviz.reading import read_runs
+from tb_netviz_plugin.diagnosis import RULES, Beyond, Finding, Severity, check
+from tb_netviz_plugin.diagnosis.causes import EFFECTS, fold
+from tests.support.runs import write_run
+
+
+def finding(rule, first_step, severity=Severity.WARNING, last_step=100.0):
+    return Finding(rule, severity, (0,), first_step, last_step, "It is so.", Beyond("it", 1.0, 0.0), (), ())
+
+
+def rooted(*findings):
+    """Return {cause: [what follows from it]} by rule."""
+    return {one.rule: [below.rule for below in one.consequences] for one in fold(findings)}
+
+
+def test_a_rule_that_fails_is_not_checked_and_stops_no_other(tmp_path, caplog):
+    def fail(_case, _limits):
+        raise ZeroDivisionError("out of luck")
+
+    write_run(tmp_path / "run", steps=range(40))
+    (run,) = read_runs(tmp_path)
+    broken = dataclasses.replace(RULES[0], find=fail)
+    with caplog.at_level(logging.ERROR):
+        report = check(run, rules=(broken, *RULES[1:]))
+    whole = check(run)
+    (skipped,) = [one for one in report.skipped if one.rule is broken]
+    assert skipped.reason == "the rule itself failed with ZeroDivisionError: out of luck"
+    assert "out of luck" in caplog.text
+    assert len(report.passed) == len([rule for rule in whole.passed if rule is not RULES[0]])
+
+
+def test_where_causes_go_round_in_a_circle_the_earliest_is_the_root():
+    rules = ("loss_oscillation", "loss_spike", "dead_units", "vanishing_gradient")
+    assert all(effect in EFFECTS[cause] for cause, effect in zip(rules, (*rules[1:], rules[0]), strict=True))
+    for first in range(4):
+        steps = {rule: 10.0 if rule == rules[first] else 10.1 for rule in rules}
+        (root,) = fold([finding(rule, steps[rule]) for rule in rules])
+        assert root.rule == rules[first]
+        assert {one.rule for one in root.consequences} == set(rules) - {root.rule}
+
+
+def test_causes_and_effects_are_rules():
+    known = {rule.id for rule in RULES}
+    assert {*EFFECTS, *(effect for effects in EFFECTS.values() for effect in effects)} <= known
+
+
+def test_what_follows_stands_below_its_cause_through_a_chain():
+    chain = (finding("loss_plateau", 30), finding("vanishing_gradient", 20), finding("saturation", 10))
+    assert rooted(*chain) == {"saturation": ["vanishing_gradient", "loss_plateau"]}
+
+
+def test_what_came_first_does_not_follow():
+    assert rooted(finding("loss_plateau", 0), finding("saturation", 50)) == {"loss_plateau": [], "saturation": []}
+
+
+def test_the_worst_comes_first_and_a_cause_is_as_bad_as_what_follows():
+    spare, fits = finding("redundant_units", 0, Severity.INFO), finding("overfitting", 10)
+    mild, grave = finding("saturation", 20), finding("vanishing_gradient", 30, Severity.CRITICAL)
+    assert [one.rule for one in fold((spare, fits, mild, grave))] == ["saturation", "overfitting", "redundant_units"]
+
+
+def test_what_is_harmless_explains_nothing_worse():
+    mild, grave = finding("saturation", 20, Severity.INFO), finding("vanishing_gradient", 30, Severity.CRITICAL)
+    assert rooted(mild, grave) == {"saturation": [], "vanishing_gradient": []}
+
+
+def test_nothing_at_all():
+    assert fold(()) == []
+
+
+def test_ids_are_unique_though_a_rule_tells_of_a_layer_twice():
+    one, two = finding("dead_units", 3), finding("dead_units", 5, Severity.INFO)
+    assert len({one.id, two.id}) == 2
