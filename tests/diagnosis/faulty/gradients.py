@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from tests.diagnosis.data import Part, communities, digits, first_tokens, majorities
-from tests.diagnosis.networks import Block, Gcn, Transformer, cnn, deep
+from tests.diagnosis.networks import Block, Gcn, Residual, Transformer, cnn, deep
 from tests.diagnosis.proof import gradients, require
 from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import fit
@@ -110,11 +110,100 @@ class StackedRnn(nn.Module):
         return scores
 
 
+def burst(model: nn.Module, healthy: nn.Module, part: Part, factor: float = 300.0) -> None:
+    """Raise NotProvenError unless the gradient is far larger than that of the same network without the fault."""
+    sizes, others = gradients(model, part), gradients(healthy, part)
+    ratio = max(sizes.values()) / max(others.values())
+    require(ratio > factor, f"the gradient is only {ratio:.3g} times that of the healthy network")
+
+
+def exploding_rnn(trial: Trial) -> Truth:
+    """Recurrent weights 1.35 times as large as orthogonal ones, over forty places, with a ReLU."""
+    data = first_tokens(trial.seed, length=40)
+    model, healthy = RecurrentReLU(1.35), RecurrentReLU(1.0)
+    burst(model, healthy, data.train.first(256))
+    fit(trial, model, data.train.batches(32), SGD(model.parameters(), lr=1e-7), steps=200)
+    return Truth(("rnn",))
+
+
+class RecurrentReLU(nn.Module):
+    """A recurrent network with ReLUs whose recurrent weights are orthogonal, times a factor."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.rnn, self.head = nn.RNN(4, 24, batch_first=True, nonlinearity="relu"), nn.Linear(24, 4)
+        nn.init.orthogonal_(self.rnn.weight_hh_l0, gain=factor)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the scores after the last place."""
+        scores: Tensor = self.head(self.rnn(inputs)[0][:, -1])
+        return scores
+
+
+def residuals(scale: float, depth: int = 12) -> nn.Sequential:
+    """Return residual blocks without normalisation."""
+    blocks = [
+        Residual(nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 32)), scale=scale) for _ in range(depth)
+    ]
+    return nn.Sequential(nn.Linear(64, 32), *blocks, nn.Linear(32, 10))
+
+
+def exploding_residuals(trial: Trial) -> Truth:
+    """Twelve residual blocks without normalisation, whose parts are multiplied by 8."""
+    data = digits(trial.seed)
+    model = residuals(8.0)
+    burst(model, residuals(0.5), data.train)
+    fit(trial, model, data.train.batches(64), SGD(model.parameters(), lr=1e-9))
+    return Truth(tuple(name for name, layer in model.named_modules() if isinstance(layer, nn.Linear)))
+
+
+def exploding_sums(trial: Trial) -> Truth:
+    """A graph network that adds up over neighbours instead of averaging, six layers deep, from step 0."""
+    graph = communities(trial.seed)
+    model, healthy = Gcn(graph, depth=6), Gcn(graph, depth=6)
+    for conv in model.convs:
+        conv.edges = (graph.edges > 0).float()
+    part = Part(graph.features, graph.communities[graph.train])
+    burst(model, healthy, part)
+    fit(trial, model, graph.batches(), SGD(model.parameters(), lr=1e-6))
+    return Truth(tuple(f"convs.{at}.linear" for at in range(6)))
+
+
+class Unnormed(Block):
+    """A block without normalisation whose additions are three times too large."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        del self.norm1, self.norm2
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return inputs with what the parts add."""
+        hidden = inputs + 3 * self.attention(inputs)
+        added: Tensor = hidden + 12 * self.down(self.act(self.up(hidden)))
+        return added
+
+
+def exploding_transformer(trial: Trial) -> Truth:
+    """Six blocks without normalisation, before a head without one."""
+    data = majorities(trial.seed)
+    model, healthy = (Transformer(12, 3, depth=6, block=block) for block in (Unnormed, Block))
+    model.norm, healthy.norm = nn.Identity(), nn.Identity()
+    burst(model, healthy, data.train.first(256), 100.0)
+    fit(trial, model, data.train.batches(32), SGD(model.parameters(), lr=1e-7), steps=160)
+    return Truth(tuple(dict.fromkeys(name.rpartition(".")[0] for name, _ in model.named_parameters())))
+
+
+_VANISHING, _EXPLODING = ("vanishing_gradient",), ("exploding_gradient", "poor_init")
+
 SCENARIOS = (
-    Scenario("vanishing-sigmoid-mlp", "mlp", TUNING, deep_sigmoid, ("vanishing_gradient",)),
+    Scenario("vanishing-sigmoid-mlp", "mlp", TUNING, deep_sigmoid, _VANISHING),
     Scenario("vanishing-tanh-mlp", "mlp", REPORTING, deep_small_tanh, ("vanishing_gradient", "poor_init")),
-    Scenario("vanishing-sigmoid-cnn", "cnn", REPORTING, sigmoid_cnn, ("vanishing_gradient",)),
-    Scenario("vanishing-sigmoid-gcn", "gnn", TUNING, sigmoid_gcn, ("vanishing_gradient",)),
-    Scenario("vanishing-transformer", "transformer", TUNING, transformer_without_residuals, ("vanishing_gradient",)),
-    Scenario("vanishing-rnn", "rnn", REPORTING, stacked_rnn, ("vanishing_gradient",)),
+    Scenario("vanishing-sigmoid-cnn", "cnn", REPORTING, sigmoid_cnn, _VANISHING),
+    Scenario("vanishing-sigmoid-gcn", "gnn", TUNING, sigmoid_gcn, _VANISHING),
+    Scenario("vanishing-transformer", "transformer", TUNING, transformer_without_residuals, _VANISHING),
+    Scenario("vanishing-rnn", "rnn", REPORTING, stacked_rnn, _VANISHING),
+    Scenario("exploding-rnn", "rnn", TUNING, exploding_rnn, _EXPLODING),
+    Scenario("exploding-residual-mlp", "mlp", REPORTING, exploding_residuals, _EXPLODING),
+    Scenario("exploding-sums-gcn", "gnn", REPORTING, exploding_sums, _EXPLODING),
+    Scenario("exploding-transformer", "transformer", TUNING, exploding_transformer, _EXPLODING),
 )
