@@ -39,6 +39,7 @@ class Movement:
 
 def movement(case: Case, layers: Sequence[int]) -> Movement:
     """Return how the weights of these layers moved."""
+    layers = stepped(case, layers)
     rows = matrices(case, layers)
     steps = case.steps
     return Movement(
@@ -47,6 +48,20 @@ def movement(case: Case, layers: Sequence[int]) -> Movement:
         agreement=_median(case.of_parameters("gradient_cosine")[rows]),
         steps_each=np.diff(steps, prepend=steps[0] - 1) if steps.size else steps,
     )
+
+
+def stepped(case: Case, layers: Sequence[int]) -> list[int]:
+    """Return the layers that an optimizer holds a part of, or all where it is not known of any.
+
+    Gradients of the others are seldom reset, and add up.
+    """
+    parameters = case.network.parameters
+    held = [
+        layer
+        for layer in layers
+        if any(parameters[row].group is not None for row in case.network.layers[layer].parameters)
+    ]
+    return held or list(layers)
 
 
 def matrices(case: Case, layers: Sequence[int]) -> list[int]:

@@ -11,6 +11,8 @@ from tb_netviz_plugin.analysis.series import running_median
 
 PERSISTING = 5
 """Records in a row that evidence has to hold for, at least."""
+_NEAR, _MOST = 0.8, 0.5
+"""Share of a limit that is near it, and share of a stretch that has to be above it."""
 END = 0.1
 """Share of the run that its end is."""
 
@@ -37,6 +39,20 @@ def longest(holds: Bools, known: Bools | None = None) -> Stretch | None:
         return None
     chosen = len(starts) - 1 - int(np.argmax((ends - starts)[::-1]))
     return Stretch(int(indices[starts[chosen]]), int(indices[ends[chosen] - 1]))
+
+
+def above(values: Floats, limit: float) -> Stretch | None:
+    """Return the longest stretch over which values, [T], are above a limit.
+
+    What swings about the limit is one stretch, and begins where it came near. Records without a number are passed over.
+    """
+    known = np.isfinite(values)
+    filled = np.nan_to_num(values)
+    stretch = longest(filled >= _NEAR * limit, known)
+    if stretch is None:
+        return None
+    within = slice(stretch.first, stretch.last + 1)
+    return stretch if (filled[within][known[within]] >= limit).mean() >= _MOST else longest(filled >= limit, known)
 
 
 def lasting(stretch: Stretch | None, steps: Floats, share: float) -> bool:

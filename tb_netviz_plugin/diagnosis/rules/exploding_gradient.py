@@ -17,9 +17,9 @@ from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.depth import rise
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import movement, total
+from tb_netviz_plugin.diagnosis.movement import movement, stepped, total
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
-from tb_netviz_plugin.diagnosis.stretches import PERSISTING, Stretch, lasting, longest, smooth
+from tb_netviz_plugin.diagnosis.stretches import PERSISTING, Stretch, above, lasting, smooth
 
 _SHARE = 0.1
 """Share of the run's steps that growth through the depth has to last, unless it ends in NaN."""
@@ -64,14 +64,16 @@ class _Growth:
 def find(case: Case, limits: Limits) -> list[Finding]:
     """Find gradients that grow towards the input, or far above their past while the loss gets worse."""
     findings: list[Finding] = []
-    for layers in case.layers_of_models():
+    for model in case.layers_of_models():
+        layers = stepped(case, model)
         found = _through_depth(case, layers, limits["depth"]) or _over_time(case, layers, limits["growth"])
         findings += [found] if found else []
     return findings
 
 
 def _through_depth(case: Case, layers: list[int], factor: float) -> Finding | None:
-    return _of_weights(case, layers, factor) or _of_outputs(case, layers, factor)
+    found = [one for one in (_of_outputs(case, layers, factor), _of_weights(case, layers, factor)) if one]
+    return min(found, key=lambda one: one.first_step, default=None)
 
 
 def _of_weights(case: Case, layers: list[int], factor: float) -> Finding | None:
@@ -113,8 +115,7 @@ def _of_outputs(case: Case, layers: list[int], factor: float) -> Finding | None:
 
 def _steep(case: Case, layers: Sequence[int], size: Floats, steps: Floats, factor: float) -> Stretch | None:
     """Return where a rise lasts, or is seen before all is lost."""
-    known = np.isfinite(size)
-    stretch = longest(np.nan_to_num(size) >= np.log10(factor), known)
+    stretch = above(size, np.log10(factor))
     if stretch is None:
         return None
     nonfinite = (case.statistic("gradient_nonfinite").states[list(layers)] == State.NONFINITE).any(axis=0)
@@ -187,10 +188,10 @@ def _growth(norms: Floats, factor: float) -> _Growth | None:
     # What went before ends some records earlier: a median looks ahead.
     past = np.concatenate([np.full(PERSISTING, np.inf), np.maximum.accumulate(level)[:-PERSISTING]])
     past[: 2 * PERSISTING] = np.inf
-    above = np.flatnonzero(level >= factor * past)
-    if not above.size:
+    out = np.flatnonzero(level >= factor * past)
+    if not out.size:
         return None
-    usual = float(past[above[0]])
+    usual = float(past[out[0]])
     held = np.flatnonzero(norms[known] >= factor * usual)
     return _Growth(known[held], float(norms[known][held].max() / usual), usual, sudden=False)
 

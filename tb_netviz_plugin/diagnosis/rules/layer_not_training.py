@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tb_netviz_plugin.analysis.records import Bools, Floats
+from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import number, subject
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
@@ -25,7 +26,12 @@ _ROUNDING = 1e-5
 _BACKBONE = 0.5
 """Share of a model's elements from which on, where they lie next to the input, a head alone may be meant to train."""
 
-NO_OPTIMIZER, NO_RATE, UNKNOWN = "no_optimizer", "no_rate", "unknown"
+_TRACES = 20
+"""Records over which updates have to leave no trace."""
+_FAR = 5.0
+"""Updates' worth by which the norms of other matrices change meanwhile."""
+
+NO_OPTIMIZER, NO_RATE, WRITTEN_BACK, UNKNOWN = "no_optimizer", "no_rate", "written_back", "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ class _Still:
         row: Its index.
         layer: Index of its layer.
         first: The record from which on they stand.
-        why: NO_OPTIMIZER, NO_RATE or UNKNOWN.
+        why: NO_OPTIMIZER, NO_RATE, WRITTEN_BACK or UNKNOWN.
         always: Whether they never moved.
     """
 
@@ -52,7 +58,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     findings = []
     for layers in case.layers_of_models():
         still = _still(case, layers, int(limits["records"]))
-        for why in (NO_OPTIMIZER, NO_RATE, UNKNOWN):
+        for why in (NO_OPTIMIZER, NO_RATE, WRITTEN_BACK, UNKNOWN):
             held = [one for one in still if one.why == why]
             if held:
                 findings.append(_finding(case, layers, held, why))
@@ -62,11 +68,16 @@ def find(case: Case, limits: Limits) -> list[Finding]:
 def _still(case: Case, layers: Sequence[int], records: int) -> list[_Still]:
     rows = [row for layer in layers for row in case.network.layers[layer].parameters]
     updates, gradients = case.column("update_norm")[rows], case.column("grad_norm")[rows]
+    kept = _kept(case, rows)
     moving: Bools = np.asarray(np.nan_to_num(updates) > 0)
     any_moves: Bools = np.asarray(moving.any(axis=0))
     found = []
     for at, row in enumerate(rows):
         about = case.network.parameters[row]
+        first = None if about.parameter.frozen else kept[at]
+        if first is not None:
+            found.append(_Still(row, about.layer, first, WRITTEN_BACK, always=first == 0))
+            continue
         known = np.isfinite(updates[at]) & (np.nan_to_num(gradients[at]) > 0)
         stretch = to_the_end(~moving[at], known) if not about.parameter.frozen and not moving[at, -1:].any() else None
         if stretch is None or known[stretch.first :].sum() < records or not _long(case, stretch.first, stretch.last):
@@ -78,6 +89,36 @@ def _still(case: Case, layers: Sequence[int], records: int) -> list[_Still]:
         if why:
             found.append(_Still(row, about.layer, stretch.first, why, always=not moving[at].any()))
     return found
+
+
+def _kept(case: Case, rows: Sequence[int]) -> list[int | None]:
+    """Return for each matrix from which record on its updates leave no trace in its norm, though those of others do.
+
+    Something then writes the weights back after each step: they never get further than a single update.
+    """
+    norms, updates = case.column("weight_norm")[rows], case.column("update_norm")[rows]
+    matrix = np.array([len(case.network.parameters[row].parameter.shape) > 1 for row in rows])
+    last = norms[:, -1:]
+    with np.errstate(invalid="ignore"):
+        near = np.abs(norms - last) <= updates
+    stretches = [to_the_end(near[at], np.isfinite(norms[at]) & np.isfinite(updates[at])) for at in range(len(rows))]
+    drifts = _drifts(norms, updates)
+    found: list[int | None] = [None] * len(rows)
+    for at in np.flatnonzero(matrix & (np.nan_to_num(updates[:, -1]) > 0)):
+        stretch = stretches[at]
+        if stretch is None or not _long(case, stretch.first, stretch.last) or stretch.last - stretch.first < _TRACES:
+            continue
+        others = drifts[matrix & (np.arange(len(rows)) != at), stretch.first]
+        if others.size and np.median(others) >= _FAR and drifts[at, stretch.first] <= 1:
+            found[at] = stretch.first
+    return found
+
+
+def _drifts(norms: Floats, updates: Floats) -> Floats:
+    """Return how far the norm of each parameter goes from every record to the end, over a usual update, [P, T]."""
+    usual = nanmedian(updates.T)[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.nan_to_num(np.abs(norms - norms[:, -1:]) / usual), np.float64)
 
 
 def _long(case: Case, first: int, last: int) -> bool:
@@ -137,7 +178,7 @@ def _severity(case: Case, layers: Sequence[int], still: Sequence[_Still], why: s
     elements = sum(case.network.layers[layer].elements for layer in layers)
     backbone = sorted(blamed) == list(layers[: len(blamed)])
     if backbone and sum(case.network.layers[layer].elements for layer in blamed) >= _BACKBONE * elements:
-        return Severity.WARNING if why == UNKNOWN else Severity.INFO
+        return Severity.INFO if why in (NO_OPTIMIZER, NO_RATE) else Severity.WARNING
     return Severity.CRITICAL if all(one.always for one in still) else Severity.WARNING
 
 
@@ -156,6 +197,9 @@ def _reason(why: str, name: str) -> tuple[str, tuple[Remedy, ...]]:
     if why == NO_RATE:
         rate = Remedy("Give its optimizer group a learning rate.", 'optimizer.param_groups[0]["lr"] = 1e-3')
         return "the learning rate of its optimizer group is 0", (rate, freeze)
+    if why == WRITTEN_BACK:
+        back = Remedy("Look for what writes it back after each step: a copy that is loaded, an average, `.data = `.")
+        return "it never gets further than a single update, as if each were undone", (back, freeze)
     look = Remedy("Look for what writes it back: a copy that is loaded each step, a constraint, `.data` assignments.")
     return "an optimizer holds it, with a learning rate above 0", (look, freeze)
 

@@ -41,7 +41,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     linked = _linked(loss)
     # Undone from step to step, the swings show in single records; slow ones stand out from those around them.
     values = loss.values if linked < 0 else loss.level
-    peaks = _swings(values, loss)
+    peaks = _swings(values, loss, 0.0 if linked < 0 else 3 * loss.noise)
     swings = int(peaks.sum())
     if abs(linked) < _LINKED or swings < limits["swings"]:
         return []
@@ -72,10 +72,10 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     ]
 
 
-def _swings(values: Floats, loss: Course) -> Bools:
+def _swings(values: Floats, loss: Course, scatter: float) -> Bools:
     """Return the records at which the loss has come back up after it had been low, and gained something, [T]."""
     best = np.minimum.accumulate(values)
-    least = max(_GAINED * abs(loss.start), 3 * loss.noise)
+    least = max(_GAINED * abs(loss.start), scatter)
     gained = np.where(loss.start - best >= least, loss.start - best, 0.0)
     low, high = values <= best + _LOW * gained, (values >= best + _HIGH * gained) & (gained > 0)
     # After each record that is low or high, whether the last such one was low.

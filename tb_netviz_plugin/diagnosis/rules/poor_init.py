@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from tb_netviz_plugin.analysis.records import Floats
+from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import fold, layer_name, number, subject
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.diagnosis.stretches import at_end
 from tb_netviz_plugin.schema.description import Response
 
 _BEGINNING = 10
@@ -21,6 +24,8 @@ _STEADILY = 0.8
 _FEWEST_LAYERS = 3
 _ALIKE = 0.9
 """Share of a layer's units that have to have equal weights for it to be symmetric."""
+_SHARE = 0.3
+"""Share of the largest deviation from which on a layer is the first to be loud."""
 _UNITS = 4
 """Units from which on equal ones are no matter of chance."""
 
@@ -44,7 +49,9 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     """Find networks whose signal changes its scale from layer to layer at the start, or whose units begin alike."""
     findings = []
     for layers in case.layers_of_models():
-        found = _symmetric(case, layers) or _scale(case, layers, limits["factor"])
+        found = (
+            _symmetric(case, layers) or _scale(case, layers, limits["factor"]) or _loud(case, layers, limits["loud"])
+        )
         findings += [found] if found else []
     return findings
 
@@ -97,6 +104,38 @@ def _scale(case: Case, layers: list[int], factor: float) -> Finding | None:
     )
 
 
+def _loud(case: Case, layers: list[int], factor: float) -> Finding | None:
+    """Find outputs of a model that begin far larger than they end, while the loss falls as far as they do."""
+    rows = [index for index, row in enumerate(case.network.activations) if row.layer in layers]
+    loss, steps = training(case), case.activation_steps
+    if not rows or loss is None or steps[0] > _BEGINNING or loss.end <= 0 or loss.start < factor * loss.end:
+        return None
+    deviations = case.numbers("activation_std")
+    last = deviations[rows[-1]]
+    ended = float(nanmedian(last[at_end(steps)][:, None])[0])
+    if case.network.activations[rows[-1]].activation.response is not Response.NONE or not last[0] >= factor * ended > 0:
+        return None
+    starts = deviations[rows, 0]
+    first = next(row for row, start in zip(rows, starts, strict=True) if start >= _SHARE * np.nanmax(starts))
+    blamed = case.network.activations[first].layer
+    where = case.network.activations[rows[-1]].label
+    return Finding(
+        rule="poor_init",
+        severity=Severity.WARNING,
+        layers=() if blamed is None else (blamed,),
+        first_step=float(steps[0]),
+        last_step=float(steps[0]),
+        message=f"The outputs begin {fold(last[0] / ended)} as large as they end: the deviation of {where} is "
+        f"{number(float(last[0]))} at step {steps[0]:,.0f} and {number(ended)} at the end, and {loss.name} has to come "
+        f"down from {number(loss.start)} to {number(loss.end)} first.",
+        beyond=Beyond("deviation of the outputs over that at the end", float(last[0] / ended), factor),
+        evidence=(Line(where, "activation_std", steps, last), Line(loss.name, loss.name, loss.steps, loss.values)),
+        remedies=_SCALE,
+        excluded=("Not large targets, towards which the outputs would grow.",),
+        view="activations",
+    )
+
+
 def _symmetric(case: Case, layers: list[int]) -> Finding | None:
     """Find layers nearly all of whose units begin with equal weights and still have them at the end."""
     shares: dict[int, tuple[int, Floats]] = {}
@@ -144,6 +183,9 @@ RULE = Rule(
     id="poor_init",
     title="Poor initialisation",
     needs=(needs.statistics("activation_std"),),
-    thresholds=(Threshold("factor", 100.0, "factor between the deviations of two layers' outputs", 3.0, 1e9),),
+    thresholds=(
+        Threshold("factor", 100.0, "factor between the deviations of two layers' outputs", 3.0, 1e9),
+        Threshold("loud", 5.0, "deviation of the outputs at the start over that at the end", 1.5, 1e6),
+    ),
     find=find,
 )

@@ -13,8 +13,9 @@ from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.depth import fall
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.movement import stepped
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
-from tb_netviz_plugin.diagnosis.stretches import PERSISTING, lasting, longest, to_the_end
+from tb_netviz_plugin.diagnosis.stretches import PERSISTING, above, lasting, to_the_end
 
 _SHARE = 0.1
 """Share of the run's steps that a fall has to last."""
@@ -47,7 +48,8 @@ _CUT_OFF = (
 def find(case: Case, limits: Limits) -> list[Finding]:
     """Find gradients that are all zero, that vanish through the depth, or that fell below their past."""
     findings: list[Finding] = []
-    for layers in case.layers_of_models():
+    for model in case.layers_of_models():
+        layers = stepped(case, model)
         found = _first_only(_zero(case, layers) + _through_depth(case, layers, limits["factor"]))
         told = {layer for one in found for layer in one.layers}
         findings += found + [one for one in _below_past(case, layers, limits["factor"]) if one.layers[0] not in told]
@@ -119,7 +121,7 @@ def _through_depth(case: Case, layers: list[int], factor: float) -> list[Finding
     falls, norm_falls = fall(means), fall(norms)
     size = np.fmin(falls.size, norm_falls.size)
     known = np.isfinite(size)
-    stretch = longest(np.nan_to_num(size) >= np.log10(factor), known)
+    stretch = above(size, np.log10(factor))
     if stretch is None or not lasting(stretch, case.steps, _SHARE):
         return []
     within = slice(stretch.first, stretch.last + 1)
@@ -198,11 +200,11 @@ def _drop(case: Case, layer: int, logs: Floats, relative: Floats, factor: float)
     known = np.flatnonzero(np.isfinite(relative))
     series, own = relative[known], logs[known]
     past, present = float(running_median(series, PERSISTING).max()), float(np.median(series[-PERSISTING:]))
-    above = series > (past + present) / 2
-    stretch = to_the_end(~above, np.ones(len(series), np.bool_))
+    higher = series > (past + present) / 2
+    stretch = to_the_end(~higher, np.ones(len(series), np.bool_))
     if stretch is None or stretch.last - stretch.first + 1 < PERSISTING or not _abrupt(series, past, present):
         return None
-    before, after = float(np.median(own[above])), float(np.median(own[-PERSISTING:]))
+    before, after = float(np.median(own[higher])), float(np.median(own[-PERSISTING:]))
     if min(past - present, before - after) < np.log10(factor):
         return None
     first, last = float(case.steps[known[stretch.first]]), float(case.steps[known[-1]])

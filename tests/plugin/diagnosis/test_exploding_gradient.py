@@ -1,4 +1,4 @@
-"""`exploding_gradient` names where the gradient grows, and since when; large gradients in good health are left alone."""
+"""`exploding_gradient` names where and since when the gradient grows; large ones in good health are left alone."""
 
 import numpy as np
 import pytest

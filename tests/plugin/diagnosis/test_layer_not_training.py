@@ -59,6 +59,21 @@ def test_weights_that_something_writes_back():
     assert "an optimizer holds it" in finding.message
 
 
+def test_weights_that_are_put_back_after_each_step():
+    model = Model()
+    model.weights *= np.linspace(1, 2, RECORDS)[:, None]
+    rows = model.of(9)
+    model.weights[20:, rows] = model.weights[20, rows]
+    (finding,) = found(RULE, model)
+    assert finding.layers == (9,)
+    assert 180 <= finding.first_step <= 200
+    assert "as if each were undone" in finding.message
+
+
+def test_norms_that_stay_where_decay_holds_them_are_left_alone():
+    assert found(RULE, Model()) == []
+
+
 def test_a_step_that_rounding_swallows_is_no_such_fault():
     model = Model()
     model.ratios[:, model.of(9)] = 0

@@ -1,4 +1,4 @@
-"""`vanishing_gradient` names the starved layers since when they are, and leaves small gradients of good health alone."""
+"""`vanishing_gradient` names the starved layers and since when; small gradients in good health are left alone."""
 
 import numpy as np
 import pytest

@@ -1,0 +1,189 @@
+"""`poor_init`, `missing_zero_grad`, `clip_saturated` and `low_precision_underflow`."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tb_netviz_plugin.diagnosis import Severity
+from tb_netviz_plugin.schema.description import Activation, Response
+from tests.support.modelled import INTERVAL, RECORDS, Model, falling, flat, found, report
+
+DEPTH = 6
+STEPS = INTERVAL * np.arange(RECORDS)
+
+
+def dense(**about):
+    """Return a network of linear layers whose outputs are recorded."""
+    layers = {f"fc{number}": {"weight": (8, 8), "bias": (8,)} for number in range(DEPTH)}
+    outputs = [
+        Activation(name, module, "Linear", Response.NONE, 0, "", (4, 8), source=module)
+        for module, name in enumerate(layers)
+    ]
+    return Model(layers=layers, activations=outputs, **about)
+
+
+class TestPoorInit:
+    @pytest.mark.parametrize(("each", "words"), [(0.2, "too small"), (5.0, "too large")])
+    def test_a_signal_that_changes_its_scale_from_layer_to_layer(self, each, words):
+        model = dense()
+        model.deviations *= each ** np.arange(DEPTH)
+        (finding,) = found("poor_init", model)
+        assert finding.layers == (1, 2, 3, 4, 5)
+        assert (finding.first_step, finding.severity) == (0, Severity.WARNING)
+        assert words in finding.message
+
+    def test_a_narrow_embedding_or_one_small_projection_is_no_trend(self):
+        for changed in (0, 3):
+            model = dense()
+            model.deviations[:, changed] *= 1e-3
+            assert found("poor_init", model) == []
+
+    def test_a_head_that_begins_at_zero_is_left_alone(self):
+        model = dense()
+        model.deviations[0, -1] = 0
+        assert found("poor_init", model) == []
+
+    def test_what_happens_later_is_not_the_beginning(self):
+        model = dense()
+        model.deviations[20:] *= 5.0 ** np.arange(DEPTH)
+        assert found("poor_init", model) == []
+
+    @pytest.mark.parametrize(("each", "expected"), [(2.3, 0), (2.7, 1)])
+    def test_the_threshold_is_a_hundred(self, each, expected):
+        model = dense()
+        model.deviations *= each ** np.arange(DEPTH)
+        assert len(found("poor_init", model)) == expected
+
+    def test_outputs_that_have_to_come_down_first(self):
+        model = dense()
+        model.deviations[:, 3:] *= 1 + 40 * np.exp(-np.arange(RECORDS) / 5)[:, None]
+        (finding,) = found("poor_init", model, train=falling(start=100))
+        assert finding.layers == (3,)
+        assert found("poor_init", model, train=flat()) == []
+
+    def test_large_targets_that_outputs_grow_towards_are_left_alone(self):
+        model = dense()
+        model.deviations[:, 5] *= np.geomspace(1, 1e3, RECORDS)
+        assert found("poor_init", model, train=falling(start=1e6)) == []
+
+    def test_without_outputs_it_is_not_checked(self):
+        reasons = {one.rule.id: one.reason for one in report(Model()).skipped}
+        assert reasons["poor_init"].startswith("not recorded")
+
+
+def adding_up(cosine=0.97, each=1.0, **about):
+    model = Model(interval=1, **about)
+    model.cosines[:] = cosine
+    model.norms = model.norms[:1] * (1 + each * np.arange(RECORDS))[:, None]
+    return model
+
+
+class TestMissingZeroGrad:
+    def test_gradients_that_add_up(self):
+        (finding,) = found("missing_zero_grad", adding_up())
+        assert (finding.first_step, finding.last_step, finding.severity) == (0, 59, Severity.CRITICAL)
+        assert "zero_grad" in finding.remedies[0].code
+
+    def test_small_steps_on_a_smooth_loss_agree_but_do_not_grow(self):
+        model = adding_up(cosine=0.999, each=0.0)
+        assert found("missing_zero_grad", model) == []
+
+    def test_a_gradient_that_finds_its_way_grows_faster_than_the_steps(self):
+        model = adding_up()
+        model.norms = model.norms[:1] * np.minimum(1.3 ** np.arange(RECORDS), 1e5)[:, None]
+        assert found("missing_zero_grad", model) == []
+
+    @pytest.mark.parametrize(("cosine", "expected"), [(0.88, 0), (0.92, 1)])
+    def test_the_threshold_is_nine_tenths(self, cosine, expected):
+        assert len(found("missing_zero_grad", adding_up(cosine))) == expected
+
+    def test_a_layer_that_no_optimizer_holds_adds_up_by_itself(self):
+        model = adding_up(cosine=0.2, each=0.0)
+        rows = model.of(3)
+        parameters = tuple(
+            replace(row, group=None) if rows[at] else row for at, row in enumerate(model.description.parameters)
+        )
+        model.description = replace(model.description, parameters=parameters)
+        model.norms[:, rows] *= (1 + np.arange(RECORDS))[:, None] * 100
+        model.cosines[:, rows] = 0.99
+        assert found("missing_zero_grad", model) == []
+
+    def test_two_models_are_told_apart(self):
+        (finding,) = found("missing_zero_grad", Model(name="a", interval=1), adding_up(name="b"))
+        assert min(finding.layers) >= 18
+
+
+def clipped(share, before=3.0, records=RECORDS):
+    random = np.random.default_rng(2)
+    return {
+        "clipped": ("clipped", STEPS[:records], (random.random(records) < share).astype(float)),
+        "before": ("gradient_norm_before", STEPS[:records], np.full(records, before)),
+    }
+
+
+def limited():
+    model = Model()
+    model.norms /= np.sqrt((model.norms**2).sum(axis=1, keepdims=True))
+    return model
+
+
+class TestClipSaturated:
+    def test_clipping_at_most_steps_far_below_the_norm(self):
+        (finding,) = found("clip_saturated", limited(), **clipped(1.0))
+        assert (finding.first_step, finding.severity) == (0, Severity.WARNING)
+        assert "max_norm=6" in finding.remedies[0].code
+
+    @pytest.mark.parametrize(("share", "before"), [(0.3, 3.0), (1.0, 1.2)])
+    def test_clipping_now_and_then_or_by_a_little_is_left_alone(self, share, before):
+        assert found("clip_saturated", limited(), **clipped(share, before)) == []
+
+    def test_clipping_at_the_beginning_is_left_alone(self):
+        scalars = clipped(1.0)
+        scalars["clipped"][2][20:] = 0
+        assert found("clip_saturated", limited(), **scalars) == []
+
+    def test_it_is_not_checked_where_nothing_was_clipped(self):
+        reasons = {one.rule.id: one.reason for one in report(Model()).skipped}
+        assert reasons["clip_saturated"] == "no clipping was seen"
+
+
+def of_type(name, **about):
+    model = Model(**about)
+    parameters = tuple(replace(row, dtype=name) for row in model.description.parameters)
+    model.description = replace(model.description, parameters=parameters)
+    return model
+
+
+class TestLowPrecision:
+    def test_updates_that_bfloat16_swallows(self):
+        model = of_type("bfloat16")
+        model.ratios[:] = 1e-6
+        (finding,) = found("low_precision_underflow", model)
+        assert len(finding.layers) == 10  # Those with a matrix.
+        assert (finding.first_step, finding.severity) == (0, Severity.CRITICAL)
+
+    @pytest.mark.parametrize("name", ["float32", "float64", "float16"])
+    def test_updates_that_the_format_resolves_are_left_alone(self, name):
+        model = of_type(name)
+        model.ratios[:] = {"float16": 1e-3}.get(name, 1e-6)
+        assert found("low_precision_underflow", model) == []
+
+    def test_the_end_of_a_schedule_is_left_alone(self):
+        model = of_type("bfloat16")
+        model.ratios *= np.geomspace(1, 1e-9, RECORDS)[:, None]
+        model.ratios[:40] = 0.01
+        assert found("low_precision_underflow", model) == []
+
+    def test_gradients_that_fall_below_float16(self):
+        model = of_type("float16")
+        rows, sizes = model.of(0, 1), np.array([row.elements for row in model.description.parameters])
+        model.norms[:, rows] = 1e-7 * np.sqrt(0.1 * sizes[rows])
+        model.zeros[:, rows] = 0.9
+        (finding,) = found("low_precision_underflow", model)
+        assert set(finding.layers) == {0, 1}
+
+    def test_the_zeros_of_a_rectifier_are_left_alone(self):
+        model = of_type("float16")
+        model.zeros[:] = 0.9
+        assert found("low_precision_underflow", model) == []

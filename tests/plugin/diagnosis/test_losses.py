@@ -1,0 +1,193 @@
+"""The rules over losses: what stands, swings, leaps or parts from held-out data, and what only looks so."""
+
+import numpy as np
+import pytest
+
+from tb_netviz_plugin.diagnosis import Severity
+from tests.support.modelled import INTERVAL, RECORDS, Model, falling, flat, found, report
+
+LONG = 200
+STEPS = INTERVAL * np.arange(RECORDS)
+
+
+def noise(records, deviation, seed=3):
+    return deviation * np.random.default_rng(seed).standard_normal(records)
+
+
+class TestPlateau:
+    def test_a_loss_that_never_fell(self):
+        (finding,) = found("loss_plateau", Model(), train=flat())
+        assert (finding.first_step, finding.last_step, finding.severity) == (0, 590, Severity.WARNING)
+
+    def test_a_loss_that_lost_all_it_had_gained(self):
+        (finding,) = found("loss_plateau", Model(), train=np.append(falling()[:30], flat(30)))
+        assert 280 <= finding.first_step <= 310
+        assert "is back at" in finding.message
+
+    def test_a_slow_decline_and_delayed_learning_are_left_alone(self):
+        assert found("loss_plateau", Model(), train=np.linspace(2.3, 2.25, RECORDS) + noise(RECORDS, 0.01)) == []
+        assert found("loss_plateau", Model(), train=np.append(flat(40), 2.3 * 0.9 ** np.arange(20))) == []
+
+    def test_weights_that_hardly_moved_had_no_chance(self):
+        model = Model()
+        model.ratios[:] = 1e-6
+        assert found("loss_plateau", model, train=flat()) == []
+
+    def test_fine_tuning_two_models_and_a_run_that_goes_on_are_left_alone(self):
+        frozen = Model(frozen=tuple(f"blocks.{block}.{part}" for block in range(8) for part in ("conv", "norm")))
+        assert found("loss_plateau", frozen, train=flat()) == []
+        assert found("loss_plateau", Model(name="g"), Model(name="d"), train=flat()) == []
+        resumed = {"loss/train": ("train_loss", STEPS + 5000, flat())}
+        assert found("loss_plateau", Model(), **resumed) == []
+
+    @pytest.mark.parametrize(("fall", "expected"), [(0.08, 0), (0.02, 1)])
+    def test_the_threshold_is_a_twentieth(self, fall, expected):
+        loss = flat(noise=0.005)
+        loss[:3] *= 1 / (1 - fall)
+        assert len(found("loss_plateau", Model(), train=loss)) == expected
+
+    def test_a_loss_in_other_units_and_one_below_zero(self):
+        assert found("loss_plateau", Model(), train=1e6 * falling()) == []
+        assert found("loss_plateau", Model(), train=falling() - 5) == []
+        assert found("loss_plateau", Model(), train=1e6 * flat()) != []
+
+    def test_a_loss_that_is_never_finite_says_nothing(self):
+        assert found("loss_plateau", Model(), train=np.full(RECORDS, np.nan)) == []
+
+
+def swinging(period=20, height=1.0, since=40):
+    swings = np.where(np.arange(LONG) >= since, height * (1 - np.cos(2 * np.pi * np.arange(LONG) / period)) / 2, 0)
+    return falling(LONG, noise=0.0) + swings + noise(LONG, 0.02)
+
+
+class TestOscillation:
+    def test_slow_swings(self):
+        (finding,) = found("loss_oscillation", Model(records=LONG), train=swinging())
+        assert 400 <= finding.first_step <= 900
+        assert finding.severity is Severity.WARNING
+
+    def test_steps_that_undo_each_other(self):
+        loss = falling(LONG, noise=0.02)
+        loss[60::2] += 1.5
+        assert found("loss_oscillation", Model(records=LONG), train=loss)
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_the_scatter_of_tiny_batches_is_left_alone(self, seed):
+        loss = falling(LONG, noise=0.0) * np.random.default_rng(seed).exponential(1.0, LONG)
+        assert found("loss_oscillation", Model(records=LONG), train=loss) == []
+
+    def test_a_schedule_that_returns_and_two_models_are_left_alone(self):
+        rates = 0.1 * (1 + np.cos(2 * np.pi * np.arange(LONG) / 20)) / 2
+        scalars = {"lr": ("learning_rate", INTERVAL * np.arange(LONG), rates)}
+        assert found("loss_oscillation", Model(records=LONG), train=swinging(), **scalars) == []
+        adversaries = Model(records=LONG, name="g"), Model(records=LONG, name="d")
+        assert found("loss_oscillation", *adversaries, train=swinging()) == []
+
+    def test_swings_about_nothing_that_was_learned_are_left_alone(self):
+        loss = 2.3 + 0.05 * np.sin(np.arange(LONG) / 3)
+        assert found("loss_oscillation", Model(records=LONG), train=loss) == []
+
+    @pytest.mark.parametrize(("period", "expected"), [(60, 0), (20, 1)])
+    def test_the_threshold_is_five_swings(self, period, expected):
+        assert len(found("loss_oscillation", Model(records=LONG), train=swinging(period))) == expected
+
+
+def leaping(at=100, height=5.0, length=1, gradient=300.0):
+    model, loss = Model(records=LONG), falling(LONG)
+    loss[at : at + length] += height * 0.8 ** np.arange(length)
+    model.norms[at : at + length] *= gradient
+    return model, loss
+
+
+class TestSpike:
+    def test_a_leap_of_loss_and_gradient_that_takes_time_to_get_over(self):
+        model, loss = leaping(length=8)
+        (finding,) = found("loss_spike", model, train=loss)
+        assert (finding.first_step, finding.severity) == (1000, Severity.WARNING)
+        assert "step 1,000" in finding.remedies[0].text
+
+    def test_a_small_leap_is_worth_knowing_only(self):
+        model, loss = leaping(height=0.3)
+        (finding,) = found("loss_spike", model, train=loss)
+        assert finding.severity is Severity.INFO
+
+    def test_a_loss_without_its_gradient_is_left_alone(self):
+        model, loss = leaping(length=8, gradient=1.0)
+        assert found("loss_spike", model, train=loss) == []
+
+    def test_a_change_of_the_data_that_stays_is_left_alone(self):
+        model, loss = Model(records=LONG), falling(LONG)
+        loss[100:] += 1.0
+        model.norms[100] *= 300
+        assert found("loss_spike", model, train=loss) == []
+
+    def test_a_restart_of_the_schedule_is_left_alone(self):
+        model, loss = leaping(length=8)
+        rates = np.where(np.arange(LONG) < 100, np.linspace(0.1, 0.001, LONG), 0.1)
+        scalars = {"lr": ("learning_rate", model.steps, rates)}
+        assert found("loss_spike", model, train=loss, **scalars) == []
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_the_scatter_of_tiny_batches_is_no_warning(self, seed):
+        random = np.random.default_rng(seed)
+        model, scatter = Model(records=LONG), random.exponential(1.0, LONG)
+        model.norms *= scatter[:, None]
+        leaps = found("loss_spike", model, train=falling(LONG, noise=0.0) * scatter)
+        assert all(leap.severity is Severity.INFO for leap in leaps)
+
+
+def held_out(*levels, seed=5):
+    return np.interp(np.arange(RECORDS), np.linspace(0, RECORDS - 1, len(levels)), levels) + noise(RECORDS, 0.01, seed)
+
+
+class TestOverfitting:
+    def test_held_out_data_rising_from_their_lowest(self):
+        (finding,) = found("overfitting", Model(), train=falling(), val=held_out(2.3, 0.6, 1.6))
+        assert 250 <= finding.first_step <= 340
+        assert finding.severity is Severity.WARNING
+        assert "went on to fall" in finding.message
+
+    def test_a_gap_that_stays_noise_and_a_loss_in_other_units_are_left_alone(self):
+        assert found("overfitting", Model(), train=falling(), val=held_out(2.3, 0.9, 0.9)) == []
+        assert found("overfitting", Model(), train=falling(), val=falling(noise=0.15, seed=9) + 0.2) == []
+        assert found("overfitting", Model(), train=1e6 * falling(), val=1e6 * falling(seed=1)) == []
+
+    def test_a_training_that_goes_astray_is_no_overfitting(self):
+        assert found("overfitting", Model(), train=held_out(2.3, 0.5, 1.5), val=held_out(2.3, 0.6, 1.6)) == []
+
+    def test_a_slight_rise_that_loses_little_is_worth_knowing_only(self):
+        (finding,) = found("overfitting", Model(), train=falling(), val=held_out(2.3, 0.4, 0.55))
+        assert finding.severity is Severity.INFO
+
+    @pytest.mark.parametrize(("now", "expected"), [(1.1, 0), (1.3, 1)])
+    def test_the_threshold_is_a_fifth(self, now, expected):
+        assert len(found("overfitting", Model(), train=falling(), val=held_out(2.3, 1.0, now))) == expected
+
+    def test_without_held_out_data_it_is_not_checked(self):
+        reasons = {one.rule.id: one.reason for one in report(Model(), train=falling()).skipped}
+        assert reasons["overfitting"] == "no validation loss was logged"
+
+
+class TestUnderfitting:
+    def test_weights_that_decay_faster_than_they_learn(self):
+        model = Model()
+        model.weights *= np.geomspace(1, 0.2, RECORDS)[:, None]
+        (finding,) = found("underfitting", model, train=flat())
+        assert finding.severity is Severity.WARNING
+        assert finding.first_step < 100
+
+    def test_a_decay_under_which_it_learns_is_left_alone(self):
+        model = Model()
+        model.weights *= np.geomspace(1, 0.2, RECORDS)[:, None]
+        assert found("underfitting", model, train=falling()) == []
+
+    def test_a_loss_that_stays_high_on_all_data_is_worth_knowing_only(self):
+        loss = falling(end=1.5)
+        loss[20:] = flat(40, 1.5)
+        (finding,) = found("underfitting", Model(), train=loss, val=loss + 0.02)
+        assert finding.severity is Severity.INFO
+        assert found("underfitting", Model(), train=loss, val=loss + 1.0) == []
+
+    def test_a_loss_that_still_falls_is_left_alone(self):
+        loss = np.linspace(2.3, 1.4, RECORDS)
+        assert found("underfitting", Model(), train=loss, val=loss) == []
