@@ -16,7 +16,15 @@ from tb_netviz.pytorch.hooks import Gate, GatedHook, Guard, is_capturing
 from tb_netviz.pytorch.losses import StepLoss
 from tb_netviz.pytorch.outputs.arguments import Arguments
 from tb_netviz.pytorch.outputs.naming import name_of_loss
-from tb_netviz.pytorch.outputs.samples import is_whole, pairing_of, row_stride, rows_of, values_of, with_rows
+from tb_netviz.pytorch.outputs.samples import (
+    is_whole,
+    labels_of,
+    pairing_of,
+    rows_of,
+    sampling_of,
+    values_of,
+    with_rows,
+)
 from tb_netviz.pytorch.outputs.tally import OutputTally
 from tb_netviz.pytorch.reductions.outputs import input_sums, label_sums, output_sums, target_sums
 from tb_netviz.pytorch.scripted import is_scripted
@@ -125,7 +133,7 @@ class Ends:
     def _take_inputs(self, inputs: Tensor) -> None:
         inputs = with_rows(inputs, None)
         axis = layout_of(inputs, convolved=self._convolved).axis
-        rows = rows_of(inputs, axis, row_stride(inputs, axis))
+        rows = rows_of(inputs, axis, sampling_of(inputs, axis))
         self._tally.add(INPUTS, input_sums(rows, Kind.INDICES if is_whole(inputs) else Kind.NUMBERS))
 
     def _measure(self, outputs: Tensor | None, targets: Tensor | None, ignored: int) -> None:
@@ -144,15 +152,15 @@ class Ends:
     def _take_outputs(self, outputs: Tensor, targets: Tensor | None, ignored: int) -> None:
         axis, kind = pairing_of(outputs, targets)
         outputs = with_rows(outputs, kind)
-        step = row_stride(outputs, axis)
-        rows = rows_of(outputs, axis, step)
+        sampling = sampling_of(outputs, axis)
+        rows = rows_of(outputs, axis, sampling)
         self._tally.add(OUTPUTS, output_sums(rows))
         if targets is None or kind is None:
             return
         if kind is not Kind.INDICES or targets.device != outputs.device:
             self._tally.add(TARGETS, target_sums(values_of(targets), kind))
             return
-        labels = targets.detach().reshape(-1)[::step]
+        labels = labels_of(targets, len(outputs), sampling)
         sums, classes = label_sums(rows, labels, ignored, with_classes=rows.shape[1] <= MAX_CLASSES)
         self._tally.add(TARGETS, sums)
         if classes is not None:

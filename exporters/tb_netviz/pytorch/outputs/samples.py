@@ -10,7 +10,7 @@ from torch import Tensor
 from tb_netviz.statistics.bins import stride
 from tb_netviz.statistics.outputs import Kind
 
-MOST_VALUES = 1 << 16
+MOST_VALUES = 1 << 14
 """Values of an output, of targets or of an input that are read at most,"""
 LEAST_SAMPLES = 64
 """unless these are fewer samples: a language model has 50,000 classes."""
@@ -67,28 +67,48 @@ def with_rows(outputs: Tensor, kind: Kind | None) -> Tensor:
     return outputs.reshape(1, -1) if kind is Kind.INDICES else outputs.reshape(-1, 1)
 
 
-def row_stride(tensor: Tensor, axis: int) -> int:
-    """Return the stride at which the rows of a tensor with any values are read."""
-    length = tensor.shape[axis]
-    return stride(tensor.numel() // length, max(LEAST_SAMPLES, MOST_VALUES // length))
+class Sampling(NamedTuple):
+    """Which samples are read: every `outer`-th index of axis 0, and every `inner`-th of those over the other axes.
+
+    The strides have no divisor in common with the lengths, so that all columns of an image are met alike.
+    """
+
+    outer: int
+    inner: int
 
 
-def rows_of(tensor: Tensor, axis: int, step: int = 1) -> Tensor:
-    """Return every `step`-th row along `axis`, [samples, length], real numbers without a history.
+def sampling_of(tensor: Tensor, axis: int) -> Sampling:
+    """Return which samples of a tensor with any values are read, where `axis` is not among those of the samples."""
+    length, entries = tensor.shape[axis], tensor.shape[0]
+    each = tensor.numel() // (length * entries)
+    most = max(LEAST_SAMPLES, MOST_VALUES // length)
+    inner = stride(each, max(1, most // entries))
+    return Sampling(stride(entries, max(1, most // len(range(0, each, inner)))), inner)
+
+
+def rows_of(tensor: Tensor, axis: int, sampling: Sampling) -> Tensor:
+    """Return the values of those samples, [samples, length of axis 1 or -1], real numbers without a history.
 
     Of complex numbers the magnitudes. Only what is read is copied, if at all.
     """
-    moved = tensor.detach().movedim(axis, -1)
-    length = moved.shape[-1]
-    if step == 1 or moved.is_contiguous():
-        return real(moved.reshape(-1, length)[::step])
-    places = torch.arange(0, moved.numel() // length, step, device=moved.device)
-    return real(moved[torch.unravel_index(places, moved.shape[:-1])])
+    outer, inner = sampling
+    length = tensor.shape[axis]
+    tensor = tensor.detach()
+    if axis == 1:
+        values = tensor.flatten(2)[::outer, :, ::inner].movedim(1, -1) if tensor.ndim > 2 else tensor[::outer]
+    else:
+        values = tensor.reshape(len(tensor), -1, length)[::outer, ::inner]
+    return real(values.reshape(-1, length))
+
+
+def labels_of(targets: Tensor, entries: int, sampling: Sampling) -> Tensor:
+    """Return the targets of those samples, [samples], of which axis 0 of the outputs has so many `entries`."""
+    return targets.detach().reshape(entries, -1)[:: sampling.outer, :: sampling.inner].reshape(-1)
 
 
 def values_of(tensor: Tensor) -> Tensor:
     """Return the values of a tensor, or some of them, [values], real numbers without a history."""
-    return rows_of(tensor.reshape(-1, 1), -1, stride(tensor.numel(), MOST_VALUES)).reshape(-1)
+    return real(tensor.detach().reshape(-1)[:: stride(tensor.numel(), MOST_VALUES)])
 
 
 def real(tensor: Tensor) -> Tensor:

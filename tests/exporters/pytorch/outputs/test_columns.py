@@ -310,13 +310,23 @@ def test_a_large_batch_is_sampled(tmp_path):
         tmp_path, nn.Linear(64, 512), nn.CrossEntropyLoss(), [(torch.randn(4096, 64), torch.randint(0, 512, (4096,)))]
     )
     found = read(tmp_path).outputs[0]
-    assert found["out_values"] <= 1 << 16
-    assert found["out_samples"] == found["labelled"] == pytest.approx(128, abs=8)
-    rows = array(outputs)[:: math.ceil(4096 / found["out_samples"])]
-    labels = targets.numpy()[:: math.ceil(4096 / found["out_samples"])]
-    expected = by_hand(rows, labels, 1)
+    expected = by_hand(array(outputs)[::65], targets.numpy()[::65], 1)  # 64, 65 has no divisor in common with 4,096.
     assert_columns(found, expected, names=expected)
     assert found["in_sum"] / found["in_values"] == pytest.approx(inputs.mean().item(), abs=0.02)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_large_maps_are_sampled_beside_their_targets(tmp_path, last):
+    torch.manual_seed(0)
+    model = nn.Conv2d(3, 5, 1)
+    images, labels = torch.randn(6, 3, 60, 90), torch.randint(0, 5, (6, 60, 90))
+    images = images.contiguous(memory_format=torch.channels_last) if last else images
+    ((_, outputs, _),) = train(tmp_path, model, nn.CrossEntropyLoss(), [(images, labels)])
+    found = read(tmp_path).outputs[0]
+    rows = array(outputs.movedim(1, -1)).reshape(6, -1, 5)[:, ::11]  # 11 has no divisor in common with 60 x 90.
+    expected = by_hand(rows.reshape(-1, 5), labels.numpy().reshape(6, -1)[:, ::11].ravel(), 1)
+    assert_columns(found, expected, names=expected)
+    assert 0.8 * (1 << 14) < found["out_values"] <= 1 << 14
 
 
 def test_of_many_classes_none_is_recorded_by_itself(tmp_path):
