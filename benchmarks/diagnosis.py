@@ -4,7 +4,8 @@
 
 For each rule and in total: recall; precision, where a cause of warning or worse that is not the right one is a false
 alarm; healthy runs without a warning or critical finding; the right layer blamed first; the onset within 10 % of the
-run. Each with its 95 % interval after Wilson. What was missed is told of the tuning half only, unless --show.
+run. Each with its 95 % interval after Wilson. What was missed is told of the tuning half only, unless --show. Below
+that, what the rules that others have published say of the same runs.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from benchmarks.baselines import BASELINES
 from tb_netviz_plugin.diagnosis import RULES
 from tests.diagnosis.scenario import Half, NotProvenError
 from tests.diagnosis.scoring import Outcome, Score, Told, compare, score, told_by
@@ -25,9 +27,11 @@ from tests.diagnosis.suite import SCENARIOS
 SEEDS = 3
 HEADINGS = ("recall", "precision", "healthy", "layer", "onset")
 
+OURS = "netviz"
+
 _Job = tuple[str, int]
-_Result = Outcome | str
-"""Of one run; in words where its fault did not come about."""
+_Result = dict[str, Outcome] | str
+"""Of one run, by the tool that judged it; in words where its fault did not come about."""
 
 
 def main(arguments: Sequence[str] = ()) -> None:
@@ -37,13 +41,15 @@ def main(arguments: Sequence[str] = ()) -> None:
     jobs = [(one.name, seed) for one in chosen for seed in range(options.seeds)]
     with tempfile.TemporaryDirectory() as scratch:
         results = _all(jobs, options.cache or Path(scratch), options.jobs)
-    outcomes = [result for result in results if isinstance(result, Outcome)]
+    judged = [result for result in results if isinstance(result, dict)]
     for half in Half:
-        of_half = [outcome for outcome in outcomes if outcome.scenario.half is half]
+        of_half = [result for result in judged if result[OURS].scenario.half is half]
         if of_half:
-            _print_tables(half, of_half)
+            ours = [result[OURS] for result in of_half]
+            _print_rules(half, ours)
+            _print_tools(of_half)
             if half is Half.TUNING or options.show:
-                _print_mistakes(of_half)
+                _print_mistakes(ours)
     for result in results:
         if isinstance(result, str):
             print(f"not proven: {result}")
@@ -75,10 +81,11 @@ def _judge(job: _Job, cache: Path) -> _Result:
         run, truth = trained(scenario, seed, cache)
     except NotProvenError as error:
         return f"{name}, seed {seed}: {error}"
-    return compare(scenario, seed, truth, run, told_by(run))
+    tools = {OURS: told_by, **BASELINES}
+    return {tool: compare(scenario, seed, truth, run, tell(run)) for tool, tell in tools.items()}
 
 
-def _print_tables(half: Half, outcomes: Sequence[Outcome]) -> None:
+def _print_rules(half: Half, outcomes: Sequence[Outcome]) -> None:
     print(
         f"\n### {half.value} half: {len(outcomes)} runs of {len({one.scenario.name for one in outcomes})} scenarios\n"
     )
@@ -86,6 +93,12 @@ def _print_tables(half: Half, outcomes: Sequence[Outcome]) -> None:
     for rule in _rules(outcomes):
         print(_row(rule, score(outcomes, rule)))
     print(_row("**in total**", score(outcomes)))
+
+
+def _print_tools(results: Sequence[Mapping[str, Outcome]]) -> None:
+    print(f"\n| tool | {' | '.join(HEADINGS)} |\n|---{'|---' * len(HEADINGS)}|")
+    for tool in results[0]:
+        print(_row(tool, score([result[tool] for result in results])))
 
 
 def _rules(outcomes: Sequence[Outcome]) -> list[str]:
