@@ -24,10 +24,12 @@ from tb_netviz_plugin.diagnosis.rules import (
     underfitting,
     unused_parameter,
     vanishing_gradient,
+    wrong_output_or_loss,
 )
 
 RULES: tuple[Rule, ...] = (
     nonfinite.RULE,
+    wrong_output_or_loss.RULE,
     poor_init.RULE,
     lr_too_high.RULE,
     exploding_gradient.RULE,

@@ -1,0 +1,68 @@
+"""What goes into a model, what it answers, and what was asked of it, at the records that have it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.activations import ActivationRow
+from tb_netviz_plugin.analysis.outputs import Outputs, Values
+from tb_netviz_plugin.analysis.records import Bools, Floats
+from tb_netviz_plugin.diagnosis.case import Case
+
+
+def answers(case: Case) -> Outputs | None:
+    """Return what is known at the records that have outputs, or None where there is none of them."""
+    return _at(case.outputs, lambda found: found.outputs)
+
+
+def entries(case: Case) -> Outputs | None:
+    """Return what is known at the records that have inputs, or None where there is none of them."""
+    return _at(case.outputs, lambda found: found.inputs)
+
+
+def output_layers(case: Case, model: str) -> tuple[int, ...]:
+    """Return the last layer of a model, the one to blame for its outputs; none where it has no layers."""
+    held = [index for index, layer in enumerate(case.network.layers) if layer.model == model]
+    return tuple(held[-1:])
+
+
+def last_activation(case: Case, model: str) -> ActivationRow | None:
+    """Return where an output of a model was measured last in the forward pass."""
+    return next((row for row in reversed(case.network.activations) if row.model == model), None)
+
+
+def in_python(name: str) -> str:
+    """Return how a module is reached from its model: "model.blocks[0].act" for "blocks.0.act"."""
+    return "model" + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in name.split("."))
+
+
+def logged_loss(case: Case, steps: Floats) -> Floats:
+    """Return the training loss that was logged, at these steps, [T]; NaN where there is none."""
+    curve = case.curve("train_loss")
+    finite = np.zeros(0, np.bool_) if curve is None else np.isfinite(curve.values)
+    if curve is None or not finite.any():
+        return np.full(len(steps), np.nan)
+    return np.interp(steps, curve.steps[finite], curve.values[finite])
+
+
+def _at(found: Outputs | None, part: Callable[[Outputs], Values]) -> Outputs | None:
+    if found is None:
+        return None
+    known = np.isfinite(part(found).smallest) & np.isfinite(part(found).largest)
+    return _picked(found, known) if known.any() else None
+
+
+def _picked(found: Any, known: Bools) -> Any:
+    """Return the same with the known records of each array, [T], in it."""
+    picked = {}
+    for one in fields(found):
+        value = getattr(found, one.name)
+        if isinstance(value, Values):
+            picked[one.name] = _picked(value, known)
+        elif isinstance(value, np.ndarray):
+            picked[one.name] = value[known]
+    return replace(found, **picked)
