@@ -2,6 +2,7 @@
 import { effect } from '@preact/signals';
 import type { RunSummary } from '../data/types';
 import { selectFinding, selectLayer } from './actions';
+import { activationIndex, selectActivation } from './activations';
 import { layers, steps } from './derived';
 import { everyFinding, report } from './findings';
 import * as selection from './selection';
@@ -45,6 +46,10 @@ export function openRuns(): void {
     opened = name;
     opening = { layer: null, step: null };
     if (selection.layer.peek() !== null || selection.step.peek() !== null) return;
+    if (selection.activation.peek() !== null) {
+      selectActivation(activationIndex.peek() ?? -1);
+      return;
+    }
     const every = everyFinding.peek();
     const worst = every.find(({ id }) => id === selection.finding.peek()) ?? every[0];
     if (worst) selectFinding(worst);

@@ -152,7 +152,7 @@ _Behaviour = Mapping[str, npt.NDArray[np.float32]]
 
 def _equal(one: _Behaviour, other: _Behaviour) -> Floats:
     """Return by how much units behaved differently; what may be next to zero is measured by the deviation."""
-    return np.max(
+    largest: Floats = np.max(
         [
             _difference(one["std"], other["std"]),
             _difference(one["fired"], other["fired"]),
@@ -161,6 +161,7 @@ def _equal(one: _Behaviour, other: _Behaviour) -> Floats:
         ],
         axis=0,
     )
+    return largest
 
 
 def _opposite(one: _Behaviour, other: _Behaviour) -> Floats:

@@ -19,6 +19,12 @@ def test_a_link_opens_the_view_on_its_unit_and_thresholds(units):
     assert tab.selection() == before
 
 
+def test_a_link_to_an_activation_alone_brings_its_layer_and_keeps_its_unit(units):
+    tab = units(activation="gate.act", unit=7)
+    tab.wait_for_selection("layer", "gate")
+    assert (tab.selection()["activation"], tab.selection()["unit"]) == ("gate.act", "7")
+
+
 def test_hostile_names_are_words_only(tab):
     tab.open(view="units", run=HOSTILE)
     lives(tab).wait_for()

@@ -216,7 +216,7 @@ def test_values_that_are_not_finite_are_left_out_of_the_range_and_said(tmp_path)
     (source,) = album.description.maps
     ranges, pictures = album.ranges[source.ranges][0], album.pictures[source.pictures][0]
     finite = inputs.flatten()[1:]
-    np.testing.assert_allclose(ranges[0, 0], [finite.min(), finite.max(), 1])
+    np.testing.assert_allclose(ranges[0, 0], [float(finite.min()), float(finite.max()), 1])
     assert np.isnan(ranges[0, 1, :2]).all()
     assert ranges[0, :, 2].tolist() == [1, 16, 1]
     assert pictures[0, 0, 0, 0] == 0
