@@ -126,7 +126,8 @@ def _mistakes(outcome: Outcome, known: set[str]) -> list[str]:
     if not outcome.hits and known.isdisjoint(rules):
         return [*lines, f"there is no rule {' or '.join(rules)} yet"]
     if not outcome.hits:
-        return [*lines, f"missed: {' or '.join(rules)} of {', '.join(truth.layers) or 'all'} since step {truth.onset}"]
+        lines.append(f"missed: {' or '.join(rules)} of {', '.join(truth.layers[:4]) or 'all'} since step {truth.onset}")
+        return lines + [f"  told instead: {_words(one)}" for one in outcome.others]
     if outcome.right_layer is False:
         lines.append(f"wrong layer, {', '.join(truth.layers)} is right: {_words(outcome.hits[0])}")
     if not outcome.right_onset:

@@ -81,8 +81,17 @@ def loss_of(model: nn.Module, part: Part, criterion: Criterion | None = None) ->
         return float((criterion or nn.CrossEntropyLoss())(precise(widened(part.inputs)), widened(part.targets)))
 
 
+def alive(model: nn.Module, inputs: Tensor, most: float = 0.2) -> None:
+    """Raise NotProvenError where so large a share of the units (of axis 1) of a ReLU fires for none of the inputs."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.ReLU):
+            share = float(silent(model, name, inputs).double().mean())
+            require(share <= most, f"{share:.2f} of the units of {name} are dead")
+
+
 def learned(model: nn.Module, part: Part, least: float) -> None:
-    """Raise NotProvenError unless a classifier gets so large a share right."""
+    """Raise NotProvenError unless a classifier gets so large a share right, and its units are alive."""
+    alive(model, part.inputs)
     share = accuracy(model, part)
     require(share >= least, f"the accuracy is {share:.3f}, which is below {least:g}")
 

@@ -43,7 +43,7 @@ class Outcome:
         seed: Of the training.
         hits: The causes that are right.
         false_alarms: Those of warning or worse that are not.
-        warned: Whether anything was of warning or worse.
+        others: What else was told: too lightly, or right beside the cause.
         right_layer: Whether the first hit blames a right layer first; None without a hit, or where none is to blame.
         right_onset: Whether its onset is right; None without a hit.
         records: How many there were.
@@ -53,7 +53,7 @@ class Outcome:
     seed: int
     hits: tuple[Told, ...]
     false_alarms: tuple[Told, ...]
-    warned: bool
+    others: tuple[Told, ...]
     right_layer: bool | None
     right_onset: bool | None
     truth: Truth | None
@@ -99,14 +99,14 @@ def told_by(run: Run) -> list[Told]:
 def compare(scenario: Scenario, seed: int, truth: Truth | None, run: Run, told: Sequence[Told]) -> Outcome:
     """Return how what was told stands to the truth."""
     hits = tuple(one for one in told if one.rule in scenario.rules and one.severity >= scenario.least)
-    warnings = [one for one in told if one.severity >= Severity.WARNING]
     right = (*scenario.rules, *scenario.beside)
+    wrong = tuple(one for one in told if one.severity >= Severity.WARNING and one.rule not in right)
     return Outcome(
         scenario,
         seed,
         hits,
-        tuple(one for one in warnings if one.rule not in right),
-        bool(warnings),
+        wrong,
+        tuple(one for one in told if one not in hits and one not in wrong),
         _right_layer(hits[0], truth) if hits and truth and truth.layers else None,
         _right_onset(hits[0], truth, run.listing.last_step) if hits and truth else None,
         truth,

@@ -137,7 +137,7 @@ def sgd_too_low_rnn(trial: Trial) -> Truth:
 def adam_too_low_gcn(trial: Trial) -> Truth:
     """Adam at a millionth."""
     graph = communities(trial.seed)
-    model = Gcn(graph)
+    model = Gcn(graph, activation=nn.ELU)
     other = copy.deepcopy(model)
     history = fit(trial, model, graph.batches(), Adam(model.parameters(), lr=1e-6))
     worse(history.end, control(other, graph.batches(), Adam(other.parameters(), lr=1e-2)))

@@ -25,7 +25,7 @@ def alike(hidden: Tensor, layers: tuple[str, ...], least: float = 0.98) -> Truth
 def smoothed_gcn(trial: Trial) -> Truth:
     """Sixteen graph convolutions without residual connections: all nodes become one."""
     graph = communities(trial.seed, between=0.1)
-    model = Gcn(graph, depth=16, width=16)
+    model = Gcn(graph, depth=16, width=16, activation=nn.LeakyReLU)
     for conv in model.convs:
         nn.init.orthogonal_(conv.linear.weight, gain=1.3)
     fit(trial, model, graph.batches(), Adam(model.parameters(), lr=1e-3), steps=200)

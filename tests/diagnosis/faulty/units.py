@@ -55,17 +55,18 @@ def dead_by_bias(trial: Trial) -> Truth:
 
 
 def dead_after_a_bad_batch(trial: Trial) -> Truth:
-    """A batch whose inputs are three thousand times too large at step 120 kills most of the first layer."""
+    """A batch whose inputs are two thousand times too large at step 120 kills most units."""
     data = digits(trial.seed)
     model = mlp((64, 48, 48, 10))
     draw = data.train.batches(64)
 
     def batches(step: int) -> tuple[Tensor, Tensor]:
         inputs, targets = draw(step)
-        return (inputs.abs() * 3000 if step == 120 else inputs), targets
+        return (inputs.abs() * 2000 if step == 120 else inputs), targets
 
-    fit(trial, model, batches, SGD(model.parameters(), lr=0.05))
-    return dead(model, "act1", "fc1", data.train.inputs, 0.5, 120)
+    fit(trial, model, batches, SGD(model.parameters(), lr=0.1))
+    dead(model, "act2", "fc2", data.train.inputs, 0.5)
+    return Truth(("fc2", "fc1"), 120)
 
 
 def dead_channels(trial: Trial) -> Truth:

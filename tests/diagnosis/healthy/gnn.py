@@ -34,7 +34,7 @@ def whole_graph(trial: Trial) -> None:
 def deep_residual(trial: Trial) -> None:
     """Eight graph convolutions with residual connections."""
     graph = communities(trial.seed)
-    model = Gcn(graph, depth=8, residual=True)
+    model = Gcn(graph, depth=8, residual=True, activation=nn.GELU)
     optimizer = Adam(model.parameters(), lr=3e-3)
     decay = CosineAnnealingLR(optimizer, 240)
     fit(trial, model, graph.batches(), optimizer, schedule=decay, validation=graph.validation)

@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, CosineAnnealingWarmResta
 
 from tests.diagnosis.data import Part, curves, digits, patients
 from tests.diagnosis.networks import Residual, deep, mlp
-from tests.diagnosis.proof import learned, loss_of, outputs, require
+from tests.diagnosis.proof import alive, learned, loss_of, outputs, require
 from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
@@ -229,7 +229,7 @@ def deep_relu(trial: Trial) -> None:
         if isinstance(layer, nn.Linear):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
-    fit(trial, model, data.train.batches(64), Adam(model.parameters(), lr=1e-3), validation=data.held_out)
+    fit(trial, model, data.train.batches(64), Adam(model.parameters(), lr=5e-4), validation=data.held_out)
     learned(model, data.held_out, 0.92)
 
 
@@ -288,8 +288,10 @@ def autoencoder(trial: Trial) -> None:
     data = digits(trial.seed)
     low, high = data.train.inputs.min(), data.train.inputs.max()
     pixels = (data.train.inputs - low) / (high - low)
-    model = nn.Sequential(*mlp((64, 32, 8, 32, 64)), nn.Sigmoid())
+    encoder, decoder = mlp((64, 32, 8)), mlp((8, 32, 64))
+    model = nn.Sequential(*encoder, *decoder, nn.Sigmoid())
     history = fit(trial, model, Part(pixels, pixels).batches(64), criterion=nn.MSELoss(), steps=300)
+    alive(model, pixels)
     require(history.end < 0.6 * float(pixels.var(0).mean()), f"the error is {history.end:.3g}")
 
 
