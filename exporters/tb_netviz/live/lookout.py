@@ -46,7 +46,6 @@ class Lookout:
         self._archive = Archive()
         self._seen: set[str] = set()  # At the last look.
         self._told: set[str] = set()
-        self._looking = threading.Lock()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._took = 0.0
@@ -54,23 +53,27 @@ class Lookout:
 
     def begin(self) -> None:
         """Look from now on; more than once is harmless."""
-        if self._thread is None and self._alarm.wanted:
-            self._thread = threading.Thread(target=self._run, name="netviz lookout", daemon=True)
+        if self._alarm.wanted and (self._thread is None or self._ended.is_set()):
+            self.end()
+            self._ended = threading.Event()
+            self._thread = threading.Thread(target=self._run, args=(self._ended,), name="netviz lookout", daemon=True)
             self._thread.start()
 
-    def end(self) -> None:
-        """Look for a last time."""
+    def rest(self) -> None:
+        """Look for a last time, in its own thread and time, and begin no other look."""
         self._ended.set()
-        if self._thread is None:
-            return
-        self._thread.join(timeout=LONGEST_LAST_LOOK)
-        if not self._thread.is_alive() and self._took <= LONGEST_LAST_LOOK:
-            self._guarded(lambda: self._look(last=True))
-        self._thread = None
 
-    def _run(self) -> None:
-        while not self._ended.wait(max(SHORTEST_WAIT, self._took / SHARE)) and self._on:
+    def end(self) -> None:
+        """Rest, and wait for that."""
+        self.rest()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout=LONGEST_LAST_LOOK)
+
+    def _run(self, ended: threading.Event) -> None:
+        while not ended.wait(max(SHORTEST_WAIT, self._took / SHARE)) and self._on:
             self._guarded(self._look)
+        if self._took <= LONGEST_LAST_LOOK:
+            self._guarded(lambda: self._look(last=True))
 
     def _guarded(self, look: Callable[[], None]) -> None:
         """Look; the first failure is told, and ends the looking. Training has nothing to do with it."""
@@ -86,13 +89,12 @@ class Lookout:
             )
 
     def _look(self, *, last: bool = False) -> None:
-        with self._looking:
-            began = time.thread_time()
-            while self._tap.waiting:
-                self._archive.take(self._tap.waiting.popleft())
-            if self._archive.records >= FEWEST_RECORDS:
-                self._judge(last=last)
-            self._took = time.thread_time() - began
+        began = time.thread_time()
+        while self._tap.waiting:
+            self._archive.take(self._tap.waiting.popleft())
+        if self._archive.records >= FEWEST_RECORDS:
+            self._judge(last=last)
+        self._took = time.thread_time() - began
 
     def _judge(self, *, last: bool) -> None:
         run = self._archive.run()

@@ -107,6 +107,11 @@ class Run:
         self.loss_is_logged |= role == TRAIN_LOSS
         self.metrics.log(tag, role, self.step if step is None else step, float(make_np(value).squeeze()), wall_time)
 
+    def rest(self) -> None:
+        """Check the run no more once nothing is watched."""
+        if not any(watch.attached for watch in self.watches):
+            self._lookout.rest()
+
     def flush(self) -> None:
         """Write what is held."""
         for watch in self.watches:

@@ -189,6 +189,7 @@ class Watch:
             self._capture.detach()
         self._observer.free()
         self._ends.detach()
+        self._run.rest()
 
     def __enter__(self) -> Self:
         return self
