@@ -109,7 +109,7 @@ describe('PageStore', () => {
   });
 
   it('holds no more bytes than it may', async () => {
-    const { open, store } = setUp(30);
+    const { open, store } = setUp(38);
     for (const step of [1, 2, 3]) {
       store.want([query(step)]);
       open.get(step)!.answer(page);
