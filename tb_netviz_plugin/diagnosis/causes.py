@@ -64,7 +64,36 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "underfitting",
         }
     ),
-    "input_unnormalised": frozenset({"lr_too_high", "exploding_gradient", "saturation", "dead_units", "loss_spike"}),
+    "input_unnormalised": frozenset(
+        {
+            "poor_init",
+            "nonfinite",
+            "lr_too_high",
+            "exploding_gradient",
+            "vanishing_gradient",
+            "saturation",
+            "dead_units",
+            "loss_spike",
+            "loss_oscillation",
+            "loss_plateau",
+            "clip_saturated",
+            "layer_not_training",
+            "underfitting",
+        }
+    ),
+    "wrong_output_or_loss": frozenset(
+        {
+            "nonfinite",
+            "exploding_gradient",
+            "vanishing_gradient",
+            "lr_too_low",
+            "saturation",
+            "dead_units",
+            "layer_not_training",
+            "loss_plateau",
+            "underfitting",
+        }
+    ),
     "low_precision_underflow": frozenset(
         {"vanishing_gradient", "layer_not_training", "loss_plateau", "lr_too_low", "underfitting"}
     ),

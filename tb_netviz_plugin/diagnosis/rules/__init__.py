@@ -7,6 +7,7 @@ from tb_netviz_plugin.diagnosis.rules import (
     clip_saturated,
     dead_units,
     exploding_gradient,
+    input_unnormalised,
     layer_not_training,
     loss_oscillation,
     loss_plateau,
@@ -30,6 +31,7 @@ from tb_netviz_plugin.diagnosis.rules import (
 RULES: tuple[Rule, ...] = (
     nonfinite.RULE,
     wrong_output_or_loss.RULE,
+    input_unnormalised.RULE,
     poor_init.RULE,
     lr_too_high.RULE,
     exploding_gradient.RULE,
