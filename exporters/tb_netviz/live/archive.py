@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from tb_netviz_plugin.schema.codec import decode_description, decode_metadata
 from tb_netviz_plugin.schema.description import RunDescription
 from tb_netviz_plugin.schema.tags import Family, parse
 
-_TYPES = {DT_FLOAT: np.dtype("<f4"), DT_UINT16: np.dtype("<u2"), DT_UINT8: np.dtype("u1")}
+_TYPES: dict[int, np.dtype[Any]] = {DT_FLOAT: np.dtype("<f4"), DT_UINT16: np.dtype("<u2"), DT_UINT8: np.dtype("u1")}
 
 MOST_BYTES = 64 << 20
 """Memory that the records may take; beyond it older ones are thinned out."""
@@ -51,7 +52,7 @@ class _Series:
         half = len(self.steps) // 2
         kept = [*range(0, half, 2), *range(half, len(self.steps))]
         for column in (self.steps, self.walls, self.tensors):
-            column[:] = [column[index] for index in kept]  # type: ignore[index]  # Each is a list.
+            column[:] = [column[index] for index in kept]
 
 
 class Archive:
@@ -132,4 +133,5 @@ class LiveRun(RecordedRun):
 def _array(tensor: TensorProto) -> npt.NDArray[np.generic]:
     """Return a tensor as `schema.codec` encodes it."""
     shape = [axis.size for axis in tensor.tensor_shape.dim]
-    return np.frombuffer(tensor.tensor_content, _TYPES[tensor.dtype]).reshape(shape)
+    values: npt.NDArray[np.generic] = np.frombuffer(tensor.tensor_content, _TYPES[tensor.dtype]).reshape(shape)
+    return values

@@ -336,6 +336,6 @@ def test_files_of_one_second_sort_as_they_were_opened(tmp_path, monkeypatch):
     for _ in range(12):
         sink = open_sink(str(tmp_path))
         sink.close()
-        paths.append(sink.path)
+        paths.append(str(sink.path))
     assert paths == sorted(paths)
     assert len(set(paths)) == 12

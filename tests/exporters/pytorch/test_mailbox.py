@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 import torch
@@ -19,15 +20,18 @@ print(store.port, flush=True)
 time.sleep(60)
 """
 
+distributed: Any = torch.distributed  # Its stores are not exported in words.
+
 
 def store(port=0):
-    return torch.distributed.TCPStore("127.0.0.1", port, is_master=port == 0, wait_for_workers=False)
+    return distributed.TCPStore("127.0.0.1", port, is_master=port == 0, wait_for_workers=False)
 
 
 @pytest.fixture
 def elsewhere():
     """Return the process of a store, and its port."""
     with subprocess.Popen([sys.executable, "-c", SERVE], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         yield process, int(process.stdout.readline())
         process.kill()
 
@@ -111,7 +115,7 @@ def test_a_store_that_is_gone_is_an_error(elsewhere):
 
 
 def test_stores_in_which_messages_replace_each_other(tmp_path):
-    prefix = torch.distributed.PrefixStore
+    prefix = distributed.PrefixStore
     assert replaces(prefix("a", prefix("b", store())))
-    assert not replaces(prefix("a", torch.distributed.FileStore(str(tmp_path / "store"), 1)))
-    assert not replaces(torch.distributed.HashStore())
+    assert not replaces(prefix("a", distributed.FileStore(str(tmp_path / "store"), 1)))
+    assert not replaces(distributed.HashStore())

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def train(model, optimizer, rank, steps=STEPS, before=lambda _: None, data=batch
 def wrapped(rank, folder):
     model = parallel(Net())
     optimizer = descent(model)
-    calls = {"put": [], "collect": 0}
+    calls: dict[str, Any] = {"put": [], "collect": 0}
     put, collect_all = Mailbox.put, Mailbox.collect
 
     def counting_put(self, message):
@@ -148,7 +149,7 @@ def one_fails(rank, folder):
     model = parallel(Net())
     optimizer = descent(model)
     measure = Capture._measure
-    steps = []
+    steps: list[int] = []
 
     def fail(*args):
         if rank == 1 and len(steps) == 3:
@@ -276,7 +277,8 @@ def shut_down(rank, folder):
         train(model, optimizer, 0, 4)
         torch.distributed.destroy_process_group()
         train(model, optimizer, 0, 4)
-    again = torch.distributed.PrefixStore("again", store)
+    distributed: Any = torch.distributed
+    again = distributed.PrefixStore("again", store)
     torch.distributed.init_process_group("gloo", store=again, rank=rank, world_size=2)
 
 

@@ -1,5 +1,7 @@
 """What a leader and its followers tell each other, over a real store in one process and without training."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -36,9 +38,10 @@ class Together:
     """A leader and followers."""
 
     def __init__(self, followers=1):
-        self.store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        distributed: Any = torch.distributed
+        self.store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
         self.boxes = [Mailbox(self.store, "a", rank) for rank in range(followers + 1)]
-        self.omissions = []
+        self.omissions: list[Any] = []
         ranks = range(1, followers + 1)
         receipts = Receipts(WATCH, followers + 1)
         self.leader = Leader(
