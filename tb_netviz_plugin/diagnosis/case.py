@@ -117,6 +117,11 @@ class Case:
         return self._run.grid.steps
 
     @property
+    def observations(self) -> Floats:
+        """Steps that were observed in each record of the parameters, [T]; NaN where that is unknown."""
+        return self._run.grid.observations
+
+    @property
     def activation_steps(self) -> Floats:
         """Last step of each record of the activations, [T]."""
         return self._run.activation_grid.steps

@@ -57,7 +57,7 @@ def _of(case: Case, clipped: Curve, before: Curve | None, limits: Limits) -> Fin
         remedies=(
             Remedy(
                 "Raise the limit to about the 90th percentile of the norm.",
-                f"torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm={2 * typical:.1g})",
+                f"torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm={float(f'{2 * typical:.1g}'):g})",
             ),
             Remedy("Lower the learning rate by as much, so that a step stays as large."),
             Remedy("Look for what makes the gradient so large: the scale of inputs, targets and weights."),
@@ -99,7 +99,7 @@ RULE = Rule(
     needs=(needs.statistics("gradient_norm"), needs.records(1), needs.curve("clipped", "clipping was seen", _FEWEST)),
     thresholds=(
         Threshold("share", 0.5, "share of the steps of the second half that are clipped", 0.01, 1.0),
-        Threshold("beyond", 2.0, "gradient norm before clipping over that after it", 1.0, 1e6),
+        Threshold("beyond", 5.0, "gradient norm before clipping over that after it", 1.0, 1e6),
     ),
     find=find,
 )

@@ -23,6 +23,8 @@ from tb_netviz_plugin.diagnosis.stretches import PERSISTING, Stretch, above, las
 
 _SHARE = 0.1
 """Share of the run's steps that growth through the depth has to last, unless it ends in NaN."""
+_STAYS = 0.5
+"""Share of the records from then on at which a gradient that has grown is as large."""
 _BURSTS = 3
 """Bursts that make a gradient explode now and then."""
 _AROUND = 21
@@ -192,7 +194,10 @@ def _growth(norms: Floats, factor: float) -> _Growth | None:
     if not out.size:
         return None
     usual = float(past[out[0]])
-    held = np.flatnonzero(norms[known] >= factor * usual)
+    high = norms[known] >= factor * usual
+    held = np.flatnonzero(high)
+    if high[held[0] :].mean() < _STAYS:
+        return None  # A moment, whatever came of it.
     return _Growth(known[held], float(norms[known][held].max() / usual), usual, sudden=False)
 
 

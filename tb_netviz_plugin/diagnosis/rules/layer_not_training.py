@@ -26,8 +26,12 @@ _ROUNDING = 1e-5
 _BACKBONE = 0.5
 """Share of a model's elements from which on, where they lie next to the input, a head alone may be meant to train."""
 
-_TRACES = 20
+_TRACES = 40
 """Records over which updates have to leave no trace."""
+_RESTLESS = 0.15
+"""Mean square of the changes of a norm over its variance (von Neumann's ratio); that of drifts is far lower."""
+_RESOLVED, _REWRITTEN = 1e-5, 0.1
+"""Updates over weights between which a norm shows what became of an update."""
 _FAR = 5.0
 """Updates' worth by which the norms of other matrices change meanwhile."""
 
@@ -109,9 +113,22 @@ def _kept(case: Case, rows: Sequence[int]) -> list[int | None]:
         if stretch is None or not _long(case, stretch.first, stretch.last) or stretch.last - stretch.first < _TRACES:
             continue
         others = drifts[matrix & (np.arange(len(rows)) != at), stretch.first]
-        if others.size and np.median(others) >= _FAR and drifts[at, stretch.first] <= 1:
+        if (
+            others.size
+            and np.median(others) >= _FAR
+            and _restless(norms[at, stretch.first :], updates[at, stretch.first :])
+        ):
             found[at] = stretch.first
     return found
+
+
+def _restless(norms: Floats, updates: Floats) -> bool:
+    """Whether a norm only trembles about one value, by less than an update, where updates would make it wander."""
+    known = np.isfinite(norms) & np.isfinite(updates)
+    norms, usual = norms[known], float(np.median(updates[known]))
+    if not _RESOLVED <= usual / norms[-1] <= _REWRITTEN or norms.max() - norms.min() > usual or not norms.var() > 0:
+        return False
+    return bool((np.diff(norms) ** 2).mean() >= _RESTLESS * norms.var())
 
 
 def _drifts(norms: Floats, updates: Floats) -> Floats:

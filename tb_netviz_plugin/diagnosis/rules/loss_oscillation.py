@@ -10,6 +10,7 @@ from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.movement import movement
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import smooth
 
@@ -17,6 +18,8 @@ _LOW, _HIGH = 0.15, 0.4
 """Shares of what was gained so far, above the best, between which a swing goes."""
 _GAINED = 0.1
 """Share of its first value that a loss has to have gained before it can lose any of that."""
+_AGAINST = -0.2
+"""Cosine of successive gradients at which steps undo each other."""
 _LINKED = 0.25
 """Correlation of successive deviations, of either sign, from which on they are no scatter of single batches."""
 _AROUND = 31
@@ -43,7 +46,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     values = loss.values if linked < 0 else loss.level
     peaks = _swings(values, loss, 0.0 if linked < 0 else 3 * loss.noise)
     swings = int(peaks.sum())
-    if abs(linked) < _LINKED or swings < limits["swings"]:
+    if abs(linked) < _LINKED or swings < limits["swings"] or (linked < 0 and not _undone(case)):
         return []
     at = np.flatnonzero(peaks)
     first, last = float(loss.steps[at[0]]), float(loss.steps[at[-1]])
@@ -98,6 +101,15 @@ def _linked(loss: Course) -> float:
     late = late - late.mean()
     spread = float((late**2).sum())
     return float((late[1:] * late[:-1]).sum() / spread) if spread > 0 else 0.0
+
+
+def _undone(case: Case) -> bool:
+    """Whether successive gradients point against each other: else it is tasks or kinds of batches that take turns."""
+    if "gradient_cosine" not in case.recorded:
+        return False
+    agreement = movement(case, range(len(case.network.layers))).agreement
+    known = agreement[np.isfinite(agreement)]
+    return bool(known.size) and float(np.median(known)) <= _AGAINST
 
 
 def _rate_returns(case: Case) -> bool:

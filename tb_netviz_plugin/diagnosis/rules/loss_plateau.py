@@ -17,6 +17,8 @@ _PATH = 0.1
 """How far the weights have to have gone, over their norm, for a loss to have had its chance."""
 _FROM_SCRATCH = 10
 """Steps up to which a run has to begin: of one that goes on, the beginning is not known."""
+_LASTING = 0.2
+"""Share of the run's steps, at its end, for which it is no better."""
 _SIGNIFICANT = 4.0
 """Standard errors by which the last third of a loss lies below the first, where it is falling, though slowly."""
 _FROZEN = 0.5
@@ -41,6 +43,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     if loss.learned >= limits["fall"] or _falling(loss):
         return []
     since = _since(loss, limits["fall"])
+    if loss.steps[-1] - since < _LASTING * (loss.steps[-1] - loss.steps[0]):
+        return []
     lost = loss.gain > limits["fall"] * abs(loss.start) and loss.gain > 3 * loss.noise
     what = f"fell to {number(loss.best)}, and is back at {number(loss.end)}" if lost else f"is {number(loss.end)}"
     return [

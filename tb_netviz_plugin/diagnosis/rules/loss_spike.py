@@ -19,7 +19,7 @@ from tb_netviz_plugin.diagnosis.stretches import PERSISTING, smooth
 _AROUND = 31
 """Records that a spike stands out from."""
 _NORMAL = 1.4826
-_WILD = 4.0
+_WILD = 3.0
 """Deviations by which the logarithm of the gradient's norm leaps with the loss."""
 _LASTING, _HUGE = 0.2, 1.0
 """Shares of what a loss had gained in all that a leap loses where it matters: one with after-effects, and any."""

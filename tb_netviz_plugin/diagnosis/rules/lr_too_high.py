@@ -16,10 +16,14 @@ from tb_netviz_plugin.diagnosis.movement import Movement, group_of, learning_rat
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING
 
+_AFTERWARDS = 20
+"""Records of the loss after the first large step, in which it may recover."""
 _NOT_LEARNED = 0.1
 """Share of its first value by which a loss falls at least where something was learned."""
 _LOST = 0.3
 """Share of what a loss had gained that it loses for good after too large a step."""
+_THROWN, _RECOVERED = 10.0, 0.7
+"""Factor over its first value to which a loss is thrown, and the share by which it falls where it has got over that."""
 _JUMP = 30.0
 """Factor of a gradient over its past from which on it, and not the learning rate, is what made a step large."""
 _STEADY = 3.0
@@ -52,7 +56,7 @@ def _of_model(case: Case, layers: list[int], ratio: float) -> Finding | None:
         return None
     onset = float(case.steps[large[0]])
     harm = _harm(case, layers, onset)
-    if harm is None or (large.size < 2 and not harm.fatal):
+    if harm is None:
         return None
     worst = float(np.nanmax(moves.ratios))
     last = float(case.steps[large[-1]])
@@ -99,7 +103,7 @@ def _harm(case: Case, layers: list[int], onset: float) -> _Harm | None:
     if later.size:
         return _Harm(f"the gradient was not finite from step {case.steps[later[0]]:,.0f} on", fatal=True)
     loss = training(case)
-    if loss is None or loss.steps[-1] <= onset:
+    if loss is None or (loss.steps > onset).sum() < _AFTERWARDS:
         return None
     before = loss.upto(onset - 1)
     if before is None or before.values.size < PERSISTING:
@@ -118,6 +122,10 @@ def _harm_from_the_start(loss: Course) -> _Harm | None:
         return _Harm(f"the loss, {number(loss.start)} at first, is {number(loss.end)}", fatal=True)
     if loss.lost >= _LOST and loss.end - loss.best > loss.noise:
         return _Harm(f"the loss, {number(loss.best)} at best, is {number(loss.end)}", fatal=False)
+    highest = float(loss.values.max())
+    if highest >= _THROWN * loss.start > 0 and loss.learned < _RECOVERED:
+        words = f"the loss, {number(loss.start)} at first, was thrown up to {number(highest)} and is {number(loss.end)}"
+        return _Harm(words, fatal=False)
     return None
 
 

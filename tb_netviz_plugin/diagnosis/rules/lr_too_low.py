@@ -18,6 +18,8 @@ _UNCHANGED = 0.1
 """Share of its first value by which a loss falls at most where nothing was learned."""
 _GRADIENT_LEFT = 0.3
 """Share of the first gradients that the last ones still have where nothing has converged."""
+_HARDLY, _LESS = 0.1, 0.4
+"""Share of the way below which even fine-tuning changes nothing, and of the agreement that is enough there."""
 _HALF = 0.5
 """Share of a model's elements from which on, if they are frozen, it is being fine-tuned on purpose."""
 _WARMING = 0.5
@@ -42,7 +44,8 @@ def _of_model(case: Case, layers: list[int], loss: Course, limits: Limits) -> Fi
     if span < _FEWEST_STEPS or not known.any() or _fine_tuned(case, layers) or _warming_up(case, layers):
         return None
     agreement = _median(moves.agreement)
-    if not (0 < moves.path < limits["path"] and agreement >= limits["agreement"] and _gradient_left(moves.gradient)):
+    needed = limits["agreement"] * (1.0 if moves.path >= _HARDLY * limits["path"] else _LESS)
+    if not (0 < moves.path < limits["path"] and agreement >= needed and _gradient_left(moves.gradient)):
         return None
     typical = _median(moves.ratios)
     rates = learning_rate(case, layers)

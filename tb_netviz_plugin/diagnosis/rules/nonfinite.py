@@ -28,6 +28,10 @@ _REMEDIES = (
 )
 
 
+_ROUNDING = 1e-6
+"""Shares that differ by less are the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Onset:
     """Where it began.
@@ -75,15 +79,11 @@ def find(case: Case, _limits: Limits) -> list[Finding]:
 
 def _onset(case: Case, gradients: Bools) -> _Onset | None:
     """Return where it began: what is seen first and, in a record of several steps, at most of them."""
-    outputs, backward = _in_outputs(case), _in_gradients(case, gradients)
-    if outputs is None or backward is None:
-        found = outputs or backward
-    elif outputs.step != backward.step:
-        found = min(outputs, backward, key=lambda one: one.step)
-    else:
-        # Where the gradient came first, outputs follow a step later: it is then spoiled at more of the record's steps.
-        found = backward if backward.share > outputs.share else outputs
-    return found or _in_loss(case)
+    backward = _in_gradients(case, gradients)
+    outputs = _in_outputs(case, backward)
+    if outputs is None or (backward is not None and backward.step < outputs.step):
+        return backward or _in_loss(case)
+    return outputs
 
 
 def _reach(gradients: Bools, last: float, *, goes_on: bool) -> str:
@@ -96,20 +96,34 @@ def _reach(gradients: Bools, last: float, *, goes_on: bool) -> str:
     return f"; it passed: after step {last:,.0f} all gradients are finite again"
 
 
-def _in_outputs(case: Case) -> _Onset | None:
-    """Return the output that was spoiled most, the first of them in the forward pass, at the first record with one."""
+def _in_outputs(case: Case, backward: _Onset | None) -> _Onset | None:
+    """Return the first output of the forward pass, at the first record with one; None where a gradient came before it.
+
+    In a record of several steps, a gradient spoils the weights, and these all outputs of the steps that follow. What
+    began it was spoiled before, at more than those.
+    """
     if "activation_nonfinite" not in case.recorded:
         return None
     shares = case.numbers_or_more("activation_nonfinite")
     if not (shares > 0).any():
         return None
     at = int(np.flatnonzero((shares > 0).any(axis=0))[0])
-    # In a record of several steps those before the origin are spoiled a step later, through their weights.
-    order = sorted(np.flatnonzero(shares[:, at]).tolist(), key=lambda row: -shares[row, at])
-    rows = [case.network.activations[row] for row in order]
+    step, followed = float(case.activation_steps[at]), 0.0
+    if backward is not None and backward.step == step:
+        followed = backward.share - 1 / _observations(case, step)
+    spoiled = np.flatnonzero(shares[:, at] > followed + _ROUNDING)
+    if not spoiled.size:
+        return None
+    rows = [case.network.activations[row] for row in spoiled]
     layers = dict.fromkeys(row.layer for row in rows if row.layer is not None)
     where = f"The output of {rows[0].label} was the first that was not finite,"
-    return _Onset(float(case.activation_steps[at]), tuple(layers), where, float(shares[:, at].max()))
+    return _Onset(step, tuple(layers), where, float(shares[:, at].max()))
+
+
+def _observations(case: Case, step: float) -> float:
+    """Return how many steps the record of the parameters that ends at `step` holds."""
+    counts = case.observations[case.steps == step]
+    return float(counts[0]) if counts.size and counts[0] >= 1 else 1.0
 
 
 def _in_gradients(case: Case, spoiled: Bools) -> _Onset | None:

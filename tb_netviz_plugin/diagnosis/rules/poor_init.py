@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tb_netviz_plugin.analysis.records import Floats
@@ -11,6 +13,7 @@ from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.movement import matrices
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import at_end
 from tb_netviz_plugin.schema.description import Response
@@ -22,6 +25,10 @@ _EACH = 2.0
 _STEADILY = 0.8
 """Share of the layers on the way that go along: a narrow embedding, or one small projection, is no trend."""
 _FEWEST_LAYERS = 3
+_FAINT, _LOUD = 0.3, 2.5
+"""By how much a matrix scales independent inputs where its scale is at fault; 0.6 to 1.4 are common."""
+_LARGE = 5.0
+"""Deviation of outputs, and loss, from which on they are large for any data of a common scale."""
 _ALIKE = 0.9
 """Share of a layer's units that have to have equal weights for it to be symmetric."""
 _SHARE = 0.3
@@ -73,16 +80,19 @@ def _scale(case: Case, layers: list[int], factor: float) -> Finding | None:
     if len(rows) < _FEWEST_LAYERS:
         return None
     profile = np.log10(deviations[rows, 0])
-    low, high = int(np.argmin(profile)), int(np.argmax(profile))
-    decades, apart = float(profile[high] - profile[low]), abs(high - low)
-    first, last = sorted((low, high))
-    if decades < np.log10(factor) or apart < _FEWEST_LAYERS - 1 or decades < apart * np.log10(_EACH):
+    found = [trend for sign in (1, -1) if (trend := _trend(sign * profile, np.log10(factor))) is not None]
+    if not found:
         return None
-    if (np.sign(np.diff(profile[first : last + 1])) == np.sign(high - low)).mean() < _STEADILY:
-        return None
+    first, last = max(found, key=lambda trend: abs(profile[trend[1]] - profile[trend[0]]))
+    decades, apart, grows = (
+        abs(float(profile[last] - profile[first])),
+        last - first,
+        bool(profile[last] > profile[first]),
+    )
     shown = [case.network.activations[rows[at]].layer for at in range(first + 1, last + 1)]
     blamed = tuple(dict.fromkeys(layer for layer in shown if layer is not None))
-    grows = high > low
+    if not _by_weights(case, blamed, grows=grows):
+        return None
     begin, end = case.network.activations[rows[first]].label, case.network.activations[rows[last]].label
     return Finding(
         rule="poor_init",
@@ -104,34 +114,64 @@ def _scale(case: Case, layers: list[int], factor: float) -> Finding | None:
     )
 
 
+def _trend(profile: Floats, decades: float) -> tuple[int, int] | None:
+    """Return from where to where a profile, [N], rises most, if it rises by so many decades, and steadily."""
+    lowest = np.minimum.accumulate(profile)
+    last = int(np.argmax(profile - lowest))
+    first = int(np.argmin(profile[: last + 1]))
+    risen, apart = profile[last] - profile[first], last - first
+    if risen < decades or apart < _FEWEST_LAYERS - 1 or risen < apart * np.log10(_EACH):
+        return None
+    return (first, last) if (np.diff(profile[first : last + 1]) > 0).mean() >= _STEADILY else None
+
+
+def _by_weights(case: Case, layers: Sequence[int], *, grows: bool) -> bool:
+    """Whether the weights of most of these layers, and not the inputs, change the scale."""
+    gains = np.array([_gain(case, layer) for layer in layers])
+    known = gains[np.isfinite(gains)]
+    return bool(known.size) and bool(np.median(known) > _LOUD if grows else np.median(known) < _FAINT)
+
+
+def _gain(case: Case, layer: int) -> float:
+    """Return by how much the largest matrix of a layer scales inputs that are independent, at the first record."""
+    rows = matrices(case, [layer])
+    if not rows or not case.steps.size:
+        return np.nan
+    row = max(rows, key=lambda one: case.network.elements[one])
+    # The root of the sum of squares over the inputs of an output, for all outputs together.
+    return float(case.column("weight_norm")[row, 0] / np.sqrt(case.network.parameters[row].parameter.shape[0]))
+
+
 def _loud(case: Case, layers: list[int], factor: float) -> Finding | None:
-    """Find outputs of a model that begin far larger than they end, while the loss falls as far as they do."""
+    """Find outputs of a model that begin far too large, so that the loss has a long way to come down."""
     rows = [index for index, row in enumerate(case.network.activations) if row.layer in layers]
     loss, steps = training(case), case.activation_steps
     if not rows or loss is None or steps[0] > _BEGINNING or loss.end <= 0 or loss.start < factor * loss.end:
         return None
     deviations = case.numbers("activation_std")
-    last = deviations[rows[-1]]
+    last, about = deviations[rows[-1]], case.network.activations[rows[-1]]
     ended = float(nanmedian(last[at_end(steps)][:, None])[0])
-    if case.network.activations[rows[-1]].activation.response is not Response.NONE or not last[0] >= factor * ended > 0:
+    if about.activation.response is not Response.NONE or not last[0] >= _LARGE:
+        return None
+    gains = {layer: gain for layer in layers if np.isfinite(gain := _gain(case, layer)) and gain > _LOUD}
+    if last[0] < factor * ended and (about.layer not in gains or loss.start < _LARGE):
         return None
     starts = deviations[rows, 0]
     first = next(row for row, start in zip(rows, starts, strict=True) if start >= _SHARE * np.nanmax(starts))
     blamed = case.network.activations[first].layer
-    where = case.network.activations[rows[-1]].label
+    where = about.label
     return Finding(
         rule="poor_init",
         severity=Severity.WARNING,
         layers=() if blamed is None else (blamed,),
         first_step=float(steps[0]),
         last_step=float(steps[0]),
-        message=f"The outputs begin {fold(last[0] / ended)} as large as they end: the deviation of {where} is "
-        f"{number(float(last[0]))} at step {steps[0]:,.0f} and {number(ended)} at the end, and {loss.name} has to come "
-        f"down from {number(loss.start)} to {number(loss.end)} first.",
-        beyond=Beyond("deviation of the outputs over that at the end", float(last[0] / ended), factor),
+        message=f"The outputs begin too large: the deviation of {where} is {number(float(last[0]))} at step "
+        f"{steps[0]:,.0f}, and {loss.name} has to come down from {number(loss.start)} to {number(loss.end)} first.",
+        beyond=Beyond("loss at the start over that at the end", loss.start / loss.end, factor),
         evidence=(Line(where, "activation_std", steps, last), Line(loss.name, loss.name, loss.steps, loss.values)),
         remedies=_SCALE,
-        excluded=("Not large targets, towards which the outputs would grow.",),
+        excluded=("Not large targets: outputs begin small, whatever the targets are.",),
         view="activations",
     )
 
@@ -185,7 +225,7 @@ RULE = Rule(
     needs=(needs.statistics("activation_std"),),
     thresholds=(
         Threshold("factor", 100.0, "factor between the deviations of two layers' outputs", 3.0, 1e9),
-        Threshold("loud", 5.0, "deviation of the outputs at the start over that at the end", 1.5, 1e6),
+        Threshold("loud", 5.0, "loss and outputs at the start over those at the end", 1.5, 1e6),
     ),
     find=find,
 )

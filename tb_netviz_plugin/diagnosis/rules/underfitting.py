@@ -15,7 +15,7 @@ from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 
 _LATE = 0.4
 """Share of the run, at its end, in which a loss has to be flat."""
-_FLAT = 0.03
+_FLAT = 0.06
 """Share of it by which it falls there at most."""
 _GAP = 0.15
 """Share of itself by which the validation loss lies above at most, where the network fits what it can."""

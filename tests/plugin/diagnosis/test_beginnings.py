@@ -13,22 +13,23 @@ DEPTH = 6
 STEPS = INTERVAL * np.arange(RECORDS)
 
 
-def dense(**about):
-    """Return a network of linear layers whose outputs are recorded."""
+def dense(each=1.0, gain=None):
+    """Return a network of linear layers, each of which scales its inputs by `each`, or says so by its weights."""
     layers = {f"fc{number}": {"weight": (8, 8), "bias": (8,)} for number in range(DEPTH)}
     outputs = [
         Activation(name, module, "Linear", Response.NONE, 0, "", (4, 8), source=module)
         for module, name in enumerate(layers)
     ]
-    return Model(layers=layers, activations=outputs, **about)
+    model = Model(layers=layers, activations=outputs)
+    model.weights[:, ::2] = (each if gain is None else gain) * np.sqrt(8)
+    model.deviations *= each ** np.arange(DEPTH)
+    return model
 
 
 class TestPoorInit:
     @pytest.mark.parametrize(("each", "words"), [(0.2, "too small"), (5.0, "too large")])
     def test_a_signal_that_changes_its_scale_from_layer_to_layer(self, each, words):
-        model = dense()
-        model.deviations *= each ** np.arange(DEPTH)
-        (finding,) = found("poor_init", model)
+        (finding,) = found("poor_init", dense(each))
         assert finding.layers == (1, 2, 3, 4, 5)
         assert (finding.first_step, finding.severity) == (0, Severity.WARNING)
         assert words in finding.message
@@ -51,16 +52,30 @@ class TestPoorInit:
 
     @pytest.mark.parametrize(("each", "expected"), [(2.3, 0), (2.7, 1)])
     def test_the_threshold_is_a_hundred(self, each, expected):
-        model = dense()
-        model.deviations *= each ** np.arange(DEPTH)
-        assert len(found("poor_init", model)) == expected
+        assert len(found("poor_init", dense(each))) == expected
+
+    @pytest.mark.parametrize("each", [0.2, 5.0])
+    def test_inputs_that_change_the_scale_are_not_the_weights(self, each):
+        assert found("poor_init", dense(each, gain=1.0)) == []
+
+    def test_a_head_whose_bias_keeps_it_alive_hides_nothing(self):
+        model = dense(0.1)
+        model.deviations[:, -1] = 1.0
+        (finding,) = found("poor_init", model)
+        assert finding.layers == (1, 2, 3, 4)
 
     def test_outputs_that_have_to_come_down_first(self):
         model = dense()
         model.deviations[:, 3:] *= 1 + 40 * np.exp(-np.arange(RECORDS) / 5)[:, None]
+        assert found("poor_init", model, train=flat()) == []
         (finding,) = found("poor_init", model, train=falling(start=100))
         assert finding.layers == (3,)
-        assert found("poor_init", model, train=flat()) == []
+
+    def test_a_head_whose_weights_are_too_large(self):
+        model = dense()
+        model.deviations[:, 5], model.weights[:, 10] = 25, 10 * np.sqrt(8)
+        (finding,) = found("poor_init", model, train=falling(start=40))
+        assert finding.layers == (5,)
 
     def test_large_targets_that_outputs_grow_towards_are_left_alone(self):
         model = dense()
@@ -114,7 +129,7 @@ class TestMissingZeroGrad:
         assert min(finding.layers) >= 18
 
 
-def clipped(share, before=3.0, records=RECORDS):
+def clipped(share, before=9.0, records=RECORDS):
     random = np.random.default_rng(2)
     return {
         "clipped": ("clipped", STEPS[:records], (random.random(records) < share).astype(float)),
@@ -132,9 +147,9 @@ class TestClipSaturated:
     def test_clipping_at_most_steps_far_below_the_norm(self):
         (finding,) = found("clip_saturated", limited(), **clipped(1.0))
         assert (finding.first_step, finding.severity) == (0, Severity.WARNING)
-        assert "max_norm=6" in finding.remedies[0].code
+        assert "max_norm=20" in finding.remedies[0].code
 
-    @pytest.mark.parametrize(("share", "before"), [(0.3, 3.0), (1.0, 1.2)])
+    @pytest.mark.parametrize(("share", "before"), [(0.3, 9.0), (1.0, 4.0)])
     def test_clipping_now_and_then_or_by_a_little_is_left_alone(self, share, before):
         assert found("clip_saturated", limited(), **clipped(share, before)) == []
 

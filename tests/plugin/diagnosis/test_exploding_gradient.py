@@ -67,6 +67,12 @@ def test_bursts_that_throw_the_training_back():
     assert found(RULE, model, train=falling()) == []
 
 
+def test_a_moment_whatever_came_of_it_is_no_explosion():
+    model = Model()
+    model.norms[30:35] *= 1e5
+    assert found(RULE, model, train=worse_from(30)) == []
+
+
 @pytest.mark.parametrize(("factor", "expected"), [(15, 0), (500, 1)])
 def test_the_threshold_is_fifty(factor, expected):
     model = Model()
