@@ -83,10 +83,20 @@ def loss_of(model: nn.Module, part: Part, criterion: Criterion | None = None) ->
 
 def alive(model: nn.Module, inputs: Tensor, most: float = 0.2) -> None:
     """Raise NotProvenError where so large a share of the units (of axis 1) of a ReLU fires for none of the inputs."""
-    for name, module in model.named_modules():
+    precise = double(model).eval()
+    fired: dict[nn.Module, Tensor] = {}
+
+    def look(module: nn.Module, _inputs: object, output: Tensor) -> None:
+        fired[module] = fired.get(module, torch.tensor(False)) | (output > 0).movedim(1, 0).flatten(1).any(1)
+
+    for module in precise.modules():
         if isinstance(module, nn.ReLU):
-            share = float(silent(model, name, inputs).double().mean())
-            require(share <= most, f"{share:.2f} of the units of {name} are dead")
+            module.register_forward_hook(look)
+    with torch.no_grad():
+        precise(widened(inputs))
+    for number, units in enumerate(fired.values()):
+        share = float((~units).double().mean())
+        require(share <= most, f"{share:.2f} of the units of ReLU {number} are dead")
 
 
 def learned(model: nn.Module, part: Part, least: float) -> None:
