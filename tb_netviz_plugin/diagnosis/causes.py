@@ -45,8 +45,8 @@ EFFECTS: Mapping[str, frozenset[str]] = {
         }
     ),
     "saturation": frozenset({"vanishing_gradient", "loss_plateau"}),
-    "dead_units": frozenset({"vanishing_gradient", "loss_plateau"}),
-    "vanishing_gradient": frozenset({"loss_plateau", "lr_too_low", "loss_oscillation"}),
+    "dead_units": frozenset({"vanishing_gradient", "loss_plateau", "underfitting"}),
+    "vanishing_gradient": frozenset({"loss_plateau", "lr_too_low", "loss_oscillation", "underfitting"}),
     "lr_too_low": frozenset({"loss_plateau", "underfitting"}),
     "unused_parameter": frozenset({"loss_plateau"}),
     "layer_not_training": frozenset({"loss_plateau", "underfitting"}),
@@ -97,10 +97,11 @@ EFFECTS: Mapping[str, frozenset[str]] = {
     "low_precision_underflow": frozenset(
         {"vanishing_gradient", "layer_not_training", "loss_plateau", "lr_too_low", "underfitting"}
     ),
+    "label_noise": frozenset({"loss_plateau", "underfitting", "overfitting"}),
     "clip_saturated": frozenset({"lr_too_low", "loss_plateau", "underfitting"}),
     "loss_spike": frozenset({"dead_units", "loss_plateau"}),
     "loss_oscillation": frozenset({"loss_spike", "underfitting"}),
-    "underfitting": frozenset({"dead_units", "vanishing_gradient", "loss_plateau"}),
+    "over_regularised": frozenset({"dead_units", "vanishing_gradient", "loss_plateau", "underfitting", "lr_too_high"}),
 }
 """By rule, what it may bring about."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tb_netviz_plugin.analysis.derive import State
-from tb_netviz_plugin.analysis.records import Floats
+from tb_netviz_plugin.analysis.records import Bools, Floats
 from tb_netviz_plugin.analysis.series import logarithm
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
@@ -17,7 +17,7 @@ from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING, smooth
 
 _AROUND = 31
-"""Records that a spike stands out from."""
+"""Records before it that a spike stands out from."""
 _NORMAL = 1.4826
 _WILD = 3.0
 """Deviations by which the logarithm of the gradient's norm leaps with the loss."""
@@ -29,6 +29,8 @@ _AT_ONCE = 2
 """Records by which the leaps of loss and gradient may lie apart."""
 _TRANSIENT = 0.5
 """Share of its height that a leap keeps at most, later on: else it is a change of the data, or of the task."""
+_LEAST = 0.1
+"""Share of the usual loss that a leap is above."""
 _LATER = 10
 _RAISED = 1.5
 """Factor of the learning rate from one record to those before, where the schedule is what makes the loss leap."""
@@ -40,14 +42,14 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     if loss is None or loss.steps.size < _AROUND:
         return []
     out = _outliers(loss.high, loss.values, limits["deviations"])
-    heights = loss.high - smooth(_filled(loss.values), _AROUND)
+    heights = loss.high - _before(_filled(loss.values))
     gradient = _gradient(case)
     wild = case.steps[_outliers(logarithm(gradient), logarithm(gradient), _WILD)]
     at = [index for index in np.flatnonzero(out).tolist() if _is_spike(case, loss, heights, wild, index)]
     if not at:
         return []
     worst = max(at, key=lambda index: heights[index])
-    usual = float(smooth(_filled(loss.values), _AROUND)[worst])
+    usual = float(_before(_filled(loss.values))[worst])
     step = float(loss.steps[worst])
     recovery = _recovery(loss, worst, usual)
     moments = _moments(at)
@@ -101,19 +103,25 @@ def _filled(values: Floats) -> Floats:
     return filled
 
 
-def _outliers(high: Floats, values: Floats, deviations: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Return which of T records stand this many deviations of those around them above their median."""
+def _outliers(high: Floats, values: Floats, deviations: float) -> Bools:
+    """Return which of T records stand this many deviations of those before them above their median."""
     if len(values) < _AROUND:
         return np.zeros(len(values), np.bool_)
     level, spread = _usual(_filled(values), _filled(high))
-    return np.isfinite(high) & (high - level > deviations * spread)
+    return np.asarray(np.isfinite(high) & (high - level > deviations * spread))
 
 
 def _usual(values: Floats, high: Floats) -> tuple[Floats, Floats]:
-    """Return the median of the records around each, and how far the highest values there lie from it."""
-    level = smooth(values, _AROUND)
-    above = np.abs(high - level)
-    return level, _NORMAL * smooth(above, _AROUND) + 1e-3 * np.abs(level) + 1e-12
+    """Return the median of the records before each, and how far the highest values there lie from it."""
+    level = _before(values)
+    away = np.abs(high - smooth(values, _AROUND))
+    return level, _NORMAL * _before(away) + 1e-3 * np.abs(level) + 1e-12
+
+
+def _before(values: Floats) -> Floats:
+    """Return the median of the records before each, [T]; of the first ones that of all of these."""
+    middle = smooth(values, _AROUND)
+    return np.concatenate([middle[: _AROUND // 2 + 1], middle[: -_AROUND // 2]])[: len(values)]
 
 
 def _deviations(loss: Curve, index: int) -> float:
@@ -130,8 +138,15 @@ def _is_spike(case: Case, loss: Curve, heights: Floats, wild: Floats, index: int
     usual = float(np.median(_filled(loss.values)[max(0, index - 3 * PERSISTING) : index - 1]))
     later = _filled(loss.values)[index + _LATER : index + _LATER + PERSISTING]
     leap = float(loss.high[index]) - usual
-    passed = later.size > 0 and float(np.median(later)) - usual <= _TRANSIENT * leap
-    return together and passed and leap > 0 and heights[index] > 0 and not _raised(case, float(loss.steps[index]))
+    passed = later.size > 0 and float(np.median(later)) - usual <= _TRANSIENT * leap and _recovers(case, usual)
+    seen = leap > _LEAST * abs(usual) and heights[index] > 0
+    return together and passed and seen and not _raised(case, float(loss.steps[index]))
+
+
+def _recovers(case: Case, usual: float) -> bool:
+    """Whether the loss ends near what it was before, so that a leap was no more than that."""
+    loss = training(case)
+    return loss is not None and loss.end - usual <= _TRANSIENT * max(loss.start - usual, 0.0)
 
 
 def _raised(case: Case, step: float) -> bool:

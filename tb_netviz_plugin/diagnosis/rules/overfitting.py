@@ -16,7 +16,7 @@ _AFTER = 3
 """Values after the lowest that a rise rests on."""
 _SCATTER = 3.0
 """Deviations of a single value that a rise is above."""
-_SHARE = 0.15
+_SHARE = 0.1
 """Share of what the validation loss had gained that it loses, where that matters."""
 _STILL = 0.05
 """Share by which the training loss falls meanwhile, at the least."""

@@ -1,10 +1,9 @@
-"""`underfitting`: a loss that stays high on all data alike, and weights that decay faster than they learn."""
+"""`underfitting`: a loss that stays high on training and validation data alike."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
@@ -22,14 +21,12 @@ _GAP = 0.15
 _CHANCE = 0.05
 """Share by which it fell at the least: what never fell is a plateau."""
 _PATH = 0.1
+_TINY = 5
+"""Elements for each input and output below which a network is tiny."""
 _LARGER = (
     Remedy("Take a wider or deeper network.", "nn.Linear(n, 4 * m)"),
     Remedy("Give it inputs that tell more, or train on where the loss still falls."),
     Remedy("If the data hold no more than that, as with noise in the targets, this is as good as it gets."),
-)
-_DECAY = (
-    Remedy("Take a smaller weight decay.", "torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)"),
-    Remedy("Leave out dropout and other penalties, until it fits the training data."),
 )
 
 
@@ -42,10 +39,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     rest = loss.end / loss.start
     if rest < limits["rest"] or not _flat(loss) or movement(case, models[0]).path < _PATH:
         return []
-    shrunk = _shrunk(case, models[0])
-    if shrunk is not None and shrunk <= limits["shrunk"]:
-        return [_decayed(case, models[0], loss, shrunk, limits["shrunk"])]
-    return _too_small(case, loss, rest, limits["rest"])
+    return _too_small(case, models[0], loss, rest, limits["rest"])
 
 
 def _flat(loss: Course) -> bool:
@@ -59,52 +53,23 @@ def _flat(loss: Course) -> bool:
     return bool(early.mean() - last.mean() <= max(_FLAT * abs(early.mean()), 2 * error))
 
 
-def _shrunk(case: Case, layers: list[int]) -> float | None:
-    """Return what is left of the norm of the matrices at the end, over the first, at the median."""
-    norms = case.column("weight_norm")[matrices(case, layers)]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares = norms[:, -1:] / norms[:, :1]
-    middle = float(nanmedian(np.where(np.isfinite(shares), shares, np.nan))[0]) if len(norms) else np.nan
-    return middle if np.isfinite(middle) else None
-
-
-def _decayed(case: Case, layers: list[int], loss: Course, shrunk: float, limit: float) -> Finding:
-    norms = case.column("weight_norm")[matrices(case, layers)]
-    line = np.asarray(nanmedian(norms / norms[:, :1]))
-    below = np.flatnonzero(line <= (1 + limit) / 2)
-    return Finding(
-        rule="underfitting",
-        severity=Severity.WARNING,
-        layers=(),
-        first_step=float(case.steps[below[0]]),
-        last_step=float(case.steps[-1]),
-        message=f"The weights shrank to {shrunk:.0%} of the norm that they began with, and {loss.name} stays at "
-        f"{number(loss.end)}, having begun at {number(loss.start)}: they decay faster than they learn.",
-        beyond=Beyond("norm of the weights over the first", shrunk, limit),
-        evidence=(
-            Line("norm of the weights over the first, median of the matrices", "weight_norm", case.steps, line, limit),
-            Line(loss.name, loss.name, loss.steps, loss.values),
-        ),
-        remedies=_DECAY,
-        excluded=("Not a decay that does no harm: the loss stays high.",),
-        view="overview",
-    )
-
-
-def _too_small(case: Case, loss: Course, rest: float, limit: float) -> list[Finding]:
+def _too_small(case: Case, layers: list[int], loss: Course, rest: float, limit: float) -> list[Finding]:
     held_out = course(case.curve("val_loss"))
     if held_out is None or loss.learned < _CHANCE or held_out.end > loss.end * (1 + _GAP) + 2 * loss.noise:
         return []
     late = float(loss.steps[-1] - _LATE * (loss.steps[-1] - loss.steps[0]))
+    elements, ends = _size(case, layers)
+    tiny = 0 < elements < _TINY * ends
+    size = f", a network of {elements:,} numbers between {ends:,} inputs and outputs" if tiny else ""
     return [
         Finding(
             rule="underfitting",
-            severity=Severity.INFO,
+            severity=Severity.WARNING if tiny else Severity.INFO,
             layers=(),
-            first_step=late,
+            first_step=float(loss.steps[0]) if tiny else late,
             last_step=float(loss.steps[-1]),
             message=f"{loss.name} has stayed at {number(loss.end)} since step {late:,.0f}, {rest:.0%} of its first "
-            f"value, and {held_out.name} at {number(held_out.end)}: it fits neither.",
+            f"value, and {held_out.name} at {number(held_out.end)}: it fits neither{size}.",
             beyond=Beyond("loss over its first value", rest, limit),
             evidence=(
                 Line(loss.name, loss.name, loss.steps, loss.values, limit * loss.start),
@@ -117,17 +82,21 @@ def _too_small(case: Case, loss: Course, rest: float, limit: float) -> list[Find
     ]
 
 
+def _size(case: Case, layers: list[int]) -> tuple[int, int]:
+    """Return how many elements the network has, and how many inputs and outputs together, both as its matrices say."""
+    shapes = [case.network.parameters[row].parameter.shape for row in matrices(case, layers)]
+    ends = shapes[0][1] + shapes[-1][0] if shapes else 0
+    return sum(case.network.layers[layer].elements for layer in layers), ends
+
+
 RULE = Rule(
     id="underfitting",
     title="Underfitting",
     needs=(
-        needs.statistics("update_ratio", "weight_norm"),
+        needs.statistics("update_ratio"),
         needs.records(20),
         needs.curve("train_loss", "training loss was logged", 20),
     ),
-    thresholds=(
-        Threshold("rest", 0.4, "loss over its first value", 0.01, 1.0),
-        Threshold("shrunk", 0.7, "norm of the weights over the first", 0.0, 1.0),
-    ),
+    thresholds=(Threshold("rest", 0.4, "loss over its first value", 0.01, 1.0),),
     find=find,
 )

@@ -1,9 +1,12 @@
 """The rules over losses: what stands, swings, leaps or parts from held-out data, and what only looks so."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tb_netviz_plugin.diagnosis import Severity
+from tb_netviz_plugin.schema.description import Module
 from tests.support.modelled import INTERVAL, RECORDS, Model, falling, flat, found, report
 
 LONG = 200
@@ -110,7 +113,7 @@ class TestSpike:
         assert "step 1,000" in finding.remedies[0].text
 
     def test_a_small_leap_is_worth_knowing_only(self):
-        model, loss = leaping(height=0.3)
+        model, loss = leaping(height=0.6)
         (finding,) = found("loss_spike", model, train=loss)
         assert finding.severity is Severity.INFO
 
@@ -171,19 +174,46 @@ class TestOverfitting:
         assert reasons["overfitting"] == "no validation loss was logged"
 
 
-class TestUnderfitting:
+def decaying(end=0.2):
+    model = Model()
+    model.weights *= np.geomspace(1, end, RECORDS)[:, None]
+    return model
+
+
+def with_dropout(share):
+    model = Model()
+    dropout = Module("drop", "Dropout", detail=f"p={share}, inplace=False")
+    model.description = replace(model.description, modules=(*model.description.modules, dropout))
+    return model
+
+
+class TestOverRegularised:
     def test_weights_that_decay_faster_than_they_learn(self):
-        model = Model()
-        model.weights *= np.geomspace(1, 0.2, RECORDS)[:, None]
-        (finding,) = found("underfitting", model, train=flat())
+        (finding,) = found("over_regularised", decaying(), train=flat())
         assert finding.severity is Severity.WARNING
         assert finding.first_step < 100
 
-    def test_a_decay_under_which_it_learns_is_left_alone(self):
-        model = Model()
-        model.weights *= np.geomspace(1, 0.2, RECORDS)[:, None]
-        assert found("underfitting", model, train=falling()) == []
+    def test_a_penalty_in_the_loss_hides_that_nothing_is_learned(self):
+        assert found("over_regularised", decaying(0.01), train=falling(), val=flat(level=1.4)) != []
 
+    def test_a_decay_under_which_it_learns_is_left_alone(self):
+        assert found("over_regularised", decaying(), train=falling(), val=falling()) == []
+        assert found("over_regularised", decaying(0.8), train=flat()) == []
+
+    def test_weights_that_grow_again_are_left_alone(self):
+        model = decaying()
+        model.weights[40:] *= np.geomspace(1, 3, 20)[:, None]
+        assert found("over_regularised", model, train=flat()) == []
+
+    def test_dropout_without_which_the_network_does_better(self):
+        loss = falling(end=1.8)
+        (finding,) = found("over_regularised", with_dropout(0.95), train=loss, val=loss - 0.5)
+        assert "drop leaves out 95%" in finding.message
+        assert found("over_regularised", with_dropout(0.5), train=loss, val=loss - 0.5) == []
+        assert found("over_regularised", with_dropout(0.95), train=loss, val=loss) == []
+
+
+class TestUnderfitting:
     def test_a_loss_that_stays_high_on_all_data_is_worth_knowing_only(self):
         loss = falling(end=1.5)
         loss[20:] = flat(40, 1.5)
@@ -191,6 +221,13 @@ class TestUnderfitting:
         assert finding.severity is Severity.INFO
         assert found("underfitting", Model(), train=loss, val=loss + 1.0) == []
 
+    def test_a_tiny_network_is_a_reason(self):
+        loss = falling(end=1.5)
+        loss[20:] = flat(40, 1.5)
+        model = Model(layers={"fc1": {"weight": (1, 64)}, "head": {"weight": (10, 1)}})
+        (finding,) = found("underfitting", model, train=loss, val=loss)
+        assert (finding.severity, finding.first_step) == (Severity.WARNING, 0)
+
     def test_a_loss_that_still_falls_is_left_alone(self):
-        loss = np.linspace(2.3, 1.4, RECORDS)
+        loss = np.linspace(2.3, 1.2, RECORDS)
         assert found("underfitting", Model(), train=loss, val=loss) == []

@@ -1,0 +1,143 @@
+"""`over_regularised`: weights that decay faster than they learn, and dropout that leaves too little to learn with."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.records import Floats
+from tb_netviz_plugin.analysis.series import nanmedian
+from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import Course, course, training
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.movement import matrices
+from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.schema.description import Module
+
+_POOR = 0.4
+"""Share of its first value at which a training loss shows that little was learned."""
+_HELD_OUT = 0.6
+"""The same of a validation loss, which has no penalty in it."""
+_NEARLY_NOTHING = 0.3
+"""Share of the first norm at which weights that are left are judged by the validation loss alone."""
+_STEADY = 0.1
+"""Share by which the norm of the weights may rise again in the second half of the run."""
+_BETTER = 0.9
+"""Share of the training loss below which the validation loss shows what dropout costs."""
+
+_DECAY = (
+    Remedy("Take a smaller weight decay.", "torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)"),
+    Remedy("Take the penalty on the weights out of the loss, until the network fits the training data."),
+)
+
+
+def find(case: Case, limits: Limits) -> list[Finding]:
+    """Find a training whose penalties leave it little to learn."""
+    loss = training(case)
+    models = list(case.layers_of_models())
+    if loss is None or len(models) != 1 or loss.start <= 0:
+        return []
+    found = [_decayed(case, models[0], loss, limits["shrunk"]), _dropped(case, loss, limits["dropout"])]
+    return [finding for finding in found if finding][:1]
+
+
+def _decayed(case: Case, layers: list[int], loss: Course, limit: float) -> Finding | None:
+    shares = _shares(case, layers)
+    held_out = course(case.curve("val_loss"))
+    if shares is None or shares[-1] > limit or not _poor(loss, held_out, float(shares[-1])):
+        return None
+    half = shares[len(shares) // 2 :]
+    if shares[-1] > np.nanmin(half) + _STEADY:
+        return None  # It learned after all, late.
+    first = float(case.steps[np.flatnonzero(shares <= (1 + limit) / 2)[0]])
+    return Finding(
+        rule="over_regularised",
+        severity=Severity.WARNING,
+        layers=(),
+        first_step=first,
+        last_step=float(case.steps[-1]),
+        message=f"The weights shrank to {shares[-1]:.0%} of the norm that they began with, and {loss.name} is "
+        f"{number(loss.end)}, having begun at {number(loss.start)}: they decay faster than they learn.",
+        beyond=Beyond("norm of the weights over the first", float(shares[-1]), limit),
+        evidence=(
+            Line(
+                "norm of the weights over the first, median of the matrices", "weight_norm", case.steps, shares, limit
+            ),
+            Line(loss.name, loss.name, loss.steps, loss.values),
+        ),
+        remedies=_DECAY,
+        excluded=("Not a decay that does no harm: little was learned.",),
+        view="overview",
+    )
+
+
+def _poor(loss: Course, held_out: Course | None, shrunk: float) -> bool:
+    if loss.end >= _POOR * loss.start:
+        return True
+    return shrunk <= _NEARLY_NOTHING and held_out is not None and held_out.end >= _HELD_OUT * held_out.start
+
+
+def _shares(case: Case, layers: list[int]) -> Floats | None:
+    """Return the norm of the matrices over their first, the median at each record, [T]."""
+    norms = case.column("weight_norm")[matrices(case, layers)]
+    if not len(norms) or not case.steps.size:
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = norms / norms[:, :1]
+    middle = nanmedian(np.where(np.isfinite(shares), shares, np.nan))
+    return middle if np.isfinite(middle[-1]) else None
+
+
+def _dropped(case: Case, loss: Course, limit: float) -> Finding | None:
+    """Find dropout that leaves out most units, where the network does better without it than it is trained with it."""
+    dropouts = {module.name: _probability(module.detail) for module in _modules(case) if "Dropout" in module.type}
+    name, most = max(dropouts.items(), key=lambda item: item[1], default=("", 0.0))
+    held_out = course(case.curve("val_loss"))
+    if most < limit or held_out is None or loss.end < _POOR * loss.start or held_out.end > _BETTER * loss.end:
+        return None
+    return Finding(
+        rule="over_regularised",
+        severity=Severity.WARNING,
+        layers=(),
+        first_step=float(loss.steps[0]),
+        last_step=float(loss.steps[-1]),
+        message=f"{name} leaves out {most:.0%} of what it gets, and {loss.name} is {number(loss.end)}, having begun at "
+        f"{number(loss.start)}; without dropout the network does better: {held_out.name} is {number(held_out.end)}.",
+        beyond=Beyond("share that dropout leaves out", most, limit),
+        evidence=(
+            Line(loss.name, loss.name, loss.steps, loss.values),
+            Line(held_out.name, held_out.name, held_out.steps, held_out.values),
+        ),
+        remedies=(Remedy("Leave out less.", f'model.get_submodule("{name}").p = 0.2'),),
+        excluded=("Not a training set that is harder: the network is the same, and its dropout is what differs.",),
+        view="overview",
+    )
+
+
+def _modules(case: Case) -> list[Module]:
+    return [module for description in case.network.descriptions for module in description.modules]
+
+
+def _probability(detail: str) -> float:
+    """Return p of a dropout from what its module says of itself."""
+    found = re.search(r"\bp=([0-9.]+)", detail)
+    return float(found.group(1)) if found else 0.0
+
+
+RULE = Rule(
+    id="over_regularised",
+    title="Too much regularisation",
+    needs=(
+        needs.statistics("weight_norm"),
+        needs.records(20),
+        needs.curve("train_loss", "training loss was logged", 20),
+    ),
+    thresholds=(
+        Threshold("shrunk", 0.7, "norm of the weights over the first", 0.0, 1.0),
+        Threshold("dropout", 0.7, "share that dropout leaves out", 0.0, 1.0),
+    ),
+    find=find,
+)
