@@ -74,7 +74,8 @@ def every_step(task: Callable[[], Task], rounds: int) -> list[Ratio]:
             stack.enter_context(watched("attached, not recording", task, every=1_000_000_000)),
             *(stack.enter_context(watched(name, task, every=1, **options)) for name, options in EVERY_STEP.items()),
         ]
-        return compare(variants, steps=EVERY_STEP_TURN, rounds=rounds, warmup=2)  # A run's first steps are looked at closer.
+        # A run's first steps are looked at closer, hence the warm-up.
+        return compare(variants, steps=EVERY_STEP_TURN, rounds=rounds, warmup=2)
 
 
 @contextmanager
