@@ -38,7 +38,7 @@ def _finding(case: Case, layer: Redundant, threshold: float) -> Finding:
     many = share >= threshold
     steps, shares = _over_time(case, layer.activation)
     since = _since(shares, share)
-    opposite = int(layer.opposite.sum())
+    opposite, kind = int(layer.opposite.sum()), row.activation.unit or "unit"
     told = f", {opposite:,} of them with the sign turned" if opposite else ""
     return Finding(
         rule="redundant_units",
@@ -46,8 +46,8 @@ def _finding(case: Case, layer: Redundant, threshold: float) -> Finding:
         layers=() if row.layer is None else (row.layer,),
         first_step=float(steps[since]),
         last_step=float(steps[-1]),
-        message=f"{units.size:,} of {len(layer.twins):,} {row.activation.unit or 'unit'}s of {row.label} do "
-        f"what another one does{told}: their weights are equal, and so was what came of them over {layer.samples:,} samples.",
+        message=f"{units.size:,} of {len(layer.twins):,} {kind}s of {row.label} do what another one does{told}: their "
+        f"weights are equal, and so was what came of them over {layer.samples:,} samples.",
         beyond=Beyond("share of units with a twin", share, threshold),
         evidence=(Line(f"{row.label}: share of units with equal weights", "units", steps, shares, threshold),),
         remedies=_SYMMETRIC if many else _SPARE,
