@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from tb_netviz_plugin.diagnosis.rule import Rule
 from tb_netviz_plugin.diagnosis.rules import (
+    class_imbalance,
     clip_saturated,
     dead_units,
     exploding_gradient,
     input_unnormalised,
+    label_noise,
     layer_not_training,
     loss_oscillation,
     loss_plateau,
@@ -18,6 +20,7 @@ from tb_netviz_plugin.diagnosis.rules import (
     missing_nonlinearity,
     missing_zero_grad,
     nonfinite,
+    over_regularised,
     overfitting,
     poor_init,
     redundant_units,
@@ -48,7 +51,10 @@ RULES: tuple[Rule, ...] = (
     loss_oscillation.RULE,
     loss_plateau.RULE,
     overfitting.RULE,
+    class_imbalance.RULE,
+    label_noise.RULE,
     underfitting.RULE,
+    over_regularised.RULE,
     missing_nonlinearity.RULE,
     redundant_units.RULE,
 )

@@ -1,0 +1,163 @@
+"""`class_imbalance`: classes that are rare, and not recognised while the others are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.outputs import NUMBERS, Classes
+from tb_netviz_plugin.analysis.records import Bools, Floats
+from tb_netviz_plugin.analysis.wording import fold, number
+from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.answers import answers
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.diagnosis.stretches import at_end
+
+_LATE = 0.5
+"""Share of the run, at its end, that is judged."""
+_FEWEST = 8
+"""Samples of rare classes that it takes to tell."""
+_COMMON = 0.7
+"""Share of the samples of the other classes that are recognised, where the task can be learned."""
+_RISING = 0.2
+"""Rise of the share that is recognised, over the last half of the end, with which rare classes are on their way."""
+_BINARY = {"BCEWithLogitsLoss": 0.0, "BCELoss": 0.5}
+"""By loss, the output from which on the answer is yes."""
+
+_REMEDIES = (
+    Remedy(
+        "Let rare classes weigh more in the loss.",
+        "counts = torch.bincount(targets, minlength=classes).float()\n"
+        "criterion = nn.CrossEntropyLoss(weight=counts.sum() / (classes * counts.clamp(min=1)))",
+    ),
+    Remedy(
+        "Or draw all classes as often.",
+        "sampler = WeightedRandomSampler((1 / counts)[targets], len(targets))\n"
+        "loader = DataLoader(dataset, batch_size=64, sampler=sampler)",
+    ),
+    Remedy("Judge the network by each class, not by the accuracy over all."),
+)
+_BINARY_REMEDY = Remedy(
+    "Let the rare answer weigh more in the loss.",
+    "criterion = nn.BCEWithLogitsLoss(pos_weight=(targets == 0).sum() / (targets == 1).sum())",
+)
+
+
+def find(case: Case, limits: Limits) -> list[Finding]:
+    """Find rare classes of which few samples are recognised late in training."""
+    found = _of_classes(case.classes, limits) if case.classes is not None else _of_two(case, limits)
+    return [found] if found else []
+
+
+def _of_classes(classes: Classes, limits: Limits) -> Finding | None:
+    late = at_end(classes.steps, _LATE)
+    targets, hits = classes.targets.sum(axis=1), classes.hits[:, late].sum(axis=1)
+    rare = (targets > 0) & (targets * limits["ratio"] <= targets.max())
+    common = (targets > 0) & ~rare
+    seen = classes.targets[:, late].sum(axis=1)
+    if not rare.any() or rare.sum() > common.sum() or seen[rare].sum() < _FEWEST:
+        return None
+    found_rare, found_common = hits[rare].sum() / seen[rare].sum(), hits[common].sum() / max(seen[common].sum(), 1.0)
+    if found_common < _COMMON or found_rare > limits["found"] * found_common or _rises(classes, rare, late):
+        return None
+    ratio = float(targets.max() / targets[rare].max())
+    indices = np.flatnonzero(rare)
+    named = f"Class {indices[0]} is" if indices.size == 1 else f"{indices.size:,} classes, {indices[0]} among them, are"
+    shares = _share(classes, rare)
+    return Finding(
+        rule="class_imbalance",
+        severity=Severity.WARNING,
+        layers=(),
+        first_step=float(classes.steps[0]),
+        last_step=float(classes.steps[-1]),
+        message=f"{named} {fold(ratio)} rarer than the most common one, and late in training {found_rare:.0%} of such "
+        f"samples are recognised, where {found_common:.0%} of the others are.",
+        beyond=Beyond(
+            "share of rare samples that is recognised, over that of the others",
+            found_rare / found_common,
+            limits["found"],
+        ),
+        evidence=(
+            Line("share of rare samples that is recognised", "classes", classes.steps, shares, limits["found"]),
+            Line("share of the others", "classes", classes.steps, _share(classes, common)),
+        ),
+        remedies=_REMEDIES,
+        excluded=(
+            f"Not a hard task: {found_common:.0%} of the others are recognised.",
+            "Not too early to tell: the share is not rising.",
+            f"Not chance: {seen[rare].sum():,.0f} samples of rare classes were seen in that time.",
+        ),
+        view="overview",
+    )
+
+
+def _share(classes: Classes, which: Bools) -> Floats:
+    seen = classes.targets[which].sum(axis=0)
+    shares: Floats = np.full(len(seen), np.nan)
+    np.divide(classes.hits[which].sum(axis=0), seen, out=shares, where=seen > 0)
+    return shares
+
+
+def _rises(classes: Classes, rare: Bools, late: Bools) -> bool:
+    """Whether rare classes are recognised clearly more often in the second half of the end than in the first."""
+    places = np.flatnonzero(late)
+    parts = [classes.targets[rare][:, part].sum() for part in np.array_split(places, 2)]
+    hits = [classes.hits[rare][:, part].sum() for part in np.array_split(places, 2)]
+    if min(parts) == 0:
+        return False
+    return bool(hits[1] / parts[1] - hits[0] / parts[0] > _RISING)
+
+
+def _of_two(case: Case, limits: Limits) -> Finding | None:
+    """Judge yes or no: the rare answer is never given."""
+    given = answers(case)
+    if given is None or given.criterion not in _BINARY or not (given.target_kind == NUMBERS).all():
+        return None
+    mean, late = float(np.nanmean(given.targets.mean)), at_end(given.steps, _LATE)
+    only = np.nanmax(np.abs(given.targets.std**2 - given.targets.mean * (1 - given.targets.mean))) < 1e-3
+    share = min(mean, 1 - mean)
+    if not only or not 0 < share * (1 + limits["ratio"]) <= 1:
+        return None
+    edge, yes = _BINARY[given.criterion], mean < 0.5
+    extreme = given.outputs.largest if yes else given.outputs.smallest
+    given_at_all = extreme[late] >= edge if yes else extreme[late] < edge
+    rare_samples = share * float(np.nansum(given.samples[late]))
+    if given_at_all.any() or rare_samples < _FEWEST:
+        return None
+    word = "yes" if yes else "no"
+    return Finding(
+        rule="class_imbalance",
+        severity=Severity.WARNING,
+        layers=(),
+        first_step=float(given.steps[0]),
+        last_step=float(given.steps[-1]),
+        message=f"{share:.1%} of the targets say {word}, and in the last half of training no output did: the "
+        f"{'largest' if yes else 'smallest'} was {number(float(extreme[late].max() if yes else extreme[late].min()))}.",
+        beyond=Beyond("how much rarer one answer is than the other", (1 - share) / share, limits["ratio"]),
+        evidence=(
+            Line(f"{'largest' if yes else 'smallest'} output", "outputs", given.steps, extreme, edge),
+            Line("mean of the targets", "targets", given.steps, given.targets.mean),
+        ),
+        remedies=(_BINARY_REMEDY, _REMEDIES[1], _REMEDIES[2]),
+        excluded=(f"Not chance: about {rare_samples:,.0f} samples whose answer is {word} were seen in that time.",),
+        view="overview",
+    )
+
+
+RULE = Rule(
+    id="class_imbalance",
+    title="Rare classes are not learned",
+    needs=(
+        needs.outputs(
+            "targets were recorded; give the loss to watch(criterion=…), or call observe(outputs=…, targets=…)",
+            targets=True,
+        ),
+        needs.records(20),
+    ),
+    thresholds=(
+        Threshold("ratio", 10.0, "how much rarer than the most common class", 2.0, 1e6),
+        Threshold("found", 0.6, "share of rare samples that is recognised, over that of the others", 0.0, 1.0),
+    ),
+    find=find,
+)

@@ -1,0 +1,103 @@
+"""Classes that are rare, and labels that are wrong, in short trainings of classifiers."""
+
+import pytest
+import torch
+from torch import nn
+
+FEATURES, CLASSES = 8, 5
+MIX = torch.randn(FEATURES, CLASSES, generator=torch.Generator().manual_seed(3))
+
+
+def network(outputs=CLASSES):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(FEATURES, 32), nn.ReLU(), nn.Linear(32, outputs))
+
+
+def clusters(step, chances, apart=2.0, count=96):
+    """Return samples of Gaussian clusters of which each class has its share."""
+    generator = torch.Generator().manual_seed(step)
+    targets = torch.multinomial(torch.tensor(chances), count, replacement=True, generator=generator)
+    return apart * MIX.T[targets] + torch.randn(count, FEATURES, generator=generator), targets
+
+
+def noisy(step, share, apart=2.0):
+    """Return samples of which a share have a label that is drawn at random."""
+    inputs, targets = clusters(step, [1.0] * CLASSES, apart)
+    generator = torch.Generator().manual_seed(step + 10_000)
+    wrong = torch.rand(len(targets), generator=generator) < share
+    return inputs, torch.where(wrong, torch.randint(CLASSES, targets.shape, generator=generator), targets)
+
+
+def test_a_rare_class_that_is_overlooked(train, told):
+    def batch(step):
+        return clusters(step, [1.0, 1.0, 1.0, 1.0, 0.02], apart=1.1)
+
+    (finding,) = told(train(network(), nn.CrossEntropyLoss(), batch, steps=150, rate=3e-3), "class_imbalance")
+    assert finding.severity.id == "warning"
+    assert finding.message.startswith("Class 4 is")
+    assert finding.first_step == 0
+    assert finding.beyond.measured < finding.beyond.threshold
+
+
+@pytest.mark.parametrize(
+    ("chances", "weight", "apart"),
+    [
+        ([1.0, 1.0, 1.0, 1.0, 0.03], [1.0, 1.0, 1.0, 1.0, 33.0], 0.9),  # Weighted: it is learned.
+        ([1.0, 1.0, 1.0, 1.0, 0.03], [1.0] * CLASSES, 3.0),  # Easy to tell: it is learned all the same.
+        ([1.0, 1.0, 1.0, 1.0, 0.4], [1.0] * CLASSES, 0.9),  # Not rare.
+        ([1.0, 1.0, 1.0, 1.0, 0.03], [1.0] * CLASSES, 0.1),  # None is recognised.
+        ([1.0, 1.0, 1.0, 1.0, 0.0], [1.0] * CLASSES, 0.9),  # There is none.
+    ],
+)
+def test_classes_that_are_handled(train, told, chances, weight, apart):
+    criterion = nn.CrossEntropyLoss(torch.tensor(weight))
+    run = train(network(), criterion, lambda step: clusters(step, chances, apart), steps=150)
+    assert told(run, "class_imbalance") == []
+
+
+@pytest.mark.parametrize(
+    ("chance", "weight", "flipped", "expected"),
+    [
+        (0.02, 1.0, False, ["say yes"]),
+        (0.02, 1.0, True, ["say no"]),
+        (0.02, 49.0, False, []),
+        (0.3, 1.0, False, []),
+    ],
+)
+def test_a_rare_answer(train, told, chance, weight, flipped, expected):
+    def batch(step):
+        inputs, targets = clusters(step, [1 - chance, chance], apart=0.2)
+        answers = targets.float()[:, None]
+        return inputs, 1 - answers if flipped else answers
+
+    criterion = nn.BCEWithLogitsLoss(pos_weight=torch.tensor(weight))
+    findings = told(train(network(1), criterion, batch, steps=150, rate=3e-3), "class_imbalance")
+    assert [words in finding.message for words, finding in zip(expected, findings, strict=True)] == [True] * len(
+        expected
+    )
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_labels_drawn_at_random(train, told, share):
+    run = train(network(), nn.CrossEntropyLoss(), lambda step: noisy(step, share), steps=150)
+    (finding,) = told(run, "label_noise")
+    assert finding.severity.id == "warning"
+    assert finding.first_step == 0
+    assert f"{share * (CLASSES - 1) / CLASSES:.0%}"[0] == finding.message[0]
+
+
+@pytest.mark.parametrize(("share", "apart"), [(0.0, 2.0), (0.0, 0.5), (0.0, 0.3), (0.03, 2.0), (1.0, 2.0)])
+def test_tasks_that_are_easy_or_hard(train, told, share, apart):
+    run = train(network(), nn.CrossEntropyLoss(), lambda step: noisy(step, share, apart), steps=150)
+    assert told(run, "label_noise") == []
+
+
+def test_a_training_that_has_only_begun(train, told):
+    run = train(network(), nn.CrossEntropyLoss(), lambda step: noisy(step, 0.3), steps=40, rate=1e-3)
+    assert told(run, "label_noise") == []
+
+
+def test_no_classes_no_verdict(train, reason):
+    run = train(network(1), nn.MSELoss(), lambda step: (clusters(step, [1.0])[0], torch.zeros(96, 1)), steps=25)
+    assert reason(run, "label_noise") == "the targets are no class indices"
+    assert reason(run, "class_imbalance") is None
