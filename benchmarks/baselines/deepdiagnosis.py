@@ -29,8 +29,8 @@ def judge(run: Run) -> list[Told]:
 
 
 def _mostly_zero(watched: Watched) -> list[Told]:
-    zeros = watched.case.numbers("activation_zero_fraction") if "activation_mean" in watched.case.recorded else []
-    for row, shares in zip(watched.case.network.activations, zeros, strict=False):
+    zeros = watched.case.numbers("activation_zero_fraction")
+    for row, shares in zip(watched.case.network.activations, zeros, strict=True):
         if row.activation.kind.lower().startswith("relu") and (shares >= ZEROS).any():
             return said("dead_units", watched.case.activation_steps, shares >= ZEROS, (row.source,))
     return []

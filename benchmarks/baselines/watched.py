@@ -72,7 +72,8 @@ class Watched:
         return (row for row in self.case.network.activations if row.units and row.activation.response is response)
 
     def _units(self, row: ActivationRow, column: str) -> Floats:
-        return self.case.unit_table.units.column(column, rows=np.arange(row.units.start, row.units.stop))
+        units = np.arange(row.units.start, row.units.stop)
+        return self.case.unit_table.units.column(column, rows=units).astype(np.float64)
 
 
 def said(rule: str, steps: Floats, where: Bools, layers: tuple[str, ...] = ()) -> list[Told]:

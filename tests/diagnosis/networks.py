@@ -33,11 +33,9 @@ def mlp(
     return nn.Sequential(OrderedDict(layers | {"head": nn.Linear(widths[-2], widths[-1])}))
 
 
-def deep(
-    depth: int, width: int, activation: Activation = nn.ReLU, *, inputs: int = 64, outputs: int = 10, **more: object
-) -> nn.Sequential:
-    """Return an MLP with `depth` hidden layers of one width."""
-    return mlp((inputs, *[width] * depth, outputs), activation, **more)  # type: ignore[arg-type]
+def deep(depth: int, width: int, activation: Activation = nn.ReLU) -> nn.Sequential:
+    """Return an MLP with `depth` hidden layers of one width, over digits."""
+    return mlp((64, *[width] * depth, 10), activation)
 
 
 def cnn(
@@ -73,7 +71,8 @@ class Residual(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the sum."""
         made = self.scale * self.body(inputs)
-        return inputs + (made if self.gate is None else self.gate * made)
+        added: Tensor = inputs + (made if self.gate is None else self.gate * made)
+        return added
 
 
 class Recurrent(nn.Module):
@@ -81,7 +80,7 @@ class Recurrent(nn.Module):
 
     def __init__(
         self,
-        kind: type[nn.RNNBase],
+        kind: Callable[..., nn.Module],
         classes: int,
         *,
         inputs: int = 4,
@@ -91,7 +90,7 @@ class Recurrent(nn.Module):
     ) -> None:
         super().__init__()
         self.embed = nn.Embedding(tokens, inputs) if tokens else nn.Identity()
-        self.rnn = kind(inputs, hidden, batch_first=True, num_layers=depth)  # type: ignore[arg-type]
+        self.rnn = kind(inputs, hidden, batch_first=True, num_layers=depth)
         self.head = nn.Linear(hidden, classes)
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -187,7 +187,8 @@ def exploding_transformer(trial: Trial) -> Truth:
     """Six blocks without normalisation, before a head without one."""
     data = majorities(trial.seed)
     model, healthy = (Transformer(12, 3, depth=6, block=block) for block in (Unnormed, Block))
-    model.norm, healthy.norm = nn.Identity(), nn.Identity()
+    for one in (model, healthy):
+        one.register_module("norm", nn.Identity())
     burst(model, healthy, data.train.first(256), 100.0)
     fit(trial, model, data.train.batches(32), SGD(model.parameters(), lr=1e-7), steps=160)
     return Truth(tuple(dict.fromkeys(name.rpartition(".")[0] for name, _ in model.named_parameters())))
