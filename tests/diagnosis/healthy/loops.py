@@ -306,8 +306,8 @@ def reward(trial: Trial) -> None:
         actions = policy.sample()
         gained = (actions == targets).float()
         rewards.append(float(gained.mean()))
-        surprise: Tensor = -policy.log_prob(actions)
-        return ((gained - gained.mean()) * surprise).mean()
+        loss: Tensor = -((gained - gained.mean()) * policy.log_prob(actions)).mean()
+        return loss
 
     fit(trial, model, draw, Adam(model.parameters(), lr=1e-2), criterion, steps=400)
     require(sum(rewards[-20:]) > 2.5 * sum(rewards[:20]), f"the reward is {sum(rewards[-20:]) / 20:.2f}")
