@@ -7,7 +7,6 @@ import hashlib
 import inspect
 import json
 import re
-import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -53,16 +52,6 @@ def train(scenario: Scenario, seed: int, folder: Path) -> None:
     if (truth is None) != (not scenario.rules):
         raise TypeError(f"{scenario.name} says whether it is healthy in two ways")
     (folder / _TRUTH).write_text(json.dumps(truth and asdict(truth)), encoding="utf-8")
-
-
-def forget_others(scenarios: list[Scenario], cache: Path) -> None:
-    """Delete the runs of earlier versions of scenarios."""
-    kept = {f"{scenario.name}-{fingerprint(scenario)}" for scenario in scenarios}
-    for folder in cache.iterdir():
-        name, _, rest = folder.name.rpartition("-")
-        scenario, _, _seed = name.rpartition("-")
-        if scenario and f"{scenario}-{rest}" not in kept:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def fingerprint(scenario: Scenario) -> str:
