@@ -21,6 +21,8 @@ _LASTING = 0.2
 """Share of the run's steps, at its end, for which it is no better."""
 _SIGNIFICANT = 4.0
 """Standard errors by which the last third of a loss lies below the first, where it is falling, though slowly."""
+_SLOWLY = 0.01
+"""Share of its first value by which it is lower at the least: what a bias learns of the classes is less."""
 _FROZEN = 0.5
 """Share of the layers that are frozen where a model that has learned already is fine-tuned."""
 
@@ -83,7 +85,8 @@ def _falling(loss: Course) -> bool:
     third = len(loss.values) // 3
     first, last = loss.values[:third], loss.values[-third:]
     error = np.sqrt(first.var() / third + last.var() / third)
-    return bool(first.mean() - last.mean() > _SIGNIFICANT * error and loss.level[-1] < loss.start)
+    least = max(_SIGNIFICANT * error, _SLOWLY * abs(loss.start))
+    return bool(first.mean() - last.mean() > least and loss.level[-1] < loss.start)
 
 
 def _since(loss: Course, fall: float) -> float:

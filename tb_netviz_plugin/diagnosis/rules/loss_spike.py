@@ -23,6 +23,8 @@ _WILD = 3.0
 """Deviations by which the logarithm of the gradient's norm leaps with the loss."""
 _LASTING, _HUGE = 0.2, 1.0
 """Shares of what a loss had gained in all that a leap loses where it matters: one with after-effects, and any."""
+_ABOVE_NOISE = 5.0
+"""Deviations of single batches that a loss has to have fallen by."""
 _FEW = 3
 """Moments at most that are events; more of them are in the nature of single samples."""
 _AT_ONCE = 2
@@ -78,13 +80,15 @@ def find(case: Case, limits: Limits) -> list[Finding]:
 
 
 def _severity(loss_of_gain: float, recovery: int, moments: int) -> Severity:
+    """Return how bad it is to lose this share of all that was gained."""
     grave = (recovery > _AT_ONCE and loss_of_gain >= _LASTING) or (moments <= _FEW and loss_of_gain >= _HUGE)
     return Severity.WARNING if grave else Severity.INFO
 
 
 def _gain(case: Case) -> float:
+    """Return how far the loss fell; of one that hardly did, as in fine-tuning, no leap can take much away."""
     loss = training(case)
-    return loss.gain if loss else 0.0
+    return loss.gain if loss and loss.gain > _ABOVE_NOISE * loss.noise else np.inf
 
 
 def _gradient(case: Case) -> Floats:

@@ -110,7 +110,7 @@ def _in_outputs(case: Case, backward: _Onset | None) -> _Onset | None:
     at = int(np.flatnonzero((shares > 0).any(axis=0))[0])
     step, followed = float(case.activation_steps[at]), 0.0
     if backward is not None and backward.step == step:
-        followed = backward.share - 1 / _observations(case, step)
+        followed = max(backward.share - 1 / _observations(case, step), 0.0)
     spoiled = np.flatnonzero(shares[:, at] > followed + _ROUNDING)
     if not spoiled.size:
         return None

@@ -18,6 +18,8 @@ _SCATTER = 3.0
 """Deviations of a single value that a rise is above."""
 _SHARE = 0.1
 """Share of what the validation loss had gained that it loses, where that matters."""
+_HALF = 0.5
+"""Rise over the lowest value that matters whatever had been gained."""
 _STILL = 0.05
 """Share by which the training loss falls meanwhile, at the least."""
 
@@ -44,19 +46,14 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     lowest, now = float(level[at]), float(np.median(held_out.values[-_AFTER:]))
     gained = max(float(held_out.values[0]), trained.start) - lowest
     rise = (now - lowest) / abs(lowest) if lowest else np.inf
-    if (
-        rise < limits["rise"]
-        or now - lowest < _SCATTER * _scatter(held_out)
-        or gained <= 0
-        or not _trains(trained, held_out, at)
-    ):
+    if rise < limits["rise"] or now - lowest < _SCATTER * _scatter(held_out) or not _trains(trained, held_out, at):
         return []
     since = float(held_out.steps[at])
-    lost = (now - lowest) / gained
+    lost = (now - lowest) / gained if gained > 0 else np.inf
     return [
         Finding(
             rule="overfitting",
-            severity=Severity.WARNING if lost >= _SHARE else Severity.INFO,
+            severity=Severity.WARNING if lost >= _SHARE or rise >= _HALF else Severity.INFO,
             layers=(),
             first_step=since,
             last_step=float(held_out.steps[-1]),

@@ -27,6 +27,8 @@ _STEADILY = 0.8
 _FEWEST_LAYERS = 3
 _FAINT, _LOUD = 0.3, 2.5
 """By how much a matrix scales independent inputs where its scale is at fault; 0.6 to 1.4 are common."""
+_MOST = 0.5
+"""Share of values at the ends of a function from which on hardly any gradient passes."""
 _LARGE = 5.0
 """Deviation of outputs, and loss, from which on they are large for any data of a common scale."""
 _ALIKE = 0.9
@@ -57,7 +59,10 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     findings = []
     for layers in case.layers_of_models():
         found = (
-            _symmetric(case, layers) or _scale(case, layers, limits["factor"]) or _loud(case, layers, limits["loud"])
+            _symmetric(case, layers)
+            or _scale(case, layers, limits["factor"])
+            or _loud(case, layers, limits["loud"])
+            or _saturating(case, layers)
         )
         findings += [found] if found else []
     return findings
@@ -172,6 +177,41 @@ def _loud(case: Case, layers: list[int], factor: float) -> Finding | None:
         evidence=(Line(where, "activation_std", steps, last), Line(loss.name, loss.name, loss.steps, loss.values)),
         remedies=_SCALE,
         excluded=("Not large targets: outputs begin small, whatever the targets are.",),
+        view="activations",
+    )
+
+
+def _saturating(case: Case, layers: list[int]) -> Finding | None:
+    """Find weights so large that most of what follows from them is at the ends of a bounded function from the start."""
+    steps = case.activation_steps
+    if "activation_saturation" not in case.recorded or not steps.size or steps[0] > _BEGINNING:
+        return None
+    shares = case.numbers("activation_saturation")
+    found = [
+        (index, row.layer)
+        for index, row in enumerate(case.network.activations)
+        if row.layer in layers
+        and row.layer is not None
+        and row.activation.response is Response.BOUNDED
+        and shares[index, 0] >= _MOST
+        and _gain(case, row.layer) > _LOUD
+    ]
+    if not found:
+        return None
+    index, layer = found[0]
+    where, share, gain = case.network.activations[index].label, float(shares[index, 0]), _gain(case, layer)
+    return Finding(
+        rule="poor_init",
+        severity=Severity.WARNING,
+        layers=tuple(dict.fromkeys(layer for _, layer in found)),
+        first_step=float(steps[0]),
+        last_step=float(steps[0]),
+        message=f"{share:.0%} of the values of {where} are at the ends of the function at step {steps[0]:,.0f}: the "
+        f"weights of {layer_name(case.network, layer)} make their inputs {gain:.2g} times as large.",
+        beyond=Beyond("by how much the weights scale their inputs", gain, _LOUD),
+        evidence=(Line(f"{where}: share at the ends", "activation_saturation", steps, shares[index], _MOST),),
+        remedies=_SCALE,
+        excluded=("Not what it learned: it is so from the start.", "Not large inputs: the weights alone do it."),
         view="activations",
     )
 

@@ -133,6 +133,16 @@ class TestSpike:
         scalars = {"lr": ("learning_rate", model.steps, rates)}
         assert found("loss_spike", model, train=loss, **scalars) == []
 
+    def test_a_leap_in_fine_tuning_has_nothing_to_take_away(self):
+        model, loss = Model(records=LONG), flat(LONG, 0.05, noise=0.3)
+        loss[100], model.norms[100] = 0.4, model.norms[100] * 300
+        assert all(leap.severity is Severity.INFO for leap in found("loss_spike", model, train=loss))
+
+    def test_a_loss_that_rounding_keeps_in_place_does_not_leap(self):
+        model, loss = Model(records=LONG), np.full(LONG, 2.3)
+        loss[100], model.norms[100] = 2.35, model.norms[100] * 300
+        assert found("loss_spike", model, train=loss) == []
+
     @pytest.mark.parametrize("seed", range(6))
     def test_the_scatter_of_tiny_batches_is_no_warning(self, seed):
         random = np.random.default_rng(seed)
@@ -168,6 +178,10 @@ class TestOverfitting:
     @pytest.mark.parametrize(("now", "expected"), [(1.1, 0), (1.3, 1)])
     def test_the_threshold_is_a_fifth(self, now, expected):
         assert len(found("overfitting", Model(), train=falling(), val=held_out(2.3, 1.0, now))) == expected
+
+    def test_held_out_data_that_only_get_worse(self):
+        (finding,) = found("overfitting", Model(), train=falling(), val=held_out(0.9, 0.9, 1.3))
+        assert finding.severity is Severity.WARNING
 
     def test_without_held_out_data_it_is_not_checked(self):
         reasons = {one.rule.id: one.reason for one in report(Model(), train=falling()).skipped}
