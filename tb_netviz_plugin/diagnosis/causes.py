@@ -24,6 +24,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "saturation",
             "vanishing_gradient",
             "clip_saturated",
+            "representation_collapse",
         }
     ),
     "poor_init": frozenset(
@@ -42,11 +43,15 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "clip_saturated",
             "underfitting",
             "low_precision_underflow",
+            "representation_collapse",
+            "oversmoothing",
         }
     ),
     "saturation": frozenset({"vanishing_gradient", "loss_plateau"}),
     "dead_units": frozenset({"vanishing_gradient", "loss_plateau", "underfitting"}),
-    "vanishing_gradient": frozenset({"loss_plateau", "lr_too_low", "loss_oscillation", "underfitting"}),
+    "vanishing_gradient": frozenset(
+        {"loss_plateau", "lr_too_low", "loss_oscillation", "underfitting", "oversmoothing"}
+    ),
     "lr_too_low": frozenset({"loss_plateau", "underfitting"}),
     "unused_parameter": frozenset({"loss_plateau"}),
     "layer_not_training": frozenset({"loss_plateau", "underfitting"}),
@@ -79,6 +84,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "clip_saturated",
             "layer_not_training",
             "underfitting",
+            "representation_collapse",
         }
     ),
     "wrong_output_or_loss": frozenset(
@@ -92,16 +98,32 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "layer_not_training",
             "loss_plateau",
             "underfitting",
+            "representation_collapse",
         }
     ),
     "low_precision_underflow": frozenset(
         {"vanishing_gradient", "layer_not_training", "loss_plateau", "lr_too_low", "underfitting"}
     ),
+    "representation_collapse": frozenset(
+        {"dead_units", "redundant_units", "vanishing_gradient", "layer_not_training", "lr_too_low", "loss_plateau"}
+    ),
+    "oversmoothing": frozenset({"loss_plateau", "underfitting", "redundant_units"}),
+    "train_eval_mismatch": frozenset({"overfitting"}),
     "label_noise": frozenset({"loss_plateau", "underfitting", "overfitting"}),
     "clip_saturated": frozenset({"lr_too_low", "loss_plateau", "underfitting"}),
     "loss_spike": frozenset({"dead_units", "loss_plateau"}),
     "loss_oscillation": frozenset({"loss_spike", "underfitting"}),
-    "over_regularised": frozenset({"dead_units", "vanishing_gradient", "loss_plateau", "underfitting", "lr_too_high"}),
+    "over_regularised": frozenset(
+        {
+            "dead_units",
+            "vanishing_gradient",
+            "loss_plateau",
+            "underfitting",
+            "lr_too_high",
+            "representation_collapse",
+            "oversmoothing",
+        }
+    ),
 }
 """By rule, what it may bring about."""
 

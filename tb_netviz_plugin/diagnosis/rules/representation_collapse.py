@@ -1,0 +1,135 @@
+"""`representation_collapse`: what the network makes of different samples becomes the same."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.outputs import CLASS_INDICES, NUMBERS
+from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.answers import answers, output_layers
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.diagnosis.stretches import lasting, to_the_end
+from tb_netviz_plugin.diagnosis.variety import Variety, varieties
+
+_LASTS = 0.2
+"""Share of the run, up to its end, over which it has to last."""
+_FALL = 4.0
+"""Factor by which the share that varies has to fall: a deep network may begin with a small one."""
+_SHRINKS = 10.0
+"""Factor by which the deviation itself has to fall, where it is not known what the outputs are compared with."""
+
+_REMEDIES = (
+    Remedy(
+        "Stop the gradient on one of the two sides that are to agree.",
+        "loss = -nn.functional.cosine_similarity(predictor(z1), z2.detach()).mean()",
+    ),
+    Remedy(
+        "Ask for variance: embeddings of different samples have to differ.",
+        "loss = loss + nn.functional.relu(1 - z.std(0)).mean()",
+    ),
+    Remedy(
+        "Or contrast each sample with others.", "loss = nn.functional.cross_entropy(z1 @ z2.T / 0.1, torch.arange(n))"
+    ),
+)
+_REGRESSION = (
+    Remedy("See that inputs and targets belong together, and that inputs differ."),
+    Remedy("Let it learn a single batch by heart: if it can't, the fault lies in the network and not in the data."),
+)
+
+
+def find(case: Case, limits: Limits) -> list[Finding]:
+    """Find models whose last representation has become the same for all samples, and constant answers."""
+    given = answers(case)
+    kinds = frozenset(given.target_kind) if given is not None else frozenset()
+    if given is not None and not (given.inputs.std > 0).any() and np.isfinite(given.inputs.std).any():
+        return []  # There is nothing to tell apart.
+    found = [_constant(case, limits["answers"])] if NUMBERS in kinds else []
+    for model in case.network.models:
+        known = given is not None and model == given.model
+        if not (known and kinds & {CLASS_INDICES, NUMBERS}):
+            found.append(_collapsed(case, model, limits["share"], known=known))
+    return [finding for finding in found if finding]
+
+
+def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding | None:
+    looks = list(varieties(case, model))
+    if not looks:
+        return None
+    last = looks[-1]
+    share = last.share
+    stretch = to_the_end(share <= limit, np.isfinite(share))
+    if stretch is None or stretch.first == 0 or not lasting(stretch, last.steps, _LASTS):
+        return None
+    before, after = float(np.nanmax(share[: stretch.first])), float(np.nanmedian(share[stretch.first :]))
+    shrinks = np.nanmax(last.deviation[: stretch.first]) >= _SHRINKS * last.deviation[-1]
+    if before < _FALL * after or not (known or shrinks):
+        return None
+    since = float(last.steps[stretch.first])
+    return Finding(
+        rule="representation_collapse",
+        severity=Severity.CRITICAL,
+        layers=() if last.row.layer is None else (last.row.layer,),
+        first_step=since,
+        last_step=float(last.steps[-1]),
+        message=f"Since step {since:,.0f} {last.row.label} puts out nearly the same for all samples: what varies is "
+        f"{share[stretch.last]:.2%} of its outputs, from {before:.0%} before.",
+        beyond=Beyond("share of the outputs that varies from sample to sample", float(share[stretch.last]), limit),
+        evidence=(last.line(limit), *(look.line() for look in _earlier(looks))),
+        remedies=_REMEDIES,
+        excluded=(
+            "Not dead units: they still put something out, the same for all samples.",
+            f"Not as it was from the start: {before:.0%} varied before.",
+            "Not inputs that are all the same.",
+        ),
+        view="units",
+    )
+
+
+def _earlier(looks: list[Variety]) -> list[Variety]:
+    """Return the activations in front of the last one, of other layers."""
+    return [look for look in looks[:-1] if look.row.layer != looks[-1].row.layer][-2:]
+
+
+def _constant(case: Case, limit: float) -> Finding | None:
+    """Compare how outputs and targets of a regression vary."""
+    given = answers(case)
+    if given is None or not (given.target_kind == NUMBERS).all():
+        return None
+    ratios = np.full(len(given.steps), np.nan)
+    np.divide(given.outputs.std, given.targets.std, out=ratios, where=given.targets.std > 0)
+    stretch = to_the_end(ratios <= limit, np.isfinite(ratios))
+    if stretch is None or not lasting(stretch, given.steps, _LASTS):
+        return None
+    since = float(given.steps[stretch.first])
+    return Finding(
+        rule="representation_collapse",
+        severity=Severity.INFO,  # Some other fault is behind it.
+        layers=output_layers(case, given.model),
+        first_step=since,
+        last_step=float(given.steps[-1]),
+        message=f"Since step {since:,.0f} all outputs are nearly the same: they deviate by "
+        f"{number(float(given.outputs.std[-1]))} where the targets deviate by {number(float(given.targets.std[-1]))}.",
+        beyond=Beyond("deviation of the outputs over that of the targets", float(ratios[stretch.last]), limit),
+        evidence=(
+            Line("deviation of the outputs over that of the targets", "outputs", given.steps, ratios, limit),
+            Line("deviation of the targets", "targets", given.steps, given.targets.std),
+        ),
+        remedies=_REGRESSION,
+        excluded=("Not targets that are all the same.", "Not inputs that are all the same."),
+        view="overview",
+    )
+
+
+RULE = Rule(
+    id="representation_collapse",
+    title="Representations collapse",
+    needs=(needs.units, needs.records(20)),
+    thresholds=(
+        Threshold("share", 0.1, "share of the outputs that varies from sample to sample", 0.0, 1.0),
+        Threshold("answers", 0.01, "deviation of the outputs over that of the targets", 0.0, 1.0),
+    ),
+    find=find,
+)

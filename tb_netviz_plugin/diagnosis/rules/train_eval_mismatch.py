@@ -1,0 +1,127 @@
+"""`train_eval_mismatch`: a network that is far worse in evaluation than in training, from the first."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.records import Floats
+from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import Course, course, training
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+
+_MODAL = (
+    "BatchNorm",
+    "SyncBatchNorm",
+    "LazyBatchNorm",
+    "InstanceNorm",
+    "Dropout",
+    "AlphaDropout",
+    "FeatureAlphaDropout",
+)
+"""Types of modules that do something else in evaluation."""
+_SETTLED = 50
+"""Steps after which running statistics have left their first values behind, at torch's momentum of 0.1."""
+_FEWEST = 3
+"""Validations that it takes to tell."""
+_MOSTLY = 0.8
+"""Share of the validations that are that bad."""
+_LEARNED = 0.3
+"""Share of the first loss by which training has to have fallen."""
+_FRESH = 0.2
+"""Share of the first loss that is left at the first validation, where little can have been learned by heart yet."""
+_GROWTH = 1.5
+"""Factor by which the validation loss grows at most: what is learned by heart makes it worse all the time."""
+_FAR = 3.0
+"""First validation loss over the first training loss that can't come of that so early, however it goes on."""
+_ALONG = 1.5
+"""Factor by which the validation loss has to fall less than that of training: else it is of another unit."""
+
+_REMEDIES = (
+    Remedy(
+        "Compare the loss of one training batch in both modes: they have to be about the same.",
+        "for mode in (True, False):\n    print(mode, criterion(model.train(mode)(inputs), targets))",
+    ),
+    Remedy("Let running statistics follow faster, or take larger batches.", "nn.BatchNorm2d(channels, momentum=0.1)"),
+    Remedy("Take a normalisation that does the same in both modes.", "nn.GroupNorm(8, channels)"),
+    Remedy("Prepare training and validation data alike."),
+)
+
+
+def find(case: Case, limits: Limits) -> list[Finding]:
+    """Find a validation loss that is worse than before training from the first, while training goes well."""
+    held_out, trained, modal = course(case.curve("val_loss")), training(case), _modal(case)
+    if held_out is None or trained is None or not modal or trained.start <= 0 or trained.learned < _LEARNED:
+        return []
+    settled = held_out.steps - trained.steps[0] >= _SETTLED
+    steps, values = held_out.steps[settled], held_out.values[settled]
+    if len(steps) < _FEWEST:
+        return []
+    bad = values >= limits["loss"] * trained.start
+    if not bad[0] or bad.mean() < _MOSTLY or not _from_the_first(held_out, trained) or _falls_along(held_out, trained):
+        return []
+    return [_finding(held_out, trained, steps, float(np.median(values)), limits["loss"], modal)]
+
+
+def _finding(
+    held_out: Course, trained: Course, steps: Floats, middle: float, limit: float, modal: tuple[str, ...]
+) -> Finding:
+    return Finding(
+        rule="train_eval_mismatch",
+        severity=Severity.WARNING,
+        layers=(),
+        first_step=float(trained.steps[0]),
+        last_step=float(held_out.steps[-1]),
+        message=f"{held_out.name} has been at {number(middle)} since step {steps[0]:,.0f}, worse than the "
+        f"{number(trained.start)} before training, while {trained.name} fell to {number(trained.end)}: in evaluation "
+        f"the network does not do what it learned ({', '.join(modal)} do something else there).",
+        beyond=Beyond("validation loss over the first training loss", middle / trained.start, limit),
+        evidence=(
+            Line(held_out.name, held_out.name, held_out.steps, held_out.values, limit * trained.start),
+            Line(trained.name, trained.name, trained.steps, trained.values),
+        ),
+        remedies=_REMEDIES,
+        excluded=(
+            "Not overfitting: it was so from the first, when little could be learned by heart.",
+            f"Not running statistics that have only begun: {_SETTLED} steps are left out.",
+            "Not a loss of another unit: it does not fall along with that of training.",
+        ),
+        view="overview",
+    )
+
+
+def _modal(case: Case) -> tuple[str, ...]:
+    """Return the types of modules that do something else in evaluation."""
+    types = (module.type for description in case.network.descriptions for module in description.modules)
+    return tuple(dict.fromkeys(kind for kind in types if kind.startswith(_MODAL)))
+
+
+def _from_the_first(held_out: Course, trained: Course) -> bool:
+    """Whether it was so before much could have been learned by heart, and has not come of that."""
+    beside, first = float(np.interp(held_out.steps[0], trained.steps, trained.level)), float(held_out.values[0])
+    settled = _last(held_out.values) <= _GROWTH * first or first >= _FAR * trained.start
+    return beside >= _FRESH * trained.start and settled
+
+
+def _falls_along(held_out: Course, trained: Course) -> bool:
+    """Whether the validation loss falls by about the same factor as that of training."""
+    beside = np.interp(held_out.steps, trained.steps, trained.level)
+    return bool(_last(held_out.values) * beside[0] < held_out.values[0] * _ALONG * _last(beside))
+
+
+def _last(values: Floats) -> float:
+    return float(np.median(values[-_FEWEST:]))
+
+
+RULE = Rule(
+    id="train_eval_mismatch",
+    title="Evaluation differs from training",
+    needs=(
+        needs.curve("train_loss", "training loss was logged", 20),
+        needs.curve("val_loss", "validation loss was logged", _FEWEST),
+    ),
+    thresholds=(Threshold("loss", 1.1, "validation loss over the first training loss", 0.5, 100.0),),
+    find=find,
+)

@@ -1,0 +1,161 @@
+"""Representations that collapse or are smoothed away, and healthy ones, in short trainings."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tb_netviz_plugin.diagnosis import Severity
+
+COLLAPSE, SMOOTH = "representation_collapse", "oversmoothing"
+FEATURES, WIDTH, NODES = 12, 8, 60
+
+
+def drawn(step, count=64):
+    return torch.randn(count, FEATURES, generator=torch.Generator().manual_seed(step))
+
+
+class Twins(nn.Module):
+    """Embeds two views of each sample."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder = nn.Sequential(nn.Linear(FEATURES, 32), nn.ReLU(), nn.Linear(32, WIDTH))
+
+    def forward(self, views):
+        return torch.stack([self.encoder(views[0]), self.encoder(views[1])])
+
+
+def views(step):
+    inputs = drawn(step)
+    noise = torch.randn(2, *inputs.shape, generator=torch.Generator().manual_seed(step + 5000))
+    return inputs + 0.3 * noise, torch.arange(len(inputs))
+
+
+def agree(made, _targets):
+    return (made[0] - made[1]).square().mean()
+
+
+def agree_and_vary(made, targets):
+    return agree(made, targets) + functional.relu(1 - made.std(1)).mean()
+
+
+def contrast(made, targets):
+    return functional.cross_entropy(
+        functional.normalize(made[0], dim=1) @ functional.normalize(made[1], dim=1).T / 0.2, targets
+    )
+
+
+def test_embeddings_that_become_one(train, told):
+    (finding,) = told(train(Twins(), agree, views, steps=200), COLLAPSE)
+    assert finding.severity is Severity.CRITICAL
+    assert finding.layers == (1,)
+    assert 0 < finding.first_step < 100
+    assert finding.last_step == 199
+    assert finding.beyond.measured <= 0.1
+
+
+@pytest.mark.parametrize("criterion", [agree_and_vary, contrast])
+def test_embeddings_that_are_kept_apart(train, told, criterion):
+    assert told(train(Twins(), criterion, views, steps=200), COLLAPSE) == []
+
+
+def regression(outputs=1):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(FEATURES, 32), nn.ReLU(), nn.Linear(32, outputs))
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift", "noise"),
+    [(1.0, 0.0, 0.1), (0.01, 10.0, 0.0), (1.0, 0.0, 3.0)],
+)
+def test_a_regression_whose_outputs_follow_its_targets(train, told, scale, shift, noise):
+    def batch(step):
+        inputs = drawn(step)
+        extra = noise * torch.randn(64, 1, generator=torch.Generator().manual_seed(step + 5000))
+        return inputs, shift + scale * (inputs[:, :1] + extra)
+
+    run = train(regression(), nn.MSELoss(), batch, steps=300)
+    assert [finding for finding in told(run, COLLAPSE) if finding.severity > Severity.INFO] == []
+
+
+def test_a_regression_that_always_answers_the_same(train, told):
+    model = regression()
+    with torch.no_grad():
+        model[0].bias.fill_(-100.0)
+    (finding,) = told(train(model, nn.MSELoss(), lambda step: (drawn(step), drawn(step)[:, :1])), COLLAPSE)
+    assert finding.severity is Severity.INFO
+    assert "all outputs are nearly the same" in finding.message
+
+
+def test_inputs_that_are_all_the_same_are_another_fault(train, told):
+    def batch(step):
+        return torch.ones(64, FEATURES), drawn(step)[:, :1]
+
+    assert told(train(regression(), nn.MSELoss(), batch), COLLAPSE) == []
+
+
+class GraphConvolution(nn.Module):
+    """A linear layer and a mean over neighbours."""
+
+    def __init__(self, edges, inputs, outputs):
+        super().__init__()
+        self.edges, self.linear = edges, nn.Linear(inputs, outputs)
+
+    def forward(self, nodes):
+        return self.edges @ self.linear(nodes)
+
+
+class Layers(nn.Module):
+    """Graph convolutions, or what is made in their place, one after another."""
+
+    def __init__(self, depth, make, *, residual=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.convs = nn.ModuleList(make(FEATURES if at == 0 else WIDTH, WIDTH) for at in range(depth))
+        self.acts = nn.ModuleList(nn.LeakyReLU() for _ in range(depth))
+        self.head, self.residual = nn.Linear(WIDTH, 3), residual
+        for name, weight in self.named_parameters():
+            if name.endswith("weight"):
+                nn.init.orthogonal_(weight, gain=1.3)
+
+    def forward(self, nodes):
+        for at, (conv, act) in enumerate(zip(self.convs, self.acts, strict=True)):
+            made = act(conv(nodes))
+            nodes = nodes + made if self.residual and at else made
+        return self.head(nodes)
+
+
+def edges():
+    generator = torch.Generator().manual_seed(0)
+    linked = (torch.rand(NODES, NODES, generator=generator) < 0.15).float() + torch.eye(NODES)
+    return linked / linked.sum(1, keepdim=True)
+
+
+def nodes(step):
+    """Return a graph whose nodes are of three kinds that lie far apart."""
+    kinds = torch.arange(NODES) % 3
+    return drawn(step, NODES) + 2 * torch.eye(FEATURES)[kinds], kinds
+
+
+def convolution(inputs, outputs):
+    return GraphConvolution(edges(), inputs, outputs)
+
+
+def test_a_deep_graph_network_smooths_everything(train, told):
+    (finding,) = told(train(Layers(10, convolution), nn.CrossEntropyLoss(), nodes, rate=1e-3), SMOOTH)
+    assert finding.severity is Severity.WARNING
+    assert finding.layers[0] in (1, 2, 3)
+    assert len(finding.layers) >= 6
+    assert finding.first_step == 0
+
+
+@pytest.mark.parametrize("model", [Layers(3, convolution), Layers(8, convolution, residual=True), Layers(8, nn.Linear)])
+def test_networks_that_keep_items_apart(train, told, model):
+    assert told(train(model, nn.CrossEntropyLoss(), nodes, rate=3e-3), SMOOTH) == []
+
+
+def test_units_are_needed(train, reason):
+    run = train(nn.Linear(FEATURES, 300), nn.MSELoss(), lambda step: (drawn(step), torch.zeros(64, 300)), steps=25)
+    assert reason(run, COLLAPSE) == "single units were not recorded"

@@ -1,0 +1,74 @@
+"""Validation losses of networks that do something else in evaluation, and of others."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+RULE = "train_eval_mismatch"
+FEATURES, CLASSES = 10, 4
+MIX = torch.randn(FEATURES, CLASSES, generator=torch.Generator().manual_seed(3))
+
+
+def drawn(step, count=64, scale=1.0):
+    inputs = torch.randn(count, FEATURES, generator=torch.Generator().manual_seed(step))
+    return scale * inputs, (inputs @ MIX).argmax(1)
+
+
+def network(momentum=0.1, *, norm=True):
+    torch.manual_seed(0)
+    layers = [nn.Linear(FEATURES, 32), nn.BatchNorm1d(32, momentum=momentum) if norm else nn.Identity(), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(32, CLASSES))
+
+
+def validating(model, inputs, targets, every=15, reduction="mean"):
+    def validate(step):
+        if step % every != every - 1:
+            return None
+        model.eval()
+        with torch.no_grad():
+            loss = functional.cross_entropy(model(inputs), targets, reduction=reduction)
+        model.train()
+        return loss
+
+    return validate
+
+
+def test_running_statistics_that_stay_where_they_began(train, told):
+    model = network(momentum=1e-5)
+
+    def shifted(step, count=64):
+        inputs, targets = drawn(step, count)
+        return inputs + 30, targets
+
+    validate = validating(model, *shifted(10_000, 256))
+    run = train(model, nn.CrossEntropyLoss(), shifted, 150, validate=validate)
+    (finding,) = told(run, RULE)
+    assert finding.severity.id == "warning"
+    assert finding.first_step == 0
+    assert "BatchNorm1d do something else" in finding.message
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_network_that_is_as_good_in_evaluation(train, told, reduction):
+    model = network()
+    validate = validating(model, *drawn(10_000, 256), reduction=reduction)
+    assert told(train(model, nn.CrossEntropyLoss(), drawn, 150, validate=validate), RULE) == []
+
+
+@pytest.mark.parametrize("count", [16, 64])
+def test_learning_by_heart(train, told, count):
+    def batch(_step):
+        inputs, _ = drawn(0, count)
+        return inputs, torch.arange(count) % CLASSES  # Nothing else can be learned.
+
+    model = network()
+    validate = validating(model, drawn(1, 256)[0], torch.arange(256) % CLASSES)
+    assert told(train(model, nn.CrossEntropyLoss(), batch, 200, validate=validate), RULE) == []
+
+
+def test_without_a_module_that_differs_between_modes(train, told):
+    model = network(norm=False)
+    inputs, targets = drawn(10_000, 256, 10.0)
+    validate = validating(model, inputs, (targets + 1) % CLASSES)  # Other labels are another fault.
+    assert told(train(model, nn.CrossEntropyLoss(), drawn, 150, validate=validate), RULE) == []
