@@ -109,6 +109,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
     ),
     "oversmoothing": frozenset({"loss_plateau", "underfitting", "redundant_units"}),
     "train_eval_mismatch": frozenset({"overfitting"}),
+    "class_imbalance": frozenset({"overfitting"}),
     "label_noise": frozenset({"loss_plateau", "underfitting", "overfitting"}),
     "clip_saturated": frozenset({"lr_too_low", "loss_plateau", "underfitting"}),
     "loss_spike": frozenset({"dead_units", "loss_plateau"}),
