@@ -183,12 +183,12 @@ def rising(history: History) -> Truth:
 
 
 def by_heart(trial: Trial) -> Truth:
-    """Eighty noisy points and a wide network."""
-    data = curves(trial.seed, noise=1.0)
+    """Sixty noisy points and a wide network."""
+    data = curves(trial.seed, noise=1.5)
     model = mlp((8, 128, 128, 1))
-    few = data.train.first(80)
+    few = data.train.first(60)
     optimizer = Adam(model.parameters(), lr=3e-3)
-    return rising(fit(trial, model, few.batches(40), optimizer, nn.MSELoss(), validation=data.held_out, steps=300))
+    return rising(fit(trial, model, few.batches(30), optimizer, nn.MSELoss(), validation=data.held_out, steps=300))
 
 
 def noisy(split: Split, share: float, classes: int, seed: int) -> Split:

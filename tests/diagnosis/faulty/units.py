@@ -258,10 +258,10 @@ def faint_convolutions(trial: Trial) -> Truth:
 
 
 def loud_head(trial: Trial) -> Truth:
-    """The head's weights are a hundred times too large, so that the first predictions are certain and wrong."""
+    """The head's weights are hundreds of times too large, so that the first predictions are certain and wrong."""
     data = majorities(trial.seed)
     model = Transformer(12, 3)
-    nn.init.normal_(model.head.weight, std=20.0)
+    nn.init.normal_(model.head.weight, std=40.0)
     require(loss_of(model, data.train) > 15, "the loss at the start is small")
     fit(trial, model, data.train.batches(32), Adam(model.parameters(), lr=1e-3), steps=200)
     return Truth(("head",))

@@ -94,10 +94,10 @@ def averaged_teacher(trial: Trial) -> None:
 
 def adversaries(trial: Trial) -> None:
     """A generator and a discriminator: two models, and losses that need not fall."""
-    generator, judge = mlp((4, 32, 32, 2)), mlp((2, 32, 32, 1), lambda: nn.LeakyReLU(0.2))
+    generator, judge = mlp((4, 32, 32, 2), nn.Tanh), mlp((2, 32, 32, 1), lambda: nn.LeakyReLU(0.2))
     makes, judges = (
-        Adam(generator.parameters(), lr=1e-3, betas=(0.5, 0.9)),
-        Adam(judge.parameters(), lr=1e-3, betas=(0.5, 0.9)),
+        Adam(generator.parameters(), lr=5e-4, betas=(0.5, 0.9)),
+        Adam(judge.parameters(), lr=5e-4, betas=(0.5, 0.9)),
     )
     criterion, one = nn.BCEWithLogitsLoss(), torch.ones(64, 1)
     with trial.writer() as writer:
