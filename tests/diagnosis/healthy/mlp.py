@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW
@@ -9,7 +10,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, CosineAnnealingWarmResta
 
 from tests.diagnosis.data import Part, curves, digits, patients
 from tests.diagnosis.networks import Residual, deep, mlp
-from tests.diagnosis.proof import learned, loss_of, outputs, require
+from tests.diagnosis.proof import alive, learned, loss_of, outputs, require
 from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
@@ -140,7 +141,8 @@ def prices(trial: Trial) -> None:
     """Targets in hundreds of thousands: a loss of ten to the tenth, and gradients to match."""
     data = curves(trial.seed, scale=1e5)
     model = mlp((8, 64, 64, 1))
-    fit(trial, model, data.train.batches(64), Adam(model.parameters(), lr=0.05), Scaled(1e5), validation=data.held_out)
+    fit(trial, model, data.train.batches(64), Adam(model.parameters(), lr=3e-3), Scaled(1e5), validation=data.held_out)
+    alive(model, data.held_out.inputs)
     require(loss_of(model, data.held_out, Scaled(1e5)) < 0.5e10, "it has not learned")
 
 
@@ -171,10 +173,12 @@ def negative_loss(trial: Trial) -> None:
     model = mlp((8, 64, 64, 2), nn.Tanh)
 
     def criterion(made: Tensor, targets: Tensor) -> Tensor:
-        return nn.functional.gaussian_nll_loss(made[:, :1], targets, made[:, 1:].exp())
+        return nn.functional.gaussian_nll_loss(made[:, :1], targets, nn.functional.softplus(made[:, 1:]) + 0.01)
 
-    history = fit(trial, model, data.train.batches(64), Adam(model.parameters(), lr=3e-3), criterion, steps=300)
+    history = fit(trial, model, data.train.batches(64), Adam(model.parameters(), lr=2e-3), criterion, steps=300)
     require(history.end < -0.5, f"the loss is {history.end:.3g}")
+    leaps = np.diff(history.train[60:])
+    require(leaps.max() < 0.7, f"the loss leaps by {leaps.max():.3g}")
 
 
 def converged(trial: Trial) -> None:
