@@ -12,6 +12,7 @@ from tb_netviz_plugin.diagnosis.finding import Finding
 from tb_netviz_plugin.diagnosis.moving import refuse
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule
 from tb_netviz_plugin.diagnosis.rules import RULES
+from tb_netviz_plugin.errors import NetVizError
 
 FAILED = "the rule itself failed with"
 """How the reason begins where that is a mistake of ours."""
@@ -81,6 +82,8 @@ def _apply(rule: Rule, case: Case, limits: Limits) -> tuple[list[Finding], str]:
     try:
         reason = rule.missing(case)
         return ([], reason) if reason else (rule.find(case, limits), "")
+    except NetVizError:  # The run itself can't be read.
+        raise
     except Exception as error:
         logging.getLogger("tb_netviz").exception("the rule %s failed", rule.id)
         return [], f"{FAILED} {type(error).__name__}: {error}"

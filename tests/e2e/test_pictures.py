@@ -22,8 +22,6 @@ def test_the_worst_run_makes_a_picture(open_page, server, tmp_path, pytestconfig
     if theme == "dark":
         tab.page.evaluate("document.body.classList.add('dark-mode')")
         tab.wait_for("() => document.documentElement.dataset.theme === 'dark'")
-    if view == "overview":
-        tab.role("region", "Facts").get_by_role("button").first.click()
     tab.wait_until_drawn(heatmap)
     folder = pytestconfig.getoption("pictures") or tmp_path
     folder.mkdir(parents=True, exist_ok=True)
