@@ -10,7 +10,8 @@ torch.distributed.init_process_group("gloo")
 rank, processes = torch.distributed.get_rank(), torch.distributed.get_world_size()
 
 torch.manual_seed(0)
-inputs, targets = torch.randn(512, 16), torch.randint(4, (512,))
+inputs = torch.randn(512, 16)
+targets = inputs[:, :4].argmax(dim=1)
 mine = torch.utils.data.TensorDataset(inputs[rank::processes], targets[rank::processes])
 loader = torch.utils.data.DataLoader(mine, batch_size=32 // processes)
 
@@ -19,7 +20,7 @@ for layer in model:
     if isinstance(layer, nn.Linear):
         fully_shard(layer)
 fully_shard(model)
-optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
 criterion = nn.CrossEntropyLoss()
 
 with NetVizWriter("runs/sharded") as writer:
