@@ -90,7 +90,7 @@ def test_it_serves_prints_one_link_to_the_worst_run_and_ends_on_interrupt(tmp_pa
         with urllib.request.urlopen(f"{found[1]}/data/plugins_listing") as answer:
             assert answer.status == 200
         # 64 steps are too few for a raised learning rate to kill, but not for the sigmoids.
-        assert found[2] in {"sigmoid-mlp", "raised-lr"}  # Both are ill; so short, which is worse depends on the machine.
+        assert found[2] in {"sigmoid-mlp", "raised-lr"}  # So short, either may be the worse one.
     finally:
         process.send_signal(signal.SIGINT)
         rest, _errors = process.communicate(timeout=60)
