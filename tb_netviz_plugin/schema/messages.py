@@ -11,7 +11,13 @@ from tb_netviz_plugin.schema import netviz_pb2
 from tb_netviz_plugin.schema.migrations import UnreadableSchemaError
 from tb_netviz_plugin.schema.tags import PLUGIN_NAME, SCHEMA_VERSION, Family
 
-_Message = TypeVar("_Message", netviz_pb2.TagMetadata, netviz_pb2.RunDescription, netviz_pb2.ProbeDescription)
+_Message = TypeVar(
+    "_Message",
+    netviz_pb2.TagMetadata,
+    netviz_pb2.RunDescription,
+    netviz_pb2.ProbeDescription,
+    netviz_pb2.EmbeddingDescription,
+)
 
 
 def text(words: str) -> str:

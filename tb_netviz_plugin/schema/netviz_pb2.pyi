@@ -191,3 +191,63 @@ class MapSource(_message.Message):
     pictures: str
     ranges: str
     def __init__(self, module: _Optional[str] = ..., kind: _Optional[str] = ..., maps: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., pictures: _Optional[str] = ..., ranges: _Optional[str] = ...) -> None: ...
+
+class EmbeddingDescription(_message.Message):
+    __slots__ = ("schema_version", "model", "name", "module", "inputs", "sets", "layouts", "measures", "measures_tag", "signature_stem", "prediction_stem", "omissions")
+    SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    SETS_FIELD_NUMBER: _ClassVar[int]
+    LAYOUTS_FIELD_NUMBER: _ClassVar[int]
+    MEASURES_FIELD_NUMBER: _ClassVar[int]
+    MEASURES_TAG_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_STEM_FIELD_NUMBER: _ClassVar[int]
+    PREDICTION_STEM_FIELD_NUMBER: _ClassVar[int]
+    OMISSIONS_FIELD_NUMBER: _ClassVar[int]
+    schema_version: int
+    model: str
+    name: str
+    module: str
+    inputs: str
+    sets: _containers.RepeatedCompositeFieldContainer[PointSet]
+    layouts: _containers.RepeatedCompositeFieldContainer[Layout]
+    measures: _containers.RepeatedScalarFieldContainer[str]
+    measures_tag: str
+    signature_stem: str
+    prediction_stem: str
+    omissions: _containers.RepeatedCompositeFieldContainer[Omission]
+    def __init__(self, schema_version: _Optional[int] = ..., model: _Optional[str] = ..., name: _Optional[str] = ..., module: _Optional[str] = ..., inputs: _Optional[str] = ..., sets: _Optional[_Iterable[_Union[PointSet, _Mapping]]] = ..., layouts: _Optional[_Iterable[_Union[Layout, _Mapping]]] = ..., measures: _Optional[_Iterable[str]] = ..., measures_tag: _Optional[str] = ..., signature_stem: _Optional[str] = ..., prediction_stem: _Optional[str] = ..., omissions: _Optional[_Iterable[_Union[Omission, _Mapping]]] = ...) -> None: ...
+
+class PointSet(_message.Message):
+    __slots__ = ("points", "labels", "classes", "labels_tag", "thumbnail_tags", "thumbnails_on_page")
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    LABELS_TAG_FIELD_NUMBER: _ClassVar[int]
+    THUMBNAIL_TAGS_FIELD_NUMBER: _ClassVar[int]
+    THUMBNAILS_ON_PAGE_FIELD_NUMBER: _ClassVar[int]
+    points: int
+    labels: str
+    classes: _containers.RepeatedScalarFieldContainer[str]
+    labels_tag: str
+    thumbnail_tags: _containers.RepeatedScalarFieldContainer[str]
+    thumbnails_on_page: int
+    def __init__(self, points: _Optional[int] = ..., labels: _Optional[str] = ..., classes: _Optional[_Iterable[str]] = ..., labels_tag: _Optional[str] = ..., thumbnail_tags: _Optional[_Iterable[str]] = ..., thumbnails_on_page: _Optional[int] = ...) -> None: ...
+
+class Layout(_message.Message):
+    __slots__ = ("method", "dims", "origin", "columns", "steps_tag", "position_stem")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    DIMS_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    STEPS_TAG_FIELD_NUMBER: _ClassVar[int]
+    POSITION_STEM_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    dims: int
+    origin: str
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    steps_tag: str
+    position_stem: str
+    def __init__(self, method: _Optional[str] = ..., dims: _Optional[int] = ..., origin: _Optional[str] = ..., columns: _Optional[_Iterable[str]] = ..., steps_tag: _Optional[str] = ..., position_stem: _Optional[str] = ...) -> None: ...

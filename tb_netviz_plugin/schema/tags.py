@@ -42,6 +42,22 @@ class Family(StrEnum):
     """Uint8 [samples, maps, height, width]: what a module made of the inputs, each picture over its own range."""
     MAP_RANGES = "map_ranges"
     """Float32 [samples, maps, 3]: the values that 0 and 255 stand for in each picture, and how many are not finite."""
+    EMBEDDING = "embedding"
+    """A serialized EmbeddingDescription."""
+    POINT_LABELS = "point_labels"
+    """Float32 [points]: the class or the number of each point; NaN where it has none."""
+    THUMBNAILS = "thumbnails"
+    """Uint8 [points, height, width, 1 or 3]: small pictures of a page of points."""
+    POSITIONS = "positions"
+    """Uint16 [points, dims]: where the points are; 65535 where one is nowhere. In buckets of steps."""
+    POSITION_STEPS = "position_steps"
+    """Float32 [columns]: the scale of the positions, and how far they can be trusted."""
+    PREDICTIONS = "predictions"
+    """Float32 [points]: the class that the model predicts for each point. In buckets of steps."""
+    MEASURES = "measures"
+    """Float32 [columns]: measures of the vectors themselves."""
+    SIGNATURE = "signature"
+    """Float32 [landmarks, components]: from which the similarity to others is computed. In buckets of steps."""
     OUTPUTS = "outputs"
     """Float32 [columns] or [3, columns]: what goes into a model, what comes out of it, and the targets."""
     CLASSES = "classes"
@@ -68,6 +84,17 @@ def tag(family: Family, *identity: str | Iterable[object]) -> str:
             content = word.encode("utf-8", "surrogatepass")
             digest.update(b"%d:%b" % (len(content), content))  # With its length, no word can pose as two.
     return f"netviz/v{SCHEMA_VERSION}/{family.value}/{digest.hexdigest()}"
+
+
+def bucket(family: Family, stem: str, number: int) -> str:
+    """Return the tag of a bucket of steps: TensorBoard hands over a tag at once, so large ones are kept short.
+
+    Args:
+        family: What the tag holds.
+        stem: Stands for whatever fixes the meaning of the numbers.
+        number: Of the bucket, from 0, without gaps.
+    """
+    return tag(family, stem, str(number))
 
 
 def parse(name: str) -> tuple[int, str] | None:
