@@ -31,7 +31,10 @@ STEP_SAMPLES = 31
 BEGINNING_PER_OCTAVE = 32
 """Observations for each doubling of the step count at a run's beginning, as long as its head start lasts."""
 HEAD_START_STEPS = 512
-"""The beginning may cost as much as the budget of so many steps."""
+"""The beginning may cost as much as the budget of so many steps,"""
+HEAD_START_SECONDS = 1.0
+"""or so long, if that is more: a run of a few hundred steps of a millisecond would hold next to nothing otherwise, and
+what is wrong mostly shows there."""
 
 
 class BudgetSchedule:
@@ -112,7 +115,8 @@ class BudgetSchedule:
         self._target = wanted = _fit(self._target, median(self._costs), allowed)
         if self._beginning:
             dense = _beginning_interval(step - (self._first_step or 0))
-            self._beginning = dense < self._target and self._spent <= HEAD_START_STEPS * allowed
+            head_start = max(HEAD_START_STEPS * allowed, HEAD_START_SECONDS)
+            self._beginning = dense < self._target and self._spent <= head_start
             if self._beginning:
                 wanted = dense
         self._wanted = max(wanted, self.least)

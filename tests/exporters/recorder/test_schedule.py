@@ -84,6 +84,19 @@ def test_a_short_run_of_a_small_network_shows_its_first_steps():
     assert len(observed) >= 20
 
 
+@pytest.mark.parametrize("training", [0.0005, 0.002, 0.02])
+def test_a_short_run_of_short_steps_is_recorded_through_its_beginning(training):
+    cost = 2 * training
+    observed = run(BudgetSchedule(0.02), 300, lambda step: cost if step else 1.0, lambda _: training)
+    assert len(observed) >= min(130, 0.98 / cost)
+    assert len(observed) * cost <= 1.0 + 300 * 0.02 * training + 4 * cost
+
+
+def test_a_longer_run_of_short_steps_pays_a_second_and_then_keeps_the_budget():
+    observed = run(BudgetSchedule(0.02), 100_000, lambda _: 0.02, lambda _: 0.001)
+    assert 1.0 <= len(observed) * 0.02 <= 1.1 + 0.02 * 100
+
+
 def test_the_warm_up_is_no_estimate():
     quiet = run(BudgetSchedule(0.02), 5_000, lambda _: 0.1, lambda _: 1.0)
     slow_start = run(BudgetSchedule(0.02), 5_000, lambda step: 0.1 if step else 1e6, lambda _: 1.0)
