@@ -143,7 +143,7 @@ export const getLayerSimilarity = async (of: Of, step: number, signal: AbortSign
   decodeLayerSimilarity(await frame(layerSimilarityAddress(of, step), signal));
 
 export function decodeStepTable(frame: Frame): StepTable {
-  const steps = listOf(frame, 'steps', Number.isFinite);
+  const steps = listOf(frame, 'steps', isNumber);
   const columns = listOf(frame, 'columns', isText);
   return { steps, columns, values: arrayOf(frame, 'values', 'float32', [steps.length, columns.length]) };
 }
@@ -172,8 +172,8 @@ export function decodeThumbnails(frame: Frame, first: number): ThumbnailPage {
 }
 
 export function decodeSimilarity(frame: Frame): Similarity {
-  const steps = listOf(frame, 'steps', Number.isFinite);
-  const otherSteps = listOf(frame, 'other_steps', Number.isFinite);
+  const steps = listOf(frame, 'steps', isNumber);
+  const otherSteps = listOf(frame, 'other_steps', isNumber);
   return {
     steps,
     otherSteps,
@@ -183,20 +183,17 @@ export function decodeSimilarity(frame: Frame): Similarity {
 
 export function decodeLayerSimilarity(frame: Frame): LayerSimilarity {
   const names = listOf(frame, 'names', isText);
-  const steps = listOf(frame, 'steps', Number.isFinite);
+  const steps = listOf(frame, 'steps', isNumber);
   return { names, steps, values: arrayOf(frame, 'values', 'float32', [names.length, names.length]) };
 }
 
-const isText = (entry: unknown) => typeof entry === 'string';
+const isNumber = (entry: unknown): entry is number => Number.isFinite(entry);
+const isText = (entry: unknown): entry is string => typeof entry === 'string';
 
-/** A list in the header, whose entries all pass. */
-function listOf<T extends string | number>(
-  { header }: Frame,
-  name: string,
-  passes: (entry: unknown) => boolean,
-): readonly T[] {
+/** A list in the header, whose entries are all of a kind. */
+function listOf<T>({ header }: Frame, name: string, isOne: (entry: unknown) => entry is T): readonly T[] {
   const list = header[name];
-  if (!Array.isArray(list) || !list.every(passes))
+  if (!Array.isArray(list) || !list.every(isOne))
     throw new DataError('malformed', `The server's answer could not be read: it lists no ${name}.`);
-  return list as T[];
+  return list;
 }

@@ -60,9 +60,9 @@ export function chosenEmbedding(list: readonly Embedding[], name: string | null)
   return list.find((one) => one.name === name) ?? list[0] ?? null;
 }
 
-/** Whether two embeddings have the same points in the same order. */
+/** Whether two embeddings have the same points in the same order, as far as is known. */
 export function haveSamePoints(a: Embedding, b: Embedding): boolean {
-  return a.inputs === b.inputs;
+  return a.inputs !== '' && a.inputs === b.inputs;
 }
 
 /** The embeddings of a list that have the same points as `own`, itself among them. */

@@ -38,8 +38,12 @@ export const section = signal(DEFAULT_SECTION);
 export const probe = signal<string | null>(null);
 export const sample = signal(0);
 export const map = signal<string | null>(null);
-/** What maps are compared with: `step:400` or `run:name`. */
+/** What is compared with: `step:400`, `run:name` or `embedding:name`. */
 export const against = signal<string | null>(null);
+/** Name of the embedding, which of its layouts, and what its points are coloured by; null for what suits. */
+export const embedding = signal<string | null>(null);
+export const layout = signal<string | null>(null);
+export const colour = signal<string | null>(null);
 /** Pattern that the names of layers must match. */
 export const filter = signal('');
 /** Steps that are shown, or null for all. */
@@ -72,6 +76,9 @@ export function toLink(): Link {
     ...(sample.value === 0 ? {} : { sample: sample.value }),
     ...(map.value === null ? {} : { map: map.value }),
     ...(against.value === null ? {} : { against: against.value }),
+    ...(embedding.value === null ? {} : { embedding: embedding.value }),
+    ...(layout.value === null ? {} : { layout: layout.value }),
+    ...(colour.value === null ? {} : { colour: colour.value }),
     ...(filter.value === '' ? {} : { filter: filter.value }),
     ...(finding.value === null ? {} : { finding: finding.value }),
     ...(thresholds.value === '' ? {} : { thresholds: thresholds.value }),
@@ -99,6 +106,9 @@ export function fromLink(link: Link): void {
   sample.value = link.sample ?? 0;
   map.value = link.map ?? null;
   against.value = link.against ?? null;
+  embedding.value = link.embedding ?? null;
+  layout.value = link.layout ?? null;
+  colour.value = link.colour ?? null;
   filter.value = link.filter ?? '';
   finding.value = link.finding ?? null;
   thresholds.value = link.thresholds ?? '';

@@ -25,8 +25,12 @@ export interface Link {
   readonly probe?: string;
   readonly sample?: number;
   readonly map?: string;
-  /** What maps are compared with. */
+  /** What maps, findings or an embedding are compared with. */
   readonly against?: string;
+  /** Name of an embedding, which of its layouts, and what its points are coloured by. */
+  readonly embedding?: string;
+  readonly layout?: string;
+  readonly colour?: string;
   /** Id of a finding, and the thresholds that were moved: "rule.name:value,…". */
   readonly finding?: string;
   readonly thresholds?: string;
@@ -65,6 +69,9 @@ export function parseHash(hash: string): Link {
     ...text('probe'),
     ...text('map'),
     ...text('against'),
+    ...text('embedding'),
+    ...text('layout'),
+    ...text('colour'),
     ...text('finding'),
     ...text('thresholds'),
     ...count('step'),

@@ -1,0 +1,85 @@
+/** What goes on while someone looks at embeddings: fetching what is needed, and following what changes. */
+import { effect } from '@preact/signals';
+import type { Embedding } from '../data/embeddings';
+import {
+  embeddings,
+  embeddingsEra,
+  labelsQueryOf,
+  labelsStore,
+  pointsStore,
+  queryOf,
+  sides,
+  watchingEmbeddings,
+} from './embeddings';
+import { pointed } from './embeddings-marks';
+import { sidesAhead, stopEmbedding } from './embeddings-play';
+import { thumbnailsStore } from './embeddings-thumbnails';
+import { sidesOfTrails } from './embeddings-trails';
+import * as selection from './selection';
+import { retries } from './store';
+
+const STORES = [pointsStore, labelsStore, thumbnailsStore];
+
+/** Begin to look; returns what ends it. */
+export function linkEmbeddings(): () => void {
+  watchingEmbeddings.value = true;
+  const stops = [wantPoints(), wantLabels(), tryAgain(), forgetChanged()];
+  return () => {
+    stopEmbedding();
+    watchingEmbeddings.value = false;
+    pointed.value = null;
+    for (const stop of stops) stop();
+    for (const store of STORES) store.want([]);
+  };
+}
+
+function wantPoints(): () => void {
+  return effect(() => {
+    pointsStore.want([...sides.value, ...sidesAhead(), ...sidesOfTrails.value].map(queryOf));
+  });
+}
+
+function wantLabels(): () => void {
+  return effect(() => {
+    void pointsStore.arrivals.value;
+    labelsStore.want(sides.value.map(labelsQueryOf).filter((query) => query !== null));
+  });
+}
+
+/** What failed may be there now: also after the next record, as one may be read before its second half is written. */
+function tryAgain(): () => void {
+  return effect(() => {
+    void retries.value;
+    void embeddings.value.value;
+    for (const store of STORES) store.retry();
+  });
+}
+
+/** What was recorded anew is read anew. */
+function forgetChanged(): () => void {
+  let known: readonly Embedding[] = [];
+  let run = selection.run.peek();
+  return effect(() => {
+    const now = embeddings.value.value ?? [];
+    if (selection.run.value === run && known.some((one) => isChanged(one, now))) {
+      for (const store of STORES) store.clear();
+      embeddingsEra.value = embeddingsEra.peek() + 1;
+    }
+    known = now;
+    run = selection.run.value;
+  });
+}
+
+/** Whether something else was recorded in the place of what was known, as after a resume from an earlier step. */
+export function isChanged(before: Embedding, list: readonly Embedding[]): boolean {
+  const now = list.find(({ name }) => name === before.name);
+  if (now === undefined) return list.length > 0;
+  const begins = (longer: readonly unknown[], shorter: readonly unknown[]) =>
+    shorter.every((one, index) => JSON.stringify(one) === JSON.stringify(longer[index]));
+  const layouts = before.layouts.every((layout, index) => {
+    const { steps = [], ...rest } = now.layouts[index] ?? {};
+    const { steps: known, ...own } = layout;
+    return JSON.stringify(own) === JSON.stringify(rest) && begins(steps, known);
+  });
+  return !layouts || !begins(now.sets, before.sets);
+}
