@@ -5,6 +5,7 @@ import { HeatmapAlone, LinesAlone } from './pages/alone';
 import { Edges, Huge } from './pages/edges';
 import { Flow } from './pages/flow';
 import { Panels } from './pages/panels';
+import { Clouds } from './pages/points';
 
 export const pages: Record<string, FunctionComponent> = {
   flow: Flow,
@@ -14,4 +15,5 @@ export const pages: Record<string, FunctionComponent> = {
   heatmap: HeatmapAlone,
   lines: LinesAlone,
   huge: Huge,
+  points: Clouds,
 };

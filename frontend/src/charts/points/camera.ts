@@ -7,8 +7,8 @@ export interface Box {
   readonly height: number;
 }
 
-/** Everything, from the front. */
-export const HOME: CameraState = { x: 0, y: 0, z: 0, zoom: 1, azimuth: 0, elevation: 0 };
+/** Everything; in three dimensions a little from the side and from above, so that depth is seen. */
+export const HOME: CameraState = { x: 0, y: 0, z: 0, zoom: 1, azimuth: 0.5, elevation: 0.35 };
 
 /** Share of the picture that the extent takes. */
 const FIT = 0.88;
@@ -46,6 +46,9 @@ export function pixelsPerUnit({ zoom }: CameraState, { width, height }: Box): nu
 /** How far the eye is from the target; 1 in two dimensions, where nothing grows by being near. */
 export const eyeDistance = ({ zoom }: CameraState, dims: Dims): number => (dims === 2 ? 1 : DISTANCE / zoom);
 
+/** The axes of a picture in two dimensions. */
+const FRONT = axes({ ...HOME, azimuth: 0, elevation: 0 });
+
 /** The matrix from units to clip coordinates, [16] column by column. */
 export function projection(state: CameraState, dims: Dims, box: Box): Float32Array {
   const scale = pixelsPerUnit(state, box);
@@ -81,7 +84,7 @@ function plane(axis: Vector, target: Vector, factor: number, offset: number): re
 /** Follow a drag by pixels: what was under the pointer stays under it. */
 export function panned(state: CameraState, dims: Dims, box: Box, right: number, down: number): CameraState {
   const unit = pixelsPerUnit(state, box);
-  const [across, up] = dims === 2 ? axes(HOME) : axes(state);
+  const [across, up] = dims === 2 ? FRONT : axes(state);
   const moved = (axis: 0 | 1 | 2) => (across[axis] * -right + up[axis] * down) / unit;
   return bounded({ ...state, x: state.x + moved(0), y: state.y + moved(1), z: state.z + moved(2) });
 }
