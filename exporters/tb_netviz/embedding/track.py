@@ -1,0 +1,182 @@
+"""One embedding on its way from the training to the event file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from tb_netviz.embedding.book import Book
+from tb_netviz.embedding.jobs import Message, Question
+from tb_netviz.embedding.points import Points
+from tb_netviz_plugin.schema.description import Omission
+from tb_netviz_plugin.schema.embedding import Method
+
+Float32 = npt.NDArray[np.float32]
+MOST_SETS = 64
+"""Sets of points that an embedding has at most: whoever changes the points each time has nothing to compare."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Vectors of one step.
+
+    Attributes:
+        step: Of the training.
+        vectors: [points, units].
+        points: Whose vectors they are.
+        predictions: Class of each point, or None.
+    """
+
+    step: int
+    vectors: Float32
+    points: Points
+    predictions: Float32 | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How an embedding is laid out.
+
+    Attributes:
+        dims: 2 or 3.
+        perplexity: Of t-SNE.
+        most_bytes: That it may take in the event file.
+    """
+
+    dims: int = 2
+    perplexity: float = 30.0
+    most_bytes: int = 64 << 20
+
+
+@dataclass
+class Track:
+    """What is under way of one embedding.
+
+    Attributes:
+        number: Tells it from the others of the run.
+        book: Takes the results.
+        plan: How it is laid out.
+        waiting: The vectors that are next, of which later ones take the place.
+        unplaced: Step of the vectors that the worker has, and has not laid out by t-SNE.
+        served: Whether it has had its turn since a t-SNE was last made.
+        fits: How many t-SNEs were begun.
+    """
+
+    number: int
+    book: Book
+    plan: Plan
+    waiting: Job | None = None
+    unplaced: int | None = None
+    served: bool = False
+    fits: int = 0
+    _replaced: int = 0  # Of those that waited, since one was last taken.
+    _skipped: dict[Method, int] = field(default_factory=lambda: dict.fromkeys(Method, 0))
+    _points: str | None = None  # Digest of those that the book is at.
+    _known_to: object = None  # The worker that knows them.
+    _has_tsne: bool = True
+    _ended: bool = False
+
+    def offer(self, job: Job) -> None:
+        """Put vectors in the place of those that wait."""
+        self._replaced += self.waiting is not None
+        self.waiting = job
+
+    def next(self) -> Job:
+        """Return the vectors that wait, which do so no longer."""
+        assert self.waiting is not None
+        job, self.waiting, self.served = self.waiting, None, True
+        for method in (Method.PCA, Method.TSNE):
+            self._skipped[method] += self._replaced
+        self._replaced = 0
+        return job
+
+    def skip(self, *methods: Method) -> None:
+        """Count a step whose layouts are left out."""
+        for method in methods:
+            self._skipped[method] += 1
+
+    def begin(self, job: Job) -> bool:
+        """Take other points where they have changed; whether there is room for more."""
+        changed = job.points.digest != self._points
+        reason = ""
+        if self.book.nbytes >= self.plan.most_bytes:
+            reason = f"the budget of {self.plan.most_bytes:,} bytes is used up"
+        elif changed and len(self.book.description.sets) == MOST_SETS:
+            reason = f"the points have changed {MOST_SETS} times"
+        if reason and not self._ended:
+            self.give_up(job.step, f"{reason}; nothing is recorded from step {job.step} on")
+        if changed and not self._ended:
+            self._points, self._known_to, self.unplaced = job.points.digest, None, None
+            self.book.begin(job.step, job.points)
+        return not self._ended
+
+    def give_up(self, step: int, reason: str) -> None:
+        """Record nothing more, and say why."""
+        self._ended = True
+        self.book.omit(step, [Omission("layouts", reason)])
+
+    def cut_off(self, limit: float) -> None:
+        """Say what was under way when the run was closed and could not wait any longer."""
+        step = self.unplaced if self.waiting is None else self.waiting.step
+        if step is not None:
+            reason = f"that of step {step} was not ready {limit:g} s after the end, and is left out"
+            self.book.omit(step, [Omission("last layout", reason)])
+
+    def questions(self, job: Job, worker: object) -> list[Message]:
+        """Return what to ask the worker about a job."""
+        introduction = [] if worker is self._known_to else [self._introduction(job.points)]
+        self._known_to = worker
+        vectors = self._question(Question.VECTORS, {"step": job.step}, {"vectors": job.vectors})
+        return [*introduction, vectors, self._question(Question.PROJECTOR)]
+
+    def fit(self) -> Message:
+        """Return the question for a t-SNE."""
+        return self._question(Question.TSNE)
+
+    def take(self, step: int, question: str, answer: Message, predictions: Float32 | None) -> None:
+        """Write what a worker has answered about the vectors of `step`."""
+        words = answer.values["words"]
+        self.book.omit(step, [Omission(subject, reason) for subject, reason in words.items()])
+        if question == Question.POINTS:
+            self._has_tsne = "t-SNE" not in words
+        elif question == Question.VECTORS:
+            self._take_vectors(step, answer, predictions)
+        elif question == Question.TSNE:
+            self._lay(step, Method.TSNE, answer)
+
+    def _take_vectors(self, step: int, answer: Message, predictions: Float32 | None) -> None:
+        self._lay(step, Method.PCA, answer)
+        self.book.measure(step, answer.values.get("measures", {}), answer.arrays.get("signature"), predictions)
+        if self.unplaced is not None:
+            self.skip(Method.TSNE)
+        self.unplaced = step if self._has_tsne else None
+
+    def _lay(self, step: int, method: Method, answer: Message) -> None:
+        positions = answer.arrays.get("positions")
+        if positions is None:
+            return
+        figures = answer.values["figures"] | {"dropped": self._skipped[method]}
+        self._skipped[method] = 0
+        self.book.lay(step, method, positions, figures)
+
+    def _introduction(self, points: Points) -> Message:
+        labels = points.labels
+        arrays = {"thumbnails": points.thumbnails, "classes": labels.values if labels.classes else None}
+        values = {
+            "dims": self.plan.dims,
+            "perplexity": self.plan.perplexity,
+            "name": self.book.description.name,
+            "labels": labels.texts,
+        }
+        there = {name: array for name, array in arrays.items() if array is not None}
+        return self._question(Question.POINTS, values, there)
+
+    def _question(
+        self,
+        kind: Question,
+        values: dict[str, object] | None = None,
+        arrays: dict[str, npt.NDArray[np.generic]] | None = None,
+    ) -> Message:
+        return Message(kind, {"embedding": self.number, **(values or {})}, arrays or {})
