@@ -54,10 +54,13 @@ export interface StepTable {
   readonly values: Float32Array;
 }
 
+/** The set of points that is not described (yet). */
+export const UNDESCRIBED = -1;
+
 /** Where the points are at a step. */
 export interface Points {
   readonly step: number;
-  /** Index into the embedding's sets. */
+  /** Index into the embedding's sets, or UNDESCRIBED. */
   readonly set: number;
   readonly count: number;
   readonly dims: number;
@@ -150,7 +153,7 @@ export function decodeStepTable(frame: Frame): StepTable {
 
 export function decodePoints(frame: Frame): Points {
   const { step, set } = frame.header;
-  if (typeof step !== 'number' || typeof set !== 'number')
+  if (!isNumber(step) || !(isNumber(set) || set === null))
     throw new DataError('malformed', 'The server sent points without saying of which step and set.');
   const positions = arrayOf(frame, 'positions', 'float32', [null, null]);
   const [count, dims] = frame.arrays.get('positions')!.shape as [number, number];
@@ -159,15 +162,25 @@ export function decodePoints(frame: Frame): Points {
   const predictions = arrayOf(frame, 'predictions', 'float32', [null]);
   if (predictions.length !== 0 && predictions.length !== count)
     throw new DataError('malformed', `The server sent ${predictions.length} predictions of ${count} points.`);
-  return { step, set, count, dims, positions, predictions: predictions.length > 0 ? predictions : null };
+  return {
+    step,
+    set: set ?? UNDESCRIBED,
+    count,
+    dims,
+    positions,
+    predictions: predictions.length > 0 ? predictions : null,
+  };
 }
 
 export function decodeThumbnails(frame: Frame, first: number): ThumbnailPage {
   const pixels = arrayOf(frame, 'thumbnails', 'uint8', [null, null, null, null]);
   const shape = frame.arrays.get('thumbnails')!.shape as [number, number, number, number];
   const [count, height, width, channels] = shape;
-  if (channels !== 1 && channels !== 3)
-    throw new DataError('malformed', `The server sent thumbnails of ${channels} channels instead of 1 or 3.`);
+  if (![1, 3, 4].includes(channels))
+    throw new DataError(
+      'malformed',
+      `The server sent thumbnails of ${channels} channels instead of 1, 3 or 4.`,
+    );
   return { first, count, height, width, channels, pixels };
 }
 

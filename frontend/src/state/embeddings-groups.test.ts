@@ -1,9 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import { groupsOf, type Labelled, labelWords, numberRange, predictionWords, waysToColour } from './embeddings-groups';
+import {
+  groupsOf,
+  type Labelled,
+  labelWords,
+  numberRange,
+  predictionWords,
+  waysToColour,
+} from './embeddings-groups';
 
 const NONE = Number.NaN;
 
-function picture(labels: number[] | null, predictions: number[] | null, classes: string[] = [], kind = 'classes') {
+function picture(
+  labels: number[] | null,
+  predictions: number[] | null,
+  classes: string[] = [],
+  kind = 'classes',
+) {
   const count = labels?.length ?? predictions?.length ?? 3;
   const positions = new Float32Array(2 * count);
   const of = predictions === null ? null : Float32Array.from(predictions);
@@ -37,7 +49,10 @@ describe('groups', () => {
   });
 
   it('are the same in both pictures where they have the same names', () => {
-    const groups = groupsOf('class', [picture([0, 1], null, ['cat', 'dog']), picture([0, 1], null, ['dog', 'newt'])]);
+    const groups = groupsOf('class', [
+      picture([0, 1], null, ['cat', 'dog']),
+      picture([0, 1], null, ['dog', 'newt']),
+    ]);
     expect(groups.names).toEqual(['cat', 'dog', 'newt']);
     expect([...groups.codes[1]!]).toEqual([1, 2]);
     expect(groups.counts).toEqual([1, 1, 1]);

@@ -1,5 +1,5 @@
 /** What points are coloured by: groups of points with a name each, or a number for each point. */
-import type { Points, PointSet } from '../data/embeddings';
+import type { PointSet, Points } from '../data/embeddings';
 
 export type ColourBy = 'class' | 'prediction' | 'correctness' | 'number' | 'none';
 

@@ -28,6 +28,10 @@ describe('an embedding', () => {
     ['the same', embedding([0, 10])],
     ['more steps', embedding([0, 10, 20])],
     ['another layout', embedding([0, 10], { layouts: [...before.layouts, more] })],
+    [
+      'thumbnails',
+      embedding([0, 10], { sets: [{ ...set, thumbnails: { count: 5, height: 8, width: 8, channels: 1 } }] }),
+    ],
     ['other points later', embedding([0, 10], { sets: [set, { ...set, points: 6 }] })],
   ])('with %s has not changed', (_what, now) => {
     expect(isChanged(before, [now])).toBe(false);

@@ -1,6 +1,6 @@
 /** What goes on while someone looks at embeddings: fetching what is needed, and following what changes. */
 import { effect } from '@preact/signals';
-import type { Embedding } from '../data/embeddings';
+import type { Embedding, PointSet } from '../data/embeddings';
 import {
   embeddings,
   embeddingsEra,
@@ -81,5 +81,8 @@ export function isChanged(before: Embedding, list: readonly Embedding[]): boolea
     const { steps: known, ...own } = layout;
     return JSON.stringify(own) === JSON.stringify(rest) && begins(steps, known);
   });
-  return !layouts || !begins(now.sets, before.sets);
+  return !layouts || !begins(now.sets.map(pointsOf), before.sets.map(pointsOf));
 }
+
+/** What a set's points are; thumbnails may come later. */
+const pointsOf = ({ points, labels, classes }: PointSet) => ({ points, labels, classes });

@@ -45,7 +45,9 @@ const wanted = computed<readonly Wanted[]>(() => {
   const others = ownCompanions.value.filter(({ name }) => name !== own.name);
   const list = [own, ...others].slice(0, MOST).map((one) => wantedOf(run, one, plan));
   const theirs = otherSide.value;
-  return theirs === null || theirs.run === run ? list : [...list, wantedOf(theirs.run, theirs.embedding, plan)];
+  return theirs === null || theirs.run === run
+    ? list
+    : [...list, wantedOf(theirs.run, theirs.embedding, plan)];
 });
 
 function wantedOf(run: string, one: Embedding, plan: Parameters<typeof matchingLayout>[1]): Wanted {

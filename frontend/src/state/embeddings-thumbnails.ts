@@ -38,3 +38,12 @@ export function thumbnailQuery({ side, points, set }: Scene, index: number): Thu
   const count = Math.min(most, size.count - first);
   return { run: side.run, embedding: side.embedding.name, set: points.set, first, count };
 }
+
+const wishes = new Map<object, readonly ThumbnailQuery[]>();
+
+/** Ask for pages on behalf of one part of the view, in the place of what it asked for before; the last one to ask comes first. */
+export function wantThumbnails(owner: object, queries: readonly ThumbnailQuery[]): void {
+  wishes.delete(owner);
+  if (queries.length > 0) wishes.set(owner, queries);
+  thumbnailsStore.want([...wishes.values()].reverse().flat());
+}

@@ -99,8 +99,7 @@ export const embeddingAgainst = computed(() => parseAgainst(selection.against.va
 /** The embeddings of the run that this one is compared with. */
 export const otherEmbeddings = follow(() => {
   const other = embeddingAgainst.value;
-  const summary =
-    other?.kind === 'run' ? runs.answer.value?.find(({ run }) => run === other.run) : undefined;
+  const summary = other?.kind === 'run' ? runs.answer.value?.find(({ run }) => run === other.run) : undefined;
   if (!watchingEmbeddings.value || summary === undefined || summary.error !== null) return null;
   return {
     address: embeddingsAddress(summary.run),
@@ -199,7 +198,12 @@ function keepSame(next: readonly Scene[]): readonly Scene[] {
 
 function isSame(before: Scene | undefined, { side, points, labels }: Scene): boolean {
   const address = before && pointsAddress(queryOf(before.side));
-  return before !== undefined && address === pointsAddress(queryOf(side)) && before.points === points && before.labels === labels;
+  return (
+    before !== undefined &&
+    address === pointsAddress(queryOf(side)) &&
+    before.points === points &&
+    before.labels === labels
+  );
 }
 
 const NO_SET = new DataError('malformed', 'These points belong to a set that is not described.');

@@ -3,6 +3,7 @@ import type { ComponentType } from 'preact';
 import type { Run } from '../data/types';
 import { recordedStatistics } from '../state/derived';
 import { Activations, hasActivations } from './activations/activations';
+import { Embeddings } from './embeddings/embeddings';
 import { GradientFlow } from './flow/gradient-flow';
 import { Overview } from './overview/overview';
 import { DeadUnits } from './units/dead-units';
@@ -47,4 +48,5 @@ export const VIEWS: readonly View[] = [
     component: Activations,
     remedy: `Nothing was recorded of what its layers put out in this run. ${ACTIVATIONS}`,
   },
+  { id: 'embeddings', label: 'Embeddings', hasData: () => true, component: Embeddings, remedy: '' },
 ];

@@ -1,0 +1,153 @@
+/** Embeddings: how the representation of some points moves while the network trains. */
+import { useEffect } from 'preact/hooks';
+import { formatCount } from '../../charts/numbers';
+import type { Embedding } from '../../data/embeddings';
+import {
+  embedding,
+  embeddings,
+  moveEmbeddingStep,
+  ownSide,
+  type Scene,
+  scenes,
+  sides,
+  troubleOf,
+} from '../../state/embeddings';
+import { linkEmbeddings } from '../../state/embeddings-link';
+import { stopEmbedding, togglePlayEmbedding } from '../../state/embeddings-play';
+import * as selection from '../../state/selection';
+import { retry } from '../../state/store';
+import { formatBytes } from '../maps/words';
+import { Notice, Retry } from '../states';
+import { nameOr, plural, sentence } from '../words';
+import { Cloud } from './cloud';
+import { comparisonTrouble } from './compare';
+import { NoEmbeddings, NoPositions, Omissions } from './empty';
+import { Legend } from './legend';
+import { Measures } from './measures';
+import { sceneName } from './points-table';
+import { pickedScene, Selected } from './selected';
+import { Similarity } from './similarity';
+import { Toolbar } from './toolbar';
+
+export function Embeddings() {
+  useEffect(linkEmbeddings, []);
+  const { value, error } = embeddings.value;
+  if (value === null) return error === null ? <Waiting /> : <Trouble words={error.message} />;
+  if (embedding.value === null) return <NoEmbeddings />;
+  if (ownSide.value === null) return <NoPositions embedding={embedding.value} />;
+  return <Page embedding={embedding.value} />;
+}
+
+function Page({ embedding }: { embedding: Embedding }) {
+  const picked = pickedScene();
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: keys for whatever has the focus in it.
+    <div class="embeddings" onKeyDown={onKey}>
+      <h2 class="visually-hidden">Embeddings</h2>
+      <section class="embeddings-stage" aria-label="Points">
+        <Toolbar embedding={embedding} />
+        <Notes />
+        <Clouds embedding={embedding} />
+      </section>
+      <div class="embeddings-side">
+        <Legend />
+        <Recorded embedding={embedding} />
+      </div>
+      <div class={picked === null ? 'embeddings-numbers' : 'embeddings-numbers with-selected'}>
+        {picked !== null && <Selected scene={picked} />}
+        <Measures />
+        <Similarity />
+      </div>
+    </div>
+  );
+}
+
+function Clouds({ embedding }: { embedding: Embedding }) {
+  const list = scenes.value;
+  if (list.length === 0) return <div class="clouds-waiting" role="status" aria-label="Loading points" />;
+  return (
+    <div class={list.length > 1 ? 'clouds two' : 'clouds'}>
+      {list.map((scene, index) => (
+        <Cloud key={scene.slot} scene={scene} index={index} title={titleOf(scene, list, embedding)} />
+      ))}
+    </div>
+  );
+}
+
+function titleOf(scene: Scene, list: readonly Scene[], own: Embedding): string {
+  if (list.length > 1) return sentence(sceneName(scene, list));
+  return `${nameOr(own.name)} at step ${formatCount(scene.side.step)}`;
+}
+
+/** What the reader should know of what is shown: another step, what is not there, and what failed. */
+function Notes() {
+  const own = ownSide.value;
+  const notes: string[] = [];
+  const step = selection.step.value;
+  if (own !== null && step !== null && step !== own.step)
+    notes.push(`Points were recorded at step ${formatCount(own.step)}, not at ${formatCount(step)}.`);
+  const comparison = comparisonTrouble();
+  if (comparison !== '') notes.push(comparison);
+  const troubles = [...new Set(sides.value.map((side) => troubleOf(side)?.message ?? ''))].filter(Boolean);
+  if (notes.length === 0 && troubles.length === 0) return null;
+  return (
+    <p class="maps-notes">
+      {notes.length > 0 && <span>{notes.join(' ')}</span>}
+      {troubles.length > 0 && (
+        <span class="warning" role="status">
+          {troubles.map(sentence).join(' ')}{' '}
+          <button type="button" class="link" onClick={retry}>
+            Try again
+          </button>
+        </span>
+      )}
+    </p>
+  );
+}
+
+function Recorded({ embedding }: { embedding: Embedding }) {
+  const { layouts, module, nbytes } = embedding;
+  const steps = Math.max(0, ...layouts.map((layout) => layout.steps.length));
+  return (
+    <section class="about-probe" aria-label="What was recorded">
+      <h3>Recorded</h3>
+      <p>
+        {module === '' ? 'Vectors that were given' : <>Outputs of {module}</>}, {plural(steps, 'step')},{' '}
+        {formatBytes(nbytes)}
+      </p>
+      <Omissions embedding={embedding} />
+    </section>
+  );
+}
+
+/** Keys that nothing inside has taken: the steps here are those of the points. */
+function onKey(event: KeyboardEvent): void {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  const target = event.target as HTMLElement;
+  if (target.matches('input, textarea, select') || target.closest('[role=menu]') !== null) return;
+  if (event.key === ' ' && target.matches('button, a, summary')) return;
+  const far = event.shiftKey ? 10 : 1;
+  const move = (count: number) => () => {
+    stopEmbedding();
+    moveEmbeddingStep(count);
+  };
+  const action = { ArrowLeft: move(-far), ArrowRight: move(far), ' ': togglePlayEmbedding }[event.key];
+  if (action === undefined) return;
+  event.preventDefault();
+  event.stopPropagation();
+  action();
+}
+
+function Waiting() {
+  return <div class="clouds-waiting" role="status" aria-label="Loading embeddings" />;
+}
+
+function Trouble({ words }: { words: string }) {
+  return (
+    <Notice title="The embeddings can’t be read">
+      <p>{sentence(words)}</p>
+      <p>What else was recorded of this run is not affected.</p>
+      <Retry />
+    </Notice>
+  );
+}

@@ -1,0 +1,58 @@
+/** Why there is no picture, and what to do. */
+import type { Embedding } from '../../data/embeddings';
+import { Code, Notice } from '../states';
+import { nameOr, plural, sentence } from '../words';
+
+const RECORD = `writer.watch(model, optimizer)
+writer.watch_embedding("penultimate", "fc1", inputs, labels)  # the output of model.fc1`;
+
+const ADD = 'writer.add_tsne("penultimate", vectors, labels, step)';
+
+export function NoEmbeddings() {
+  return (
+    <Notice title="No embedding was recorded in this run">
+      <p>
+        Give the writer some inputs and the name of a module. It runs them through the model now and then, in
+        eval mode and without gradients, and shows how what the module makes of them moves while it trains:
+      </p>
+      <Code text={RECORD} />
+      <p>Vectors that you have already can be added one step at a time:</p>
+      <Code text={ADD} />
+      <p class="secondary">
+        PCA comes at once. t-SNE is computed beside the training, with pip install
+        "tb-netviz-plugin[embedding]". Points appear here by themselves while the training goes on.
+      </p>
+    </Notice>
+  );
+}
+
+export function NoPositions({ embedding }: { embedding: Embedding }) {
+  const points = embedding.sets.at(-1)?.points ?? 0;
+  return (
+    <Notice title={`No positions of ${nameOr(embedding.name)} have been recorded yet`}>
+      <p>
+        {points > 0
+          ? `Its ${plural(points, 'point')} are described; where they are comes with the next step that is recorded.`
+          : 'Its points come with the next step that is recorded.'}
+      </p>
+      <Omissions embedding={embedding} />
+    </Notice>
+  );
+}
+
+/** What was left out, and why. */
+export function Omissions({ embedding: { omissions } }: { embedding: Embedding }) {
+  if (omissions.length === 0) return null;
+  return (
+    <section class="embedding-omissions" aria-label="Left out">
+      <h3>Left out</h3>
+      <ul>
+        {omissions.map(({ subject, reason }) => (
+          <li key={`${subject}\u0000${reason}`}>
+            {sentence(subject)}: {reason}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
