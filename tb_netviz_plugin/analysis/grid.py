@@ -27,12 +27,14 @@ class Part:
         records: All its records.
         kept: Indices of the surviving records, in increasing step.
         times: Their places on the grid's axis of steps.
+        span: The rows from the first to the last that it has.
     """
 
     placement: Placement
     records: Records
-    kept: Indices
-    times: Indices
+    kept: slice | Indices
+    times: slice | Indices
+    span: range
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +61,20 @@ class Table:
         """
         wanted = np.arange(self.rows) if rows is None else rows
         values = np.full((len(wanted), len(self.steps)), np.nan, np.float32)
-        places = np.full(self.rows, -1, np.intp)
-        places[wanted] = np.arange(len(wanted))
+        first, last = (int(wanted.min()), int(wanted.max())) if wanted.size else (0, -1)
+        places = np.full(last - first + 1, -1, np.intp)
+        places[wanted - first] = np.arange(len(wanted))
         for part in self.parts:
-            at = places[part.placement.rows]
-            held = np.flatnonzero(at >= 0)
-            if held.size and name in part.placement.columns and part.records.steps.size:
+            # One activation is asked for at a time, of hundreds: most parts have nothing of it.
+            if part.span.start > last or part.span.stop <= first or not part.records.steps.size:
+                continue
+            of_part = part.placement.rows - first
+            held = np.flatnonzero((of_part >= 0) & (of_part < len(places)))
+            at = places[of_part[held]]
+            held, at = held[at >= 0], at[at >= 0]
+            if held.size and name in part.placement.columns:
                 source = part.records.plane(plane)[:, part.placement.columns.index(name)]
-                chosen = source[as_slice(held)][:, as_slice(part.kept)]
-                _put(values, as_slice(at[held]), as_slice(part.times), chosen)
+                _put(values, as_slice(at), part.times, source[as_slice(held)][:, part.kept])
         return values
 
 
@@ -135,11 +142,13 @@ def place_parts(
         kept: By tag, the indices of its surviving records.
         axis: Steps of the table's records.
     """
-    return tuple(
-        Part(p, tags[p.tag], kept[p.tag], np.searchsorted(axis, tags[p.tag].steps[kept[p.tag]]))
-        for p in placed
-        if _fits(tags[p.tag], p)
-    )
+    return tuple(_part(p, tags[p.tag], kept[p.tag], axis) for p in placed if _fits(tags[p.tag], p))
+
+
+def _part(placement: Placement, records: Records, kept: Indices, axis: Floats) -> Part:
+    rows, times = placement.rows, np.searchsorted(axis, records.steps[kept])
+    span = range(int(rows.min()), int(rows.max()) + 1) if rows.size else range(0)
+    return Part(placement, records, as_slice(kept), as_slice(times), span)
 
 
 def survivors(records: Records, session: Sequence[Records]) -> Indices:
@@ -164,8 +173,11 @@ def _fits(records: Records, placement: Placement) -> bool:
 
 def as_slice(indices: Indices) -> slice | Indices:
     """Return consecutive indices as a slice, which NumPy copies several times as fast."""
-    consecutive = indices.size > 0 and bool(np.all(np.diff(indices) == 1))
-    return slice(int(indices[0]), int(indices[-1]) + 1) if consecutive else indices
+    if not indices.size:
+        return indices
+    first, last = int(indices[0]), int(indices[-1])
+    consecutive = last - first == indices.size - 1 and bool((indices[1:] - indices[:-1] == 1).all())
+    return slice(first, last + 1) if consecutive else indices
 
 
 def _put(target: npt.NDArray[Any], rows: slice | Indices, times: slice | Indices, source: npt.NDArray[Any]) -> None:

@@ -136,7 +136,7 @@ class Run(RecordedRun):
             thresholds,
         )
 
-    @property
+    @cached_property
     def metrics(self) -> list[Metric]:
         """The scalars that the user logs: those with a role first, then by name."""
         found = []
@@ -198,7 +198,14 @@ class Run(RecordedRun):
         return tuple((name, self._series[name].max_step, self._series[name].max_wall_time) for name in tags)
 
     def _tags(self, family: Family) -> list[str]:
-        return sorted(name for name in self._series if _family(name) == family)
+        return self._by_family.get(family, [])
+
+    @cached_property
+    def _by_family(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name in sorted(self._series):
+            found.setdefault(_family(name), []).append(name)
+        return found
 
     def _refuse_newer(self) -> None:
         for name, series in self._series.items():
