@@ -13,6 +13,7 @@ from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.movement import Movement, group_of, learning_rate, matrices, movement
+from tb_netviz_plugin.diagnosis.rates import Raise, raised
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING
 
@@ -22,6 +23,8 @@ _NOT_LEARNED = 0.1
 """Share of its first value by which a loss falls at least where something was learned."""
 _LOST = 0.3
 """Share of what a loss had gained that it loses for good after too large a step."""
+_ALL = 0.75
+"""Share of it from which on all is lost."""
 _THROWN, _RECOVERED = 10.0, 0.7
 """Factor over its first value to which a loss is thrown, and the share by which it falls where it has got over that."""
 _JUMP = 30.0
@@ -45,16 +48,23 @@ class _Harm:
 
 def find(case: Case, limits: Limits) -> list[Finding]:
     """Find models whose weights were largely overwritten by single steps, and whose loss did not recover."""
-    found = (_of_model(case, layers, limits["ratio"]) for layers in case.layers_of_models())
+    found = (
+        _by_its_steps(case, layers, limits) or _by_its_rate(case, layers, limits["raised"])
+        for layers in case.layers_of_models()
+    )
     return [finding for finding in found if finding]
 
 
-def _of_model(case: Case, layers: list[int], ratio: float) -> Finding | None:
+def _by_its_steps(case: Case, layers: list[int], limits: Limits) -> Finding | None:
+    ratio = limits["ratio"]
     moves = movement(case, layers)
     large = np.flatnonzero(np.nan_to_num(moves.ratios) >= ratio)
-    if not large.size or _follows_a_gradient(moves, int(large[0])):
+    if not large.size:
         return None
     onset = float(case.steps[large[0]])
+    grown = raised(case, layers, onset, limits["raised"])
+    if grown is None and _follows_a_gradient(moves, int(large[0])):
+        return None
     harm = _harm(case, layers, onset)
     if harm is None:
         return None
@@ -69,19 +79,58 @@ def _of_model(case: Case, layers: list[int], ratio: float) -> Finding | None:
         layers=tuple(blamed),
         first_step=onset,
         last_step=last,
-        message=f"Single steps changed the weights by up to {worst:.0%} of their norm, from step {onset:,.0f} to step "
-        f"{last:,.0f}{_rate_then(case, layers, onset)}, and {harm.words}.",
+        message=f"Single steps changed the weights by up to {worst:.0%} of their norm, {_when(onset, last)}"
+        f"{_rate_then(case, layers, onset, grown)}, and {harm.words}.",
         beyond=Beyond("norm of an update over that of the weights", worst, ratio),
         evidence=(
             Line("update : weight, median of the matrices", "update_ratio", case.steps, moves.ratios, ratio),
             *_loss_line(case),
         ),
-        remedies=_remedies(case, layers, worst, ratio),
+        remedies=_remedies(case, layers, grown, worst / ratio),
         excluded=(
             "Not biases or scales, which a step may well rewrite: only matrices are counted.",
             "Not an early large step that the training got over: the loss did not recover.",
         ),
     )
+
+
+def _by_its_rate(case: Case, layers: list[int], factor: float) -> Finding | None:
+    """Find a rate that was raised while the training went well, and undid it; its large steps may be in no record."""
+    loss, curve = training(case), learning_rate(case, layers)
+    if loss is None or curve is None or not np.isfinite(curve.values).any():
+        return None
+    onset = _undone(loss)
+    grown = None if onset is None else raised(case, layers, onset, factor)
+    if onset is None or grown is None or loss.steps[-1] - onset < _AFTERWARDS:
+        return None
+    return Finding(
+        rule="lr_too_high",
+        severity=Severity.CRITICAL if loss.lost >= _ALL else Severity.WARNING,
+        layers=tuple(layer for layer in layers if matrices(case, [layer])),
+        first_step=max(grown.step, float(case.steps[0])),
+        last_step=float(loss.steps[-1]),
+        message=f"The learning rate was raised from {number(grown.before)} to {number(grown.now)} from step "
+        f"{grown.first_step:,.0f} on, and the loss, {number(loss.best)} at best, is {number(loss.end)} since step "
+        f"{onset:,.0f}.",
+        beyond=Beyond("learning rate over what it was", grown.factor, factor),
+        evidence=(
+            Line("learning rate", curve.name, curve.steps, curve.values, factor * grown.before),
+            *_loss_line(case),
+        ),
+        remedies=_remedies(case, layers, grown, grown.factor),
+        excluded=(
+            "Not a warm-up: the network had learned at the lower rate.",
+            "Not a restart that the training got over: the loss did not recover.",
+        ),
+    )
+
+
+def _undone(loss: Course) -> float | None:
+    """Return the step from which on a good part of what a loss had gained is gone for good, if it is."""
+    if loss.gain <= 3 * loss.noise or loss.lost < _LOST:
+        return None
+    good = np.flatnonzero(loss.level < loss.best + _LOST * loss.gain)
+    return float(loss.steps[min(good[-1] + 1, len(loss.steps) - 1)])
 
 
 def _follows_a_gradient(moves: Movement, onset: int) -> bool:
@@ -129,8 +178,11 @@ def _harm_from_the_start(loss: Course) -> _Harm | None:
     return None
 
 
-def _rate_then(case: Case, layers: list[int], onset: float) -> str:
+def _rate_then(case: Case, layers: list[int], onset: float, grown: Raise | None) -> str:
     """Return the learning rate at that step, and what it was before where it was far less."""
+    if grown is not None:
+        since = f" from step {grown.first_step:,.0f} on"
+        return f" (learning rate {number(grown.now)}, raised from {number(grown.before)}{since})"
     curve = learning_rate(case, layers)
     if curve is None or not (curve.steps >= onset).any():
         return ""
@@ -145,13 +197,28 @@ def _loss_line(case: Case) -> tuple[Line, ...]:
     return () if loss is None else (Line(loss.name, loss.name, loss.steps, loss.values),)
 
 
-def _remedies(case: Case, layers: list[int], worst: float, ratio: float) -> tuple[Remedy, ...]:
-    curve, group = learning_rate(case, layers), group_of(case, layers)
+def _when(first: float, last: float) -> str:
+    return f"at step {first:,.0f}" if first == last else f"from step {first:,.0f} to step {last:,.0f}"
+
+
+def _lower(case: Case, layers: list[int], excess: float) -> float:
+    """Return a rate so many powers of ten below the highest that there was that it makes up for what was too much."""
+    curve = learning_rate(case, layers)
     rate = float(np.nanmax(curve.values)) if curve is not None and np.isfinite(curve.values).any() else 0.0
-    lower = rate / 10 ** max(1.0, np.ceil(np.log10(worst / ratio))) if rate > 0 else 0.0
-    code = f"torch.optim.{group.optimizer}(model.parameters(), lr={lower:.1g})" if group and lower > 0 else ""
+    return float(rate / 10 ** max(1.0, np.ceil(np.log10(excess))))
+
+
+def _remedies(case: Case, layers: list[int], grown: Raise | None, excess: float) -> tuple[Remedy, ...]:
+    group = group_of(case, layers)
+    rate = grown.before if grown else _lower(case, layers, excess)
+    first = (
+        f"Stay at the rate of {number(rate)}, at which it learned."
+        if grown
+        else "Lower the learning rate at least tenfold."
+    )
+    code = f"torch.optim.{group.optimizer}(model.parameters(), lr={rate:.1g})" if group and rate > 0 else ""
     return (
-        Remedy("Lower the learning rate at least tenfold.", code),
+        Remedy(first, code),
         Remedy(
             "Warm it up over the first few hundred steps.",
             "torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.01, total_iters=500)",
@@ -167,6 +234,9 @@ RULE = Rule(
     id="lr_too_high",
     title="Learning rate too high",
     needs=(needs.statistics("update_ratio", "gradient_norm", "gradient_nonfinite"), needs.records(PERSISTING)),
-    thresholds=(Threshold("ratio", 0.1, "norm of an update over that of the weights", 1e-3, 10.0),),
+    thresholds=(
+        Threshold("ratio", 0.1, "norm of an update over that of the weights", 1e-3, 10.0),
+        Threshold("raised", 10.0, "learning rate over what it was while the training went well", 2.0, 1e9),
+    ),
     find=find,
 )

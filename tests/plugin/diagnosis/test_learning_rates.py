@@ -27,7 +27,39 @@ def test_steps_that_overwrite_the_weights_and_lose_what_was_learned():
     (finding,) = found("lr_too_high", large_from(30), train=lost_from(31), **rates(0.001, 0.1))
     assert (finding.first_step, finding.last_step, finding.severity) == (300, 340, Severity.CRITICAL)
     assert "raised from 0.001" in finding.message
-    assert "torch.optim.SGD(model.parameters(), lr=0.01)" in finding.remedies[0].code
+    assert "torch.optim.SGD(model.parameters(), lr=0.001)" in finding.remedies[0].code  # At which it learned.
+
+
+def test_a_gradient_that_leaps_after_the_rate_was_raised_follows_from_that():
+    model = large_from(30)
+    model.norms[30:] *= 1e4
+    model.ratios[30:] = model.norms[30:] / 1e4 * 0.5
+    (finding,) = found("lr_too_high", model, train=lost_from(31), **rates(0.001, 0.1))
+    assert (finding.first_step, finding.severity) == (300, Severity.CRITICAL)
+
+
+def test_a_raised_rate_is_named_where_its_large_steps_lie_between_records():
+    (finding,) = found("lr_too_high", Model(), train=lost_from(31), **rates(0.001, 0.1))
+    assert (finding.first_step, finding.last_step, finding.severity) == (300, 590, Severity.CRITICAL)
+    assert finding.beyond.measured == pytest.approx(100)
+    assert "lr=0.001" in finding.remedies[0].code
+
+
+def test_a_warm_up_and_a_raise_that_the_training_gets_over_are_left_alone():
+    recovered = falling().copy()
+    recovered[31:36] = 2.3
+    assert found("lr_too_high", Model(), train=recovered, **rates(0.001, 0.1)) == []
+    warm_up = np.append(flat(30), np.full(RECORDS - 30, 3.0))
+    assert found("lr_too_high", Model(), train=warm_up, **rates(0.001, 0.1)) == []
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(0.009, 0), (0.011, 1)])
+def test_the_threshold_of_a_raised_rate_is_ten(rate, expected):
+    assert len(found("lr_too_high", Model(), train=lost_from(31), **rates(0.001, rate))) == expected
+
+
+def test_a_loss_that_is_lost_before_the_rate_rises_has_another_cause():
+    assert found("lr_too_high", Model(), train=lost_from(20), **rates(0.001, 0.1)) == []
 
 
 def test_a_training_that_never_learned_anything():
