@@ -286,25 +286,45 @@ def test_a_live_run_shows_what_is_new(tmp_path, open_logdir):
     assert app.frame("points", **FC, layout=0, step=10)[0]["set"] == 1
 
 
+def moving(points, step):
+    first, last = np.random.default_rng(0).standard_normal((2, points, 2))
+    return first + (last - first) * step / 100
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A run of 100,000 points at 24 steps, whose records fill two buckets and some of a third."""
+    log_dir = tmp_path_factory.mktemp("large")
+    with RunFile(log_dir / "run") as file:
+        written = EmbeddingFile(file, described(point_set(100_000)))
+        for step in range(0, 48, 2):
+            written.lay(step, moving(100_000, step))
+            written.measure(step, {"set": 0}, predictions=np.full(100_000, step % 3, np.float32))
+    return log_dir
+
+
 @pytest.mark.parametrize("samples", [None, 2000])
-def test_a_hundred_thousand_points_come_whole(tmp_path, open_logdir, samples):
-    points, steps = 100_000, range(0, 120, 2)
-    rng = np.random.default_rng(0)
-    first, last = rng.standard_normal((2, points, 2))
-    with RunFile(tmp_path / "run") as file:
-        written = EmbeddingFile(file, described(point_set(points)))
-        for step in steps:
-            predictions = np.full(points, step % 3, np.float32)
-            written.lay(step, first + (last - first) * step / 118)
-            written.measure(step, {"set": 0}, predictions=predictions)
-    app = open_logdir(tmp_path, samples=samples)
+def test_a_hundred_thousand_points_come_whole(large, open_logdir, samples):
+    app = open_logdir(large, samples=samples)
     found = steps_of(app)
-    assert len(found) >= 10  # All of them with our loader; TensorBoard's own defaults keep a sample of what is known.
-    assert samples is None or found == list(steps)
+    # TensorBoard's own defaults keep a sample of what is known of the records, 10 or 100, and all positions.
+    assert found == list(range(0, 48, 2)) if samples else len(found) >= 10
     for step in found:
         _, arrays = app.frame("points", **FC, layout=0, step=step)
-        assert_near(arrays["positions"], first + (last - first) * step / 118)
+        assert_near(arrays["positions"], moving(100_000, step))
         assert (arrays["predictions"] == step % 3).all()
+
+
+def test_positions_of_many_buckets_come_whole_without_our_loader(tmp_path, open_logdir):
+    with RunFile(tmp_path / "run") as file:
+        written = EmbeddingFile(file, described(point_set(40), predictions=False))
+        for step in range(135):
+            written.lay(step, moving(40, step))
+    app = open_logdir(tmp_path, samples=None)
+    found = steps_of(app)
+    assert len(found) >= 10
+    for step in found:
+        assert_near(app.frame("points", **FC, layout=0, step=step)[1]["positions"], moving(40, step))
 
 
 def test_nothing_of_embeddings_is_read_for_the_other_views(tmp_path, open_logdir, monkeypatch):
