@@ -13,7 +13,7 @@ import { trailsOf } from '../../state/embeddings-trails';
 import { type ExportRef, Figure } from '../figure';
 import { say } from '../readout';
 import { colouring } from './colouring';
-import { drawNames, MOST_NAMES, middles } from './group-names';
+import { areNamesWritten, drawNames, middles } from './group-names';
 import { HoverCard } from './hover-card';
 import { pointSize, tool, views, withNames } from './looks';
 import { pointWords } from './point-words';
@@ -144,7 +144,7 @@ function useNames(index: number, { from, to, dims }: Ends) {
   const { names, codes } = groups.value;
   const own = codes[index]!;
   const mask = shown.value[index]!;
-  const isWritten = withNames.value && names.length > 1 && names.length <= MOST_NAMES;
+  const isWritten = withNames.value && areNamesWritten.value;
   const middleOf = (positions: Float32Array) =>
     isWritten ? middles(positions, dims, own, mask, names.length) : null;
   const first = useMemo(() => middleOf(from), [isWritten, from, own, mask]);

@@ -42,19 +42,17 @@ function Page({ embedding }: { embedding: Embedding }) {
   const picked = pickedScene();
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: keys for whatever has the focus in it.
-    <div class="embeddings" onKeyDown={onKey}>
+    <div class={picked === null ? 'embeddings' : 'embeddings with-selected'} onKeyDown={onKey}>
       <h2 class="visually-hidden">Embeddings</h2>
       <section class="embeddings-stage" aria-label="Points">
         <Toolbar embedding={embedding} />
         <Notes />
         <Clouds embedding={embedding} />
       </section>
+      {picked !== null && <Selected scene={picked} />}
       <div class="embeddings-side">
         <Legend />
         <Recorded embedding={embedding} />
-      </div>
-      <div class={picked === null ? 'embeddings-numbers' : 'embeddings-numbers with-selected'}>
-        {picked !== null && <Selected scene={picked} />}
         <Measures />
         <Similarity />
       </div>

@@ -1,5 +1,6 @@
 /** Names of groups in the midst of their points. */
 
+import { computed } from '@preact/signals';
 import { fitText, textWidth, write } from '../../charts/paint';
 import { type Box, projection } from '../../charts/points/camera';
 import { locator } from '../../charts/points/screen';
@@ -7,14 +8,22 @@ import type { CameraState, CloudData, Dims, Extent } from '../../charts/points/t
 import type { Theme } from '../../charts/theme';
 import type { Painter } from '../../charts/types';
 import { NO_GROUP } from '../../state/embeddings-groups';
+import { colourBy, groups } from '../../state/embeddings-marks';
 
 /** More names hide the points that they name. */
-export const MOST_NAMES = 24;
+const MOST_NAMES = 24;
 /** Points whose middle is taken, of each group. */
 const SAMPLE = 2000;
 const STYLE = { size: 12, weight: 500, align: 'center' } as const;
 const LINE = 15;
 const WIDEST = 140;
+
+/** Whether the groups can be named where they are: right and wrong points are everywhere. */
+export const areNamesWritten = computed(() => {
+  const { length } = groups.value.names;
+  const isPlace = colourBy.value === 'class' || colourBy.value === 'prediction';
+  return isPlace && length > 1 && length <= MOST_NAMES;
+});
 
 /** [groups, dims] The median position of the points of each group that stay in colour; NaN where there are none. */
 export function middles(

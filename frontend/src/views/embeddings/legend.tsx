@@ -159,13 +159,17 @@ function Groups() {
   );
 }
 
+/** From this width on groups stand in two columns. */
+const WIDE = 300;
+
 /** Only what is in view is in the page: there may be 10,000. */
 function List({ rows, total }: { rows: readonly Row[]; total: number }) {
   const root = useRef<HTMLDivElement>(null);
   const size = useSize(root);
   const offset = useSignal(0);
-  const [from, to] = windowOf(offset.value, size.value.height, ROW, rows.length);
-  const isShare = colourBy.value === 'correctness';
+  const columns = size.value.width >= WIDE ? 2 : 1;
+  const lines = Math.ceil(rows.length / columns);
+  const [from, to] = windowOf(offset.value, size.value.height, ROW, lines);
   return (
     // biome-ignore lint/a11y/useSemanticElements: a fieldset would bring its own looks and no more meaning.
     <div
@@ -179,29 +183,41 @@ function List({ rows, total }: { rows: readonly Row[]; total: number }) {
       onKeyDown={moveFocus}
     >
       <div style={{ height: `${from * ROW}px` }} />
-      {rows.slice(from, to).map((row) => (
-        <button
-          key={row.name ?? '\u0000'}
-          type="button"
-          class="group"
-          aria-pressed={chosenNames.value.has(row.name)}
-          onClick={() => toggleGroup(row.name)}
-        >
-          <i class="swatch" style={{ background: row.colour }} aria-hidden="true" />
-          <span class="clip" title={row.words}>
-            {row.words}
-          </span>
-          <span class="hint">{isShare ? formatShare(row.count / total) : formatCount(row.count)}</span>
-        </button>
+      {Array.from({ length: to - from }, (_, line) => (
+        <div key={from + line} class="group-row">
+          {Array.from({ length: columns }, (_, column) => {
+            const row = rows[(from + line) * columns + column];
+            return row === undefined ? <span key={column} /> : <Group key={column} row={row} total={total} />;
+          })}
+        </div>
       ))}
-      <div style={{ height: `${Math.max(0, rows.length - to) * ROW}px` }} />
+      <div style={{ height: `${Math.max(0, lines - to) * ROW}px` }} />
     </div>
+  );
+}
+
+function Group({ row, total }: { row: Row; total: number }) {
+  return (
+    <button
+      type="button"
+      class="group"
+      aria-pressed={chosenNames.value.has(row.name)}
+      onClick={() => toggleGroup(row.name)}
+    >
+      <i class="swatch" style={{ background: row.colour }} aria-hidden="true" />
+      <span class="clip" title={row.words}>
+        {row.words}
+      </span>
+      <span class="hint">
+        {colourBy.value === 'correctness' ? formatShare(row.count / total) : formatCount(row.count)}
+      </span>
+    </button>
   );
 }
 
 /** Arrows go from group to group. */
 function moveFocus(event: KeyboardEvent): void {
-  const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const by = { ArrowDown: 1, ArrowUp: -1, ArrowRight: 1, ArrowLeft: -1 }[event.key];
   if (by === undefined) return;
   const buttons = [...(event.currentTarget as HTMLElement).querySelectorAll('button')];
   const next = buttons[buttons.indexOf(document.activeElement as HTMLButtonElement) + by];

@@ -12,7 +12,7 @@ const FACTOR: Readonly<Record<PointSize, number>> = { small: 0.6, medium: 1, lar
 
 /** Diameter of a point in pixels: many points are small ones. */
 export function pointSize(count: number): number {
-  const fitting = Math.min(8, Math.max(2.5, 44 / Math.max(1, count) ** 0.25));
+  const fitting = Math.min(7, Math.max(2.5, 34 / Math.max(1, count) ** 0.25));
   return fitting * FACTOR[sizeChoice.value];
 }
 

@@ -7,10 +7,10 @@ import type { Series as Curve, Insets, Level, ScaleKind } from '../../charts/typ
 import { embedding, ownSide } from '../../state/embeddings';
 import { columnOf, numberAt, type Track, tracks } from '../../state/embeddings-tables';
 import * as selection from '../../state/selection';
-import { Choice } from '../choice';
 import { DataNotice } from '../data-notice';
 import { Figure } from '../figure';
-import { Info } from '../icons';
+import { Down, Info } from '../icons';
+import { Menu } from '../menu';
 import { colour, hover } from '../page';
 import { Popover } from '../popover';
 import { say } from '../readout';
@@ -33,7 +33,7 @@ const MEASURES: readonly Measure[] = [
     id: 'trustworthiness',
     label: 'Trustworthiness',
     from: 'layout',
-    scale: 'fraction',
+    scale: 'linear',
     definition:
       'Whether the neighbours of a point in the picture are its neighbours among the vectors; 1 is perfect.',
     reading: 'Where it falls, the picture shows neighbours that are none.',
@@ -86,14 +86,13 @@ const MEASURES: readonly Measure[] = [
     id: 'similarity',
     label: 'Similarity to before',
     from: 'layout',
-    scale: 'fraction',
+    scale: 'linear',
     definition:
       'Linear CKA of the vectors with those of the record before: 1 where they differ by a turn and a scale only.',
     reading: 'It nears 1 where the layer has settled.',
   },
 ];
 
-const COMMON = ['trustworthiness', 'drift', 'probe_accuracy', 'effective_rank'];
 const INSETS: Insets = { left: 48, right: 12, top: 10, bottom: 24 };
 const NAMED: Insets = { ...INSETS, right: 112 };
 
@@ -118,18 +117,26 @@ export function Measures() {
       title={measure.label}
       heading={
         <>
-          <h3 class="visually-hidden">{measure.label}</h3>
-          {offered.length > 1 && (
-            <Choice
-              label="Measure"
-              more="More measures"
-              options={offered.map(({ id, label }) => ({ id, label }))}
-              chosen={measure.id}
-              common={COMMON}
-              onChoose={(id) => {
-                chosen.value = id;
-              }}
+          {offered.length > 1 ? (
+            <Menu
+              label={`Measure: ${measure.label}`}
+              class="control slim"
+              button={
+                <>
+                  {measure.label}
+                  <Down />
+                </>
+              }
+              items={offered.map(({ id, label }) => ({
+                label,
+                checked: id === measure.id,
+                action: () => {
+                  chosen.value = id;
+                },
+              }))}
             />
+          ) : (
+            <h3>{measure.label}</h3>
           )}
           <About measure={measure} />
         </>

@@ -4,7 +4,7 @@ import type { Embedding } from '../../data/embeddings';
 import { embeddings, layout, layoutIndex } from '../../state/embeddings';
 import { layoutKey } from '../../state/embeddings-choice';
 import type { ColourBy } from '../../state/embeddings-groups';
-import { colourBy, colourPoints, groups, waysOffered } from '../../state/embeddings-marks';
+import { colourBy, colourPoints, waysOffered } from '../../state/embeddings-marks';
 import { withThumbnails } from '../../state/embeddings-thumbnails';
 import { withTrails } from '../../state/embeddings-trails';
 import * as selection from '../../state/selection';
@@ -13,7 +13,7 @@ import { Down } from '../icons';
 import { Menu } from '../menu';
 import { nameOr } from '../words';
 import { Compare } from './compare';
-import { MOST_NAMES } from './group-names';
+import { areNamesWritten } from './group-names';
 import { type PointSize, resetViews, sizeChoice, tool, withNames } from './looks';
 import { StepBar } from './step-bar';
 import { COLOUR_WORDS, embeddingHint, layoutWords } from './words';
@@ -114,7 +114,6 @@ const TOOLS = [
 ] as const;
 
 function Looks({ embedding }: { embedding: Embedding }) {
-  const { length } = groups.value.names;
   const hasThumbnails = embedding.sets.some(({ thumbnails }) => thumbnails !== null);
   return (
     <>
@@ -141,7 +140,7 @@ function Looks({ embedding }: { embedding: Embedding }) {
         />
       </span>
       <Toggle label="Trails" title="Where the points were at the steps before" on={withTrails} />
-      {length > 1 && length <= MOST_NAMES && (
+      {areNamesWritten.value && (
         <Toggle label="Names" title="Names of the groups in the picture" on={withNames} />
       )}
       {hasThumbnails && (

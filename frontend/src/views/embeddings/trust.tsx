@@ -6,7 +6,6 @@ import { numberAt, trackOf } from '../../state/embeddings-tables';
 import { Check, Diamond, Info, Warning } from '../icons';
 import { Popover } from '../popover';
 import {
-  figureWords,
   methodWords,
   movementWords,
   pcaOnlyWords,
@@ -38,7 +37,7 @@ export function TrustLine({ scene }: { scene: Scene }) {
   return (
     <div class="trust">
       <p>
-        <span class={`verdict is-${trust}`}>
+        <span class={`trust-verdict is-${trust}`}>
           <Icon />
           <span>
             {Number.isFinite(value('trustworthiness')) && (
@@ -51,8 +50,7 @@ export function TrustLine({ scene }: { scene: Scene }) {
       </p>
       <p class="secondary">
         {shareWords(value('recall'))} of the 10 nearest neighbours are so here too ·{' '}
-        {movementWords(value('drift'), value('noise_floor'))} · similarity to the step before{' '}
-        {figureWords(value('similarity'))}
+        {movementWords(value('drift'), value('noise_floor'))}
       </p>
       {notes.length > 0 && <p class="secondary">{notes.join(' ')}</p>}
     </div>

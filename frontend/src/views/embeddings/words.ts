@@ -103,10 +103,10 @@ export function recordNotes(
   if (nowhere > 0)
     notes.push(`${plural(nowhere, 'point')} without a finite vector ${areWords(nowhere)} not drawn.`);
   const fitted = numberAt(table, 'fitted', step);
-  if (fitted > 0 && fitted < points - nowhere)
+  if (fitted >= 1 && fitted < points - nowhere)
     notes.push(`${plural(fitted, 'point')} were fitted, the others placed among them.`);
   const dropped = numberAt(table, 'dropped', step);
-  if (dropped > 0)
+  if (dropped >= 1)
     notes.push(
       `${plural(dropped, 'step')} before this one ${dropped === 1 ? 'was' : 'were'} left out: the worker was busy.`,
     );
