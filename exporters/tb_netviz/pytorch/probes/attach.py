@@ -11,16 +11,14 @@ from torch import nn
 
 from tb_netviz.events import NullSink, warn
 from tb_netviz.pytorch.probes.album import Album
+from tb_netviz.pytorch.probes.arguments import bytes_of, text_of
 from tb_netviz.pytorch.probes.attribution import methods_of, targets_of
 from tb_netviz.pytorch.probes.inputs import ProbeInputs
 from tb_netviz.pytorch.probes.places import Selection, patterns_of
 from tb_netviz.pytorch.probes.probe import SPREAD, ActivationMaps, Wanted
-from tb_netviz.pytorch.probes.sessions import BareTraining, Session, WatchedTraining
-from tb_netviz.pytorch.run import Run, RunOwner
-from tb_netviz.pytorch.scripted import has_scripted
+from tb_netviz.pytorch.probes.subject import subject_of
+from tb_netviz.pytorch.run import RunOwner
 from tb_netviz.pytorch.shards import is_spread_over_processes, leads
-from tb_netviz.pytorch.structure import unwrap
-from tb_netviz.pytorch.watch import Watch
 from tb_netviz.recorder.probing import ProbeSchedule
 
 
@@ -69,10 +67,8 @@ class ProbeOwner(RunOwner):
             ModuleNotFoundError: If captum is needed and not installed.
         """
         run = self.netviz_run()
-        watch, watched = _subject(run, model)
-        root = unwrap(watched)
-        _refuse_scripted(root)
-        _refuse_meta(root)
+        subject = subject_of(run, model, "watch_activation_maps")
+        root, session = subject.root, subject.session
         given = ProbeInputs(inputs)
         wanted = Wanted(
             Selection(root, patterns_of(modules)),
@@ -80,12 +76,11 @@ class ProbeOwner(RunOwner):
             targets_of(target, given.samples),
             bool(images),
         )
-        session: Session = BareTraining(root) if watch is None else WatchedTraining(watch)
-        schedule = ProbeSchedule(every, session.budget, _bytes(budget_bytes))
+        schedule = ProbeSchedule(every, session.budget, bytes_of(budget_bytes))
         album = Album(
             run.sink if leads() else NullSink(run.sink.log_dir),
-            run.name(root, None) if watch is None else watch._recorder._model,
-            _text(name),
+            subject.name,
+            text_of(name),
             given,
             _labels(labels, given.samples),
             budget_bytes,
@@ -99,37 +94,6 @@ class ProbeOwner(RunOwner):
         return probe
 
 
-def _subject(run: Run, model: nn.Module | None) -> tuple[Watch | None, nn.Module]:
-    """Return the watch of the model, if it is watched, and the model."""
-    if model is not None and not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    watches = [(watch, watch._model()) for watch in run.watches if watch.attached]
-    alive = [(watch, known) for watch, known in watches if known is not None]
-    if model is not None:
-        found = [watch for watch, known in alive if unwrap(known) is unwrap(model)]
-        return (found[-1] if found else None), model
-    if len(alive) != 1:
-        raise ValueError(
-            f"{len(alive) or 'no'} models are watched; "
-            + ("say which one with model=…" if alive else "call writer.watch(model) before, or give it as model=…")
-        )
-    return alive[0]
-
-
-def _refuse_scripted(model: nn.Module) -> None:
-    if has_scripted(model):
-        raise ValueError(
-            "model holds TorchScript, whose modules can't be looked into; give the model as it was written"
-        )
-
-
-def _refuse_meta(model: nn.Module) -> None:
-    if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
-        raise ValueError(
-            "model has parameters on the meta device, which have no values yet; call watch_activation_maps once it has"
-        )
-
-
 def _labels(labels: Iterable[Any] | None, samples: int) -> list[str]:
     if labels is None:
         return []
@@ -137,15 +101,3 @@ def _labels(labels: Iterable[Any] | None, samples: int) -> list[str]:
     if len(given) != samples:
         raise ValueError(f"labels must be one for each of the {samples} samples, got {len(given)}")
     return [str(label) for label in given]
-
-
-def _text(name: Any) -> str:
-    if not isinstance(name, str):
-        raise TypeError(f"name must be a text, got {name!r}")
-    return name
-
-
-def _bytes(budget: Any) -> int:
-    if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
-        raise ValueError(f"budget_bytes must be a whole number of bytes, at least 1, got {budget!r}")
-    return budget
