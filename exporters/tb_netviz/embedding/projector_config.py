@@ -14,6 +14,7 @@ from google.protobuf import text_format
 from tensorboard.plugins.projector.metadata import PROJECTOR_FILENAME
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
+from tb_netviz.events import warn
 from tb_netviz.events.folder_lock import FolderLock, FolderTakenError
 from tb_netviz_plugin.schema.messages import text
 
@@ -75,6 +76,31 @@ def read_config(run_folder: str | os.PathLike[str]) -> tuple[ProjectorConfig, st
 
 def _names(path: Path) -> Iterator[Path]:
     return (path.with_name(f"{path.stem}.broken{number}{path.suffix}") for number in count(1))
+
+
+@contextlib.contextmanager
+def merged_config(run_folder: str | os.PathLike[str], replaced: str) -> Iterator[ProjectorConfig]:
+    """Give the config of a run to somebody who adds an entry and writes it, and keep others from it meanwhile.
+
+    Args:
+        run_folder: Of the run.
+        replaced: Name of the entry that is about to come again.
+
+    Raises:
+        OSError: If the config can't be read or put aside: it is not to be overwritten.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(run_folder))
+        except OSError as error:
+            warn(f"{PROJECTOR_FILENAME} is written without a lock ({error.strerror or error})", stacklevel=5)
+        config, words = read_config(run_folder)
+        if words:
+            warn(words, stacklevel=5)
+        kept = [entry for entry in config.embeddings if entry.tensor_name != replaced]
+        del config.embeddings[:]
+        config.embeddings.extend(kept)
+        yield config
 
 
 def write_config(run_folder: str | os.PathLike[str], config: ProjectorConfig) -> None:

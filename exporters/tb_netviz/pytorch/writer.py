@@ -14,6 +14,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from tb_netviz.embedding.projector_config import merged_config
 from tb_netviz.events import open_sink, warn
 from tb_netviz.live import OnFinding
 from tb_netviz.pytorch._files import SinkFile
@@ -276,9 +277,12 @@ class NetVizWriter(SummaryWriter, ProbeOwner):  # type: ignore[misc]  # torch.ut
         tag: str = "default",
         metadata_header: Any = None,
     ) -> None:
-        """Add points for the projector, as SummaryWriter does."""
+        """Add points for the projector, as SummaryWriter does, beside what an earlier process or others have added."""
         step = self._belongings.step() if global_step is None else global_step
-        super().add_embedding(mat, metadata, label_img, step, tag, metadata_header)
+        name = f"{tag}:{str(step or 0).zfill(5)}"  # As SummaryWriter calls it.
+        with merged_config(self._get_file_writer().get_logdir(), name) as config:
+            self._projector_config = config  # That SummaryWriter adds to and writes.
+            super().add_embedding(mat, metadata, label_img, step, tag, metadata_header)
 
     def add_graph(
         self, model: nn.Module, input_to_model: Any = None, verbose: bool = False, use_strict_trace: bool = True
