@@ -233,6 +233,13 @@ class Embedding:
         return pictures
 
     def _rows(self, tag: str, columns: tuple[str, ...]) -> Rows:
+        # Which set a record means hangs on the descriptions, too.
+        tags = [name for name in (tag, *self._run._tags(Family.EMBEDDING)) if name in self._run._series]
+        return self._run._remember(
+            f"rows: {tag}", tags, lambda: self._read_rows(tag, columns), lambda read: 3 * read.values.nbytes
+        )
+
+    def _read_rows(self, tag: str, columns: tuple[str, ...]) -> Rows:
         found = {
             step: stamped
             for step, stamped in sorted(by_step(self._run, tag).items())

@@ -272,18 +272,23 @@ def test_a_live_run_shows_what_is_new(tmp_path, open_logdir):
     with RunFile(tmp_path / "run") as file:
         written = EmbeddingFile(file, described(point_set(4)))
         written.lay(0, clusters(4, 0)[0])
+        written.lay(10, clusters(5, 10)[0], index=1)
         file.flush()
         app = open_logdir(tmp_path)
         before = app.json("embeddings", run="run")
+        assert app.error("points", **FC, layout=0, step=10)[:2] == (404, "not_found")
         written.describe(described(point_set(4), point_set(5, "none")), 10)
-        written.lay(10, clusters(5, 10)[0], index=1)
+        file.flush()
+        app.reload()
+        assert app.frame("points", **FC, layout=0, step=10)[0]["set"] == 1
+        written.lay(20, clusters(5, 20)[0], index=1)
         file.flush()
         app.reload()
         after = app.json("embeddings", run="run")
     assert before["revision"] != after["revision"]
     assert [len(one["embeddings"][0]["sets"]) for one in (before, after)] == [1, 2]
-    assert [one["embeddings"][0]["layouts"][0]["steps"] for one in (before, after)] == [[0], [0, 10]]
-    assert app.frame("points", **FC, layout=0, step=10)[0]["set"] == 1
+    assert [one["embeddings"][0]["layouts"][0]["steps"] for one in (before, after)] == [[0, 10], [0, 10, 20]]
+    assert_near(app.frame("points", **FC, layout=0, step=20)[1]["positions"], clusters(5, 20)[0])
 
 
 def moving(points, step):
