@@ -29,8 +29,8 @@ PROJECTOR_BYTES = 256 << 20
 class Dispatcher:
     """What a run has of embeddings. The training thread hands over and goes on.
 
-    Of each embedding one step waits at most: later vectors take the place of those that wait. Every embedding has a PCA
-    before one of them has a t-SNE.
+    Of each embedding a few steps wait for their PCA, and one for its t-SNE: where the worker can't keep up, the latest
+    wins. Every embedding has had its PCA before one of them has a t-SNE.
 
     Args:
         folder: Returns that of the run.
@@ -65,31 +65,47 @@ class Dispatcher:
 
     def submit(self, track: Track, job: Job) -> None:
         """Hand over vectors, which are not to change any longer."""
-        if os.getpid() != self._process:
-            return  # A forked child has neither the thread nor a right to the file.
-        with self._changed:
-            if self._closing:
-                return
-            track.offer(job)
-            self._changed.notify_all()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="netviz embeddings", daemon=True)
-                self._thread.start()
+        self._hand_over(lambda: track.offer(job))
+
+    def omit(self, track: Track, step: int, omission: Omission) -> None:
+        """Hand over what is to be said of an embedding."""
+        self._hand_over(lambda: track.notices.append((step, omission)))
 
     def wait(self, limit: float | None = None) -> bool:
         """Wait until all that was handed over is laid out, `limit` seconds at most; whether it is."""
+        if self._strayed:
+            return False
         with self._changed:
             return self._changed.wait_for(lambda: self._idle, limit)
 
     def take_seconds(self) -> float:
         """Return the processor time that was spent here, in the process of the training, since the last call."""
+        if self._strayed:
+            return 0.0
         with self._changed:
             seconds, self._seconds = self._seconds, 0.0
         return seconds
 
+    def _hand_over(self, give: Callable[[], None]) -> None:
+        if self._strayed:
+            return
+        with self._changed:
+            if self._closing:
+                return
+            give()
+            self._changed.notify_all()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="netviz embeddings", daemon=True)
+                self._thread.start()
+
+    @property
+    def _strayed(self) -> bool:
+        """Whether this is a forked child, which has neither the thread nor a right to the file."""
+        return os.getpid() != self._process
+
     def close(self, limit: float = DRAIN_SECONDS) -> None:
         """Wait for what is under way, `limit` seconds at most, and end. Closing twice is harmless."""
-        if os.getpid() != self._process:
+        if self._strayed:
             return
         with self._changed:
             self._closing = True
@@ -149,12 +165,14 @@ class Dispatcher:
         """Return the next turn: each embedding's new vectors first, then one t-SNE, and so on."""
         unplaced = [track for track in self._tracks if track.unplaced is not None]
         for track in self._tracks:
-            if track.waiting is not None and not (track.served and unplaced):
+            if track.notices:
+                return track.tell
+            if track.waiting and not (track.served and unplaced):
                 return functools.partial(self._look, track, track.next())
         if not unplaced:
             return None
         for track in self._tracks:
-            track.served = False
+            track.turns = 0
         return functools.partial(self._fit, min(unplaced, key=lambda track: track.fits))
 
     def _look(self, track: Track, job: Job) -> None:

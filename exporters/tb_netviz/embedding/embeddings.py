@@ -44,6 +44,7 @@ class Embeddings:
         self._sink = sink
         self._dispatcher = Dispatcher(lambda: sink.log_dir)
         self._added: dict[str, _Added] = {}
+        self._watched: set[str] = set()  # Names that can't be added to.
         self._told = False
 
     @property
@@ -52,7 +53,18 @@ class Embeddings:
         return self._dispatcher.worker_pid
 
     def open(self, model: str, name: str, module: str, inputs: str, plan: Plan) -> Track:
-        """Follow an embedding whose vectors are submitted."""
+        """Follow an embedding whose vectors are submitted.
+
+        Raises:
+            ValueError: If vectors of one of that name are added already.
+        """
+        if not model:
+            if name in self._added:
+                raise ValueError(f"vectors are added to the embedding {name!r} already; give this one another name")
+            self._watched.add(name)
+        return self._track(model, name, module, inputs, plan)
+
+    def _track(self, model: str, name: str, module: str, inputs: str, plan: Plan) -> Track:
         return self._dispatcher.open(
             Book(self._sink, new_embedding(model, name, module, inputs, predictions=False)), plan
         )
@@ -69,30 +81,35 @@ class Embeddings:
         labels: Any = None,
         step: int | None = None,
         *,
-        dims: int = 2,
+        plan: Plan,
         thumbnails: Any = None,
         predictions: Any = None,
         classes: Sequence[Any] | None = None,
         inputs: str = "",
-        plan: Plan | None = None,
     ) -> None:
         """Take vectors of one step; see `EmbeddingWriter.add`."""
+        if _text("name", name) in self._watched:
+            raise ValueError(f"the embedding {name!r} is followed already; give this one another name")
         array = vectors_of(vectors)
         count = len(array)
-        last = self._added.get(_text("name", name))
+        last = self._added.get(name)
         here = (0 if last is None else last.step + 1) if step is None else operator.index(step)
         if last is not None and here == last.step:
             self._complain(name, here)
             return
         guesses = given(predictions, count, "predictions")
-        plan = plan or Plan(checked_dims(dims))
         points = points_of(
             count, given(labels, count), thumbnails, plan, classes, guesses, None if last is None else last.points
         )
         if last is None:
-            last = self._added[name] = _Added(self.open("", name, "", _text("inputs", inputs), plan), points, here)
+            last = self._added[name] = _Added(self._track("", name, "", _text("inputs", inputs), plan), points, here)
         last.points, last.step = points, here
         self.submit(last.track, Job(here, array, points, points.labels.encode(guesses.keys) if guesses.keys else None))
+
+    def omit(self, track: Track, step: int, omission: Omission) -> None:
+        """Say what is left out of an embedding."""
+        if not isinstance(self._sink, NullSink):
+            self._dispatcher.omit(track, step, omission)
 
     def wait(self, limit: float | None = None) -> bool:
         """Wait until all that was handed over is laid out, `limit` seconds at most; whether it is."""
@@ -118,12 +135,11 @@ class Embeddings:
 def points_of(
     count: int,
     labels: Given,
-    thumbnails: Any = None,
-    plan: Plan | None = None,
+    thumbnails: Any,
+    plan: Plan,
     classes: Sequence[Any] | None = None,
     predictions: Given | None = None,
     before: Points | None = None,
-    outputs: int | None = None,
 ) -> Points:
     """Return a set of points; the one `before` where it is the same.
 
@@ -135,7 +151,6 @@ def points_of(
         classes: Names of the classes by their index, where they are known.
         predictions: Of the classes.
         before: The set that was there before.
-        outputs: How many classes the model tells apart.
 
     Raises:
         ValueError: If labels or thumbnails don't fit the points.
@@ -144,8 +159,8 @@ def points_of(
     digest = "-".join((str(count), labels.digest, "" if raw is None else pictures.digest(raw)))
     if before is not None and before.digest == digest:
         return before
-    reduced, omissions = _reduced(raw, plan or Plan())
-    named = label(labels, classes, predictions, outputs)
+    reduced, omissions = _reduced(raw, plan)
+    named = label(labels, classes, predictions)
     if predictions is not None and predictions.keys and not named.classes:
         omissions += (
             Omission("predictions", "there are no classes among the labels that they could be compared with"),
@@ -176,17 +191,6 @@ def vectors_of(vectors: Any) -> Float32:
         raise ValueError("vectors must be one for each point, got a single number")
     with np.errstate(over="ignore"):  # What is too large for float32 is infinite, and counts as such.
         return np.array(array.reshape(len(array), -1 if array.size else 0), np.float32, order="C")
-
-
-def checked_dims(dims: Any) -> int:
-    """Return the number of dimensions.
-
-    Raises:
-        ValueError: If there are neither 2 nor 3.
-    """
-    if dims not in (2, 3) or isinstance(dims, bool):
-        raise ValueError(f"dims must be 2 or 3, got {dims!r}")
-    return int(dims)
 
 
 def _text(what: str, given: Any) -> str:

@@ -60,7 +60,7 @@ def send(stream: IO[bytes], message: Message) -> None:
     header = json.dumps([message.kind, message.values, listed]).encode()
     _write(stream, memoryview(_LENGTH.pack(len(header)) + header))
     for array in arrays.values():
-        _write(stream, memoryview(array.reshape(-1).view(np.uint8)))
+        _write(stream, array.reshape(-1).view(np.uint8).data)
 
 
 def receive(stream: IO[bytes]) -> Message:

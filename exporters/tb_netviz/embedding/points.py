@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from tb_netviz.embedding import thumbnails
 from tb_netviz.embedding.labels import PointLabels
+from tb_netviz.embedding.thumbnails import ON_PAGE, UInt8
 from tb_netviz_plugin.schema.description import Omission
 from tb_netviz_plugin.schema.embedding import PointSet
 from tb_netviz_plugin.schema.tags import Family, tag
@@ -26,7 +26,7 @@ class Points:
     count: int
     digest: str = ""
     labels: PointLabels = field(default_factory=PointLabels)
-    thumbnails: thumbnails.UInt8 | None = None
+    thumbnails: UInt8 | None = None
     omissions: tuple[Omission, ...] = ()
 
     @property
@@ -35,12 +35,11 @@ class Points:
         parts = (self.labels.values, self.thumbnails)
         return sum(part.nbytes for part in parts if part is not None)
 
-    def pages(self) -> list[thumbnails.UInt8]:
+    def pages(self) -> list[UInt8]:
         """Return the thumbnails, so many as one tag holds."""
         if self.thumbnails is None:
             return []
-        size = thumbnails.ON_PAGE
-        return [self.thumbnails[first : first + size] for first in range(0, self.count, size)]
+        return [self.thumbnails[first : first + ON_PAGE] for first in range(0, self.count, ON_PAGE)]
 
     def described(self, *identity: str) -> PointSet:
         """Return what is said of them, with tags of their own in the embedding of this identity."""
@@ -49,4 +48,4 @@ class Points:
             described = replace(described, labels_tag=tag(Family.POINT_LABELS, *identity, self.digest))
         pages = len(self.pages())
         names = tuple(tag(Family.THUMBNAILS, *identity, self.digest, str(page)) for page in range(pages))
-        return replace(described, thumbnail_tags=names, thumbnails_on_page=thumbnails.ON_PAGE if pages else 0)
+        return replace(described, thumbnail_tags=names, thumbnails_on_page=ON_PAGE if pages else 0)

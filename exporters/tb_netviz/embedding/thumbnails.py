@@ -94,7 +94,8 @@ def _overlaps(old: int, new: int) -> npt.NDArray[np.float32]:
     edges = np.arange(new + 1) * old / new
     cells = np.arange(old)
     inside = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
-    return (np.clip(inside, 0, 1) * new / old).astype(np.float32)
+    shares: npt.NDArray[np.float32] = (np.clip(inside, 0, 1) * new / old).astype(np.float32)
+    return shares
 
 
 def _range(array: npt.NDArray[Any]) -> tuple[float, float]:

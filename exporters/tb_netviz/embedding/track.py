@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +17,10 @@ from tb_netviz_plugin.schema.description import Omission
 from tb_netviz_plugin.schema.embedding import Method
 
 Float32 = npt.NDArray[np.float32]
+MOST_WAITING = 16
+"""Steps of an embedding that wait for their turn at most, while the worker is at a t-SNE."""
+MOST_BYTES_WAITING = 64 << 20
+"""That their vectors take at most; one step may take more."""
 MOST_SETS = 64
 """Sets of points that an embedding has at most: whoever changes the points each time has nothing to compare."""
 
@@ -50,6 +57,19 @@ class Plan:
     most_bytes: int = 64 << 20
 
 
+def plan_of(dims: Any, perplexity: Any = 30.0, most_bytes: int = 64 << 20) -> Plan:
+    """Return a plan.
+
+    Raises:
+        ValueError: If `dims` is neither 2 nor 3, or `perplexity` is no positive number.
+    """
+    if dims not in (2, 3) or isinstance(dims, bool):
+        raise ValueError(f"dims must be 2 or 3, got {dims!r}")
+    if not isinstance(perplexity, int | float) or not 1 <= perplexity < math.inf:
+        raise ValueError(f"perplexity must be a number, at least 1, got {perplexity!r}")
+    return Plan(int(dims), float(perplexity), most_bytes)
+
+
 @dataclass
 class Track:
     """What is under way of one embedding.
@@ -58,19 +78,21 @@ class Track:
         number: Tells it from the others of the run.
         book: Takes the results.
         plan: How it is laid out.
-        waiting: The vectors that are next, of which later ones take the place.
+        waiting: The vectors that are next, the oldest first; where there are too many, the latest wins.
         unplaced: Step of the vectors that the worker has, and has not laid out by t-SNE.
-        served: Whether it has had its turn since a t-SNE was last made.
+        turns: Vectors that were taken since a t-SNE was last made.
         fits: How many t-SNEs were begun.
+        notices: Steps, and what is to be said at these.
     """
 
     number: int
     book: Book
     plan: Plan
-    waiting: Job | None = None
+    waiting: deque[Job] = field(default_factory=deque)
     unplaced: int | None = None
-    served: bool = False
+    turns: int = 0
     fits: int = 0
+    notices: list[tuple[int, Omission]] = field(default_factory=list)
     _replaced: int = 0  # Of those that waited, since one was last taken.
     _skipped: dict[Method, int] = field(default_factory=lambda: dict.fromkeys(Method, 0))
     _points: str | None = None  # Digest of those that the book is at.
@@ -79,14 +101,22 @@ class Track:
     _ended: bool = False
 
     def offer(self, job: Job) -> None:
-        """Put vectors in the place of those that wait."""
-        self._replaced += self.waiting is not None
-        self.waiting = job
+        """Put vectors behind those that wait, or in the place of the latest of them."""
+        size = sum(waiting.vectors.nbytes for waiting in self.waiting) + job.vectors.nbytes
+        if self.waiting and (len(self.waiting) == MOST_WAITING or size > MOST_BYTES_WAITING):
+            self.waiting.pop()
+            self._replaced += 1
+        self.waiting.append(job)
+
+    @property
+    def served(self) -> bool:
+        """Whether it is the turn of the t-SNEs."""
+        return not self.waiting or self.turns >= MOST_WAITING
 
     def next(self) -> Job:
-        """Return the vectors that wait, which do so no longer."""
-        assert self.waiting is not None
-        job, self.waiting, self.served = self.waiting, None, True
+        """Return the vectors that have waited longest, which do so no longer."""
+        job = self.waiting.popleft()
+        self.turns += 1
         for method in (Method.PCA, Method.TSNE):
             self._skipped[method] += self._replaced
         self._replaced = 0
@@ -96,6 +126,12 @@ class Track:
         """Count a step whose layouts are left out."""
         for method in methods:
             self._skipped[method] += 1
+
+    def tell(self) -> None:
+        """Say what is to be said."""
+        while self.notices:
+            step, omission = self.notices.pop(0)
+            self.book.omit(step, [omission])
 
     def begin(self, job: Job) -> bool:
         """Take other points where they have changed; whether there is room for more."""
@@ -108,6 +144,8 @@ class Track:
         if reason and not self._ended:
             self.give_up(job.step, f"{reason}; nothing is recorded from step {job.step} on")
         if changed and not self._ended:
+            if self.unplaced is not None:
+                self.skip(Method.TSNE)
             self._points, self._known_to, self.unplaced = job.points.digest, None, None
             self.book.begin(job.step, job.points)
         return not self._ended
@@ -119,7 +157,7 @@ class Track:
 
     def cut_off(self, limit: float) -> None:
         """Say what was under way when the run was closed and could not wait any longer."""
-        step = self.unplaced if self.waiting is None else self.waiting.step
+        step = self.waiting[-1].step if self.waiting else self.unplaced
         if step is not None:
             reason = f"that of step {step} was not ready {limit:g} s after the end, and is left out"
             self.book.omit(step, [Omission("last layout", reason)])
@@ -163,20 +201,23 @@ class Track:
 
     def _introduction(self, points: Points) -> Message:
         labels = points.labels
-        arrays = {"thumbnails": points.thumbnails, "classes": labels.values if labels.classes else None}
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        if points.thumbnails is not None:
+            arrays["thumbnails"] = points.thumbnails
+        if labels.classes and labels.values is not None:
+            arrays["classes"] = labels.values
         values = {
             "dims": self.plan.dims,
             "perplexity": self.plan.perplexity,
             "name": self.book.description.name,
             "labels": labels.texts,
         }
-        there = {name: array for name, array in arrays.items() if array is not None}
-        return self._question(Question.POINTS, values, there)
+        return self._question(Question.POINTS, values, arrays)
 
     def _question(
         self,
         kind: Question,
         values: dict[str, object] | None = None,
-        arrays: dict[str, npt.NDArray[np.generic]] | None = None,
+        arrays: dict[str, npt.NDArray[Any]] | None = None,
     ) -> Message:
         return Message(kind, {"embedding": self.number, **(values or {})}, arrays or {})

@@ -76,21 +76,24 @@ class Worker:
 
         followed.vectors, followed.step = question.arrays["vectors"], question.values["step"]
         answer = Message(values={"words": {}})
-        _try(answer, "PCA", lambda: _place(answer, followed.course.pca(followed.vectors)))
+        _try(answer, followed, "PCA", lambda: _place(answer, followed.course.pca(followed.vectors)))
         _try(
-            answer, "measures", lambda: answer.values.update(measures=measure(followed.vectors, followed.classes, SEED))
+            answer,
+            followed,
+            "measures",
+            lambda: answer.values.update(measures=measure(followed.vectors, followed.classes, SEED)),
         )
-        _try(answer, "similarity", lambda: answer.arrays.update(signature=signature(followed.vectors)))
+        _try(answer, followed, "similarity", lambda: answer.arrays.update(signature=signature(followed.vectors)))
         return answer
 
     def _tsne(self, followed: Followed, _question: Message) -> Message:
         answer = Message(values={"words": {}, "step": followed.step})
-        _try(answer, "t-SNE", lambda: _place(answer, followed.course.tsne(followed.vectors)))
+        _try(answer, followed, "t-SNE", lambda: _place(answer, followed.course.tsne(followed.vectors)))
         return answer
 
     def _project(self, followed: Followed, _question: Message) -> Message:
         answer = Message(values={"words": {}})
-        _try(answer, "projector", lambda: self._add_to_projector(answer, followed))
+        _try(answer, followed, "projector", lambda: self._add_to_projector(answer, followed))
         return answer
 
     def _add_to_projector(self, answer: Message, followed: Followed) -> None:
@@ -109,16 +112,16 @@ def _place(answer: Message, placed: Any) -> None:
     answer.values["figures"] = {name: float(value) for name, value in placed.figures.items()}
 
 
-def _try(answer: Message, subject: str, function: Callable[[], object]) -> None:
+def _try(answer: Message, followed: Followed, subject: str, function: Callable[[], object]) -> None:
     """Call `function`; where it fails, say so under `subject`, and let the rest go on."""
     from tb_netviz.embedding.course import CannotPlaceError
 
     try:
         function()
     except CannotPlaceError as error:
-        answer.values["words"][subject] = str(error)
+        answer.values["words"][subject] = f"{error}, first at step {followed.step}"
     except Exception as error:  # Whatever a library raises on odd numbers: the next step may go well.
-        answer.values["words"][subject] = f"{type(error).__name__}: {error}"
+        answer.values["words"][subject] = f"{type(error).__name__}: {error}, first at step {followed.step}"
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from tb_netviz.embedding.dispatcher import DRAIN_SECONDS
 from tb_netviz.embedding.embeddings import Embeddings
+from tb_netviz.embedding.track import plan_of
 from tb_netviz.events import open_sink
 
 
@@ -45,6 +46,7 @@ class EmbeddingWriter:
         predictions: Any = None,
         classes: Sequence[Any] | None = None,
         inputs: str = "",
+        perplexity: float = 30.0,
     ) -> None:
         """Lay out the vectors of one step. Returns at once; where the last step is still at work, the latest wins.
 
@@ -60,6 +62,7 @@ class EmbeddingWriter:
             predictions: A class of each point, given as the labels are.
             classes: Names of the classes by their index, where the labels are indices or such names.
             inputs: Stands for the points: embeddings with the same are compared point by point.
+            perplexity: Of t-SNE.
 
         Raises:
             TypeError: If an argument is of the wrong kind.
@@ -70,7 +73,7 @@ class EmbeddingWriter:
             vectors,
             labels,
             step,
-            dims=dims,
+            plan=plan_of(dims, perplexity),
             thumbnails=thumbnails,
             predictions=predictions,
             classes=classes,

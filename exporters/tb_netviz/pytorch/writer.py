@@ -14,12 +14,14 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from tb_netviz.embedding.embeddings import Embeddings
 from tb_netviz.embedding.projector_config import merged_config
 from tb_netviz.events import open_sink, warn
 from tb_netviz.live import OnFinding
 from tb_netviz.pytorch._files import SinkFile
 from tb_netviz.pytorch._summary_writer import SummaryWriter, hparams
 from tb_netviz.pytorch.attach import watch
+from tb_netviz.pytorch.embeddings import EmbeddingOwner, WatchedEmbedding
 from tb_netviz.pytorch.probes import ActivationMaps, ProbeOwner
 from tb_netviz.pytorch.run import Run
 from tb_netviz.pytorch.shards import may_follow
@@ -33,12 +35,14 @@ class Belongings:
         run: The run, once something is watched.
         files: The event files.
         probes: What is run through models beside their training.
+        embeddings: What is laid out, once there is something.
     """
 
     def __init__(self) -> None:
         self.run: Run | None = None
         self.files: list[SinkFile] = []
-        self.probes: list[ActivationMaps] = []
+        self.probes: list[ActivationMaps | WatchedEmbedding] = []
+        self.embeddings: Embeddings | None = None
         # Before the files themselves are closed at the end of the process, hence the priority.
         self._finalizer = Finalize(None, self.close, exitpriority=20)
 
@@ -54,15 +58,15 @@ class Belongings:
         except Exception:  # The user's own number of the step can't be had; where the optimizer steps we say so.
             return None
 
-    def adopt(self, probe: ActivationMaps) -> None:
-        """Keep a probe; it takes the place of one of the same model and name."""
-        for earlier in [earlier for earlier in self.probes if earlier.identity == probe.identity]:
-            self.probes.remove(earlier)
-            if earlier.attached:
-                warn(
-                    f"activation maps were recorded as {probe.name!r} already; the new ones replace them.", stacklevel=4
-                )
-                earlier.detach()
+    def adopt(self, probe: ActivationMaps | WatchedEmbedding, kind: str) -> None:
+        """Keep a probe; it takes the place of one of the same kind, model and name."""
+        for earlier in self.probes:
+            if type(earlier) is type(probe) and earlier.identity == probe.identity:
+                self.probes.remove(earlier)
+                if earlier.attached:
+                    warn(f"{kind} recorded as {probe.name!r} already; the new ones replace them.", stacklevel=4)
+                    earlier.detach()
+                break
         self.probes.append(probe)
 
     def end_run(self) -> None:
@@ -70,6 +74,9 @@ class Belongings:
         for probe in self.probes:
             probe.detach()
         self.probes.clear()
+        if self.embeddings is not None:
+            self.embeddings.close()
+            self.embeddings = None
         if self.run is not None and not self.run.ended:
             self.run.end()
 
@@ -92,7 +99,7 @@ def _close_orphans() -> None:
         orphan.close()
 
 
-class NetVizWriter(SummaryWriter, ProbeOwner):  # type: ignore[misc]  # torch.utils.tensorboard is untyped.
+class NetVizWriter(SummaryWriter, ProbeOwner, EmbeddingOwner):  # type: ignore[misc]  # torch.utils.tensorboard is untyped.
     """All that `torch.utils.tensorboard.SummaryWriter` does, and `watch`.
 
     Everything goes through one event file that is flushed within a second, whose checksums are native and for which
@@ -335,7 +342,19 @@ class NetVizWriter(SummaryWriter, ProbeOwner):  # type: ignore[misc]  # torch.ut
         return self.file_writer
 
     def _adopt(self, probe: ActivationMaps) -> None:
-        self._belongings.adopt(probe)
+        self._belongings.adopt(probe, "activation maps were")
+
+    def _follow(self, embedding: WatchedEmbedding) -> None:
+        self._belongings.adopt(embedding, "embeddings were")
+
+    def _embeddings(self) -> Embeddings:
+        run = self.netviz_run()
+        if self._belongings.embeddings is None:
+            self._belongings.embeddings = Embeddings(run.sink)
+        return self._belongings.embeddings
+
+    def _known_step(self) -> int | None:
+        return self._belongings.step() if self._belongings.in_use else None
 
     def _open(self, path: str) -> SinkFile:
         file = SinkFile(path, self.filename_suffix, self._belongings.step)
