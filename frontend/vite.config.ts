@@ -13,9 +13,12 @@ export default defineConfig({
     cssCodeSplit: false,
     assetsInlineLimit: 0,
     reportCompressedSize: true,
+    // three.js, which is loaded when points are shown.
+    chunkSizeWarningLimit: 600,
     rolldownOptions: {
       input: 'src/index.tsx',
-      preserveEntrySignatures: 'strict',
+      // What the entry shares with a chunk that is loaded later stays in the entry.
+      preserveEntrySignatures: 'allow-extension',
       output: {
         entryFileNames: 'index.js',
         chunkFileNames: '[name].js',

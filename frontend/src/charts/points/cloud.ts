@@ -1,6 +1,7 @@
 /** The points on the graphics processor. Loaded with three.js when a cloud is first shown; nothing else imports it. */
 import { Camera, Matrix4, Scene, Vector3, WebGLRenderer, WebGLRenderTarget } from 'three';
 import type { Rgb } from '../color';
+import { around, nearestCode, SIDE } from './picking';
 import { PointLayers } from './pointLayers';
 import { Trails } from './trails';
 import type { CloudData, Extent } from './types';
@@ -23,13 +24,6 @@ export interface Shot {
   readonly ink: Rgb;
   readonly paper: Rgb;
 }
-
-/** Pixels around the pointer that are drawn to find a point: large points have their middle far from it. Odd, to have a middle. */
-const SIDE = 65;
-/** CSS pixels that a point may be away from the pointer. */
-const REACH = 5;
-
-export type Uniforms = ReturnType<typeof sharedUniforms>;
 
 const sharedUniforms = () => ({
   matrix: { value: new Matrix4() },
@@ -65,21 +59,19 @@ export class Cloud {
 
   draw(shot: Shot): void {
     this.#take(shot);
-    this.#renderer.setPixelRatio(shot.ratio);
-    this.#renderer.setSize(shot.width, shot.height, false);
+    this.#resize(Math.round(shot.width * shot.ratio), Math.round(shot.height * shot.ratio));
     this.#renderer.render(this.#scene, this.#camera);
   }
 
   /** The point that is seen at a place, in CSS pixels, or the nearest one within a few pixels; null without one. */
   pick(shot: Shot, x: number, y: number): number | null {
     this.#take(shot);
-    const matrix = this.#uniforms.matrix.value;
-    matrix.premultiply(around(shot, x, y));
+    this.#uniforms.matrix.value.premultiply(new Matrix4().fromArray(around(shot, x, y)));
     this.#renderer.setRenderTarget(this.#target);
     this.#renderer.render(this.#ids, this.#camera);
     this.#renderer.readRenderTargetPixels(this.#target, 0, 0, SIDE, SIDE, this.#found);
     this.#renderer.setRenderTarget(null);
-    return nearest(this.#found, REACH * shot.ratio);
+    return nearestCode(this.#found, shot.ratio);
   }
 
   /** The cloud as an image of `ratio` pixels to one of CSS; the screen has to be drawn again after that. */
@@ -102,6 +94,13 @@ export class Cloud {
     this.#renderer.forceContextLoss();
   }
 
+  /** Only where it changes: even the same size empties the canvas. */
+  #resize(width: number, height: number): void {
+    const { domElement } = this.#renderer;
+    if (domElement.width !== width || domElement.height !== height)
+      this.#renderer.setSize(width, height, false);
+  }
+
   #take({ data, extent, matrix, eye, ratio, ...shot }: Shot): void {
     const uniforms = this.#uniforms;
     uniforms.matrix.value.fromArray(matrix);
@@ -116,27 +115,4 @@ export class Cloud {
     this.#layers.take(data);
     this.#trails.take(data);
   }
-}
-
-/** From the clip coordinates of the picture to those of the pixels around a place. */
-function around({ width, height, ratio }: Shot, x: number, y: number): Matrix4 {
-  const [wide, high] = [(width * ratio) / SIDE, (height * ratio) / SIDE];
-  const right = ((2 * x) / width - 1) * wide;
-  const up = (1 - (2 * y) / height) * high;
-  return new Matrix4().set(wide, 0, 0, -right, 0, high, 0, -up, 0, 0, 1, 0, 0, 0, 0, 1);
-}
-
-/** Index of the code that is nearest to the middle of SIDE × SIDE pixels and at most `reach` away. */
-function nearest(pixels: Uint8Array, reach: number): number | null {
-  let index: number | null = null;
-  let least = reach;
-  const middle = (SIDE - 1) / 2;
-  for (let at = 0; at < SIDE * SIDE; at++) {
-    const code = pixels[4 * at]! | (pixels[4 * at + 1]! << 8) | (pixels[4 * at + 2]! << 16);
-    const away = Math.hypot((at % SIDE) - middle, Math.floor(at / SIDE) - middle);
-    if (code === 0 || away > least || (away === least && index !== null)) continue;
-    index = code - 1;
-    least = away;
-  }
-  return index;
 }

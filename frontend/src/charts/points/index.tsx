@@ -75,7 +75,20 @@ export function PointCloud(props: PointCloudProps) {
     onLasso: (marks) => props.onLasso(lassoed(marks, props, locate(size.peek()))),
   });
 
-  useLayoutEffect(draw);
+  const { colour, shown, selected, trails } = props;
+  useLayoutEffect(draw, [
+    draw,
+    from,
+    to,
+    dims,
+    mix,
+    colour,
+    shown,
+    selected,
+    props.size,
+    trails,
+    props.extent,
+  ]);
   useEffect(
     () =>
       effect(() => {

@@ -34,8 +34,9 @@ uniform float size;
 uniform float ratio;
 uniform vec3 grey;
 out vec4 fill;
+// Radii in pixels, of the point and of all that is drawn.
 out float inner;
-flat out int ringed;
+out float rim;
 
 vec4 code(int number) {
   return vec4(number & 255, (number >> 8) & 255, (number >> 16) & 255, 255) / 255.;
@@ -55,8 +56,9 @@ void main() {
   gl_Position = place(from, to);
   float near = clamp(eye / gl_Position.w, .4, 3.);
   inner = .5 * size * ratio * near * (shown ? 1. : .7);
-  ringed = selected ? 1 : 0;
-  gl_PointSize = 2. * inner + (selected ? 6. : 2.) * ratio;
+  rim = inner + (selected ? 2.5 * ratio : 0.);
+  // Edges fade over a pixel.
+  gl_PointSize = 2. * rim + 1.;
   fill = picking ? code(gl_VertexID + 1) : shown ? colour : vec4(grey, .75);
 }
 `;
@@ -65,7 +67,7 @@ export const POINT_FRAGMENT = /* glsl */ `
 precision highp float;
 in vec4 fill;
 in float inner;
-flat in int ringed;
+in float rim;
 uniform bool picking;
 uniform bool solid;
 uniform float ratio;
@@ -74,9 +76,7 @@ uniform vec3 paper;
 out vec4 pixel;
 
 void main() {
-  float whole = inner + (ringed == 1 ? 3. : 1.) * ratio;
-  float away = 2. * whole * distance(gl_PointCoord, vec2(.5));
-  float rim = inner + (ringed == 1 ? 2.5 * ratio : 0.);
+  float away = (2. * rim + 1.) * distance(gl_PointCoord, vec2(.5));
   float cover = clamp(rim - away + .5, 0., 1.);
   if (cover <= (picking || solid ? .5 : 0.)) discard;
   if (picking) {
@@ -85,7 +85,7 @@ void main() {
   }
   vec3 ring = mix(paper, ink, clamp(away - inner - ratio + .5, 0., 1.));
   float inside = clamp(inner - away + .5, 0., 1.);
-  vec4 drawn = ringed == 1 ? mix(vec4(ring, 1.), vec4(fill.rgb, 1.), inside) : fill;
+  vec4 drawn = rim > inner ? mix(vec4(ring, 1.), vec4(fill.rgb, 1.), inside) : fill;
   pixel = vec4(drawn.rgb, 1.) * drawn.a * cover;
 }
 `;
