@@ -11,7 +11,7 @@ from collections.abc import Callable
 from tb_netviz.embedding.book import Book
 from tb_netviz.embedding.client import WorkerEndedError, WorkerProcess
 from tb_netviz.embedding.jobs import Message
-from tb_netviz.embedding.track import Float32, Job, Plan, Track
+from tb_netviz.embedding.track import TURNS, Float32, Job, Plan, Track
 from tb_netviz.events import warn
 from tb_netviz_plugin.schema.description import Omission
 from tb_netviz_plugin.schema.embedding import Method
@@ -162,12 +162,12 @@ class Dispatcher:
         return None
 
     def _choose(self) -> Callable[[], None] | None:
-        """Return the next turn: each embedding's new vectors first, then one t-SNE, and so on."""
+        """Return the next turn: some new vectors of each embedding, then one t-SNE, and so on; at the end the t-SNEs."""
         unplaced = [track for track in self._tracks if track.unplaced is not None]
         for track in self._tracks:
             if track.notices:
                 return track.tell
-            if track.waiting and not (track.served and unplaced):
+            if track.waiting and (not unplaced or track.turns < TURNS or self._closing):
                 return functools.partial(self._look, track, track.next())
         if not unplaced:
             return None

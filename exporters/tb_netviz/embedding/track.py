@@ -18,7 +18,9 @@ from tb_netviz_plugin.schema.embedding import Method
 
 Float32 = npt.NDArray[np.float32]
 MOST_WAITING = 16
-"""Steps of an embedding that wait for their turn at most, while the worker is at a t-SNE."""
+"""Steps of an embedding that wait for their PCA at most, while the worker is at a t-SNE."""
+TURNS = 4
+"""Of these that are looked at before a t-SNE has its turn, as long as there are more to come."""
 MOST_BYTES_WAITING = 64 << 20
 """That their vectors take at most; one step may take more."""
 MOST_SETS = 64
@@ -107,11 +109,6 @@ class Track:
             self.waiting.pop()
             self._replaced += 1
         self.waiting.append(job)
-
-    @property
-    def served(self) -> bool:
-        """Whether it is the turn of the t-SNEs."""
-        return not self.waiting or self.turns >= MOST_WAITING
 
     def next(self) -> Job:
         """Return the vectors that have waited longest, which do so no longer."""
