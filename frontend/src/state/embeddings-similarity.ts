@@ -34,12 +34,16 @@ export function chooseSimilarity(of: SimilarityOf): void {
   chosen.value = of;
 }
 
+/** What similarity follows from is written with the measures. */
+const isMeasured = ({ embedding }: Side) => embedding.measures.steps.length > 0;
+
 const ofSide = ({ run, embedding }: Side): Of => ({ run, embedding: embedding.name });
 
 export const similarity = follow<Similarity>(() => {
   const own = ownSide.value;
   const other = similarityOf.value === 'other' ? otherSide.value : own;
   if (own === null || other === null || similarityOf.value === 'layers') return null;
+  if (!isMeasured(own) || !isMeasured(other)) return null;
   return aboutOwn(similarityAddress(ofSide(own), ofSide(other)), other.run, (signal) =>
     getSimilarity(ofSide(own), ofSide(other), signal),
   );
@@ -47,7 +51,7 @@ export const similarity = follow<Similarity>(() => {
 
 export const layerSimilarity = follow<LayerSimilarity>(() => {
   const own = ownSide.value;
-  if (own === null || similarityOf.value !== 'layers') return null;
+  if (own === null || similarityOf.value !== 'layers' || !isMeasured(own)) return null;
   return aboutOwn(layerSimilarityAddress(ofSide(own), own.step), own.run, (signal) =>
     getLayerSimilarity(ofSide(own), own.step, signal),
   );

@@ -1,8 +1,9 @@
 /** One picture: the points of an embedding at a step, and how far they can be trusted. */
-import { useComputed } from '@preact/signals';
+import { type ReadonlySignal, useComputed } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { CanvasLayer, useSize } from '../../charts/canvas';
 import { formatCount } from '../../charts/numbers';
+import type { Size } from '../../charts/plot';
 import { extentBetween } from '../../charts/points/extent';
 import { type Dims, extentOf, PointCloud } from '../../charts/points/index';
 import { pageTheme } from '../../charts/theme';
@@ -111,9 +112,17 @@ function Picture({ scene, index, title, exportRef }: PictureProps) {
           draw={(painter, { width, height }) => draw(painter, width, height)}
         />
       </div>
-      {pointed.value?.slot === scene.slot && <HoverCard scene={scene} at={pointed.value} size={size.value} />}
+      <Hovered scene={scene} size={size} />
     </div>
   );
+}
+
+/** By itself, so that the points are not drawn again for it. */
+function Hovered({ scene, size }: { scene: Scene; size: ReadonlySignal<Size> }) {
+  const at = pointed.value;
+  return at?.slot === scene.slot && at.index < scene.points.count ? (
+    <HoverCard scene={scene} at={at} size={size.value} />
+  ) : null;
 }
 
 /** The trails of a scene, the same list while they are the same. */

@@ -73,7 +73,7 @@ function Clouds({ embedding }: { embedding: Embedding }) {
 }
 
 function titleOf(scene: Scene, list: readonly Scene[], own: Embedding): string {
-  if (list.length > 1) return sentence(sceneName(scene, list));
+  if (list.length > 1) return sceneName(scene, list);
   return `${nameOr(own.name)} at step ${formatCount(scene.side.step)}`;
 }
 

@@ -1,7 +1,7 @@
 /** Why there is no picture, and what to do. */
 import type { Embedding } from '../../data/embeddings';
 import { Code, Notice } from '../states';
-import { nameOr, plural, sentence } from '../words';
+import { nameOr, plural } from '../words';
 
 const RECORD = `writer.watch(model, optimizer)
 writer.watch_embedding("penultimate", "fc1", inputs, labels)  # the output of model.fc1`;
@@ -49,7 +49,7 @@ export function Omissions({ embedding: { omissions } }: { embedding: Embedding }
       <ul>
         {omissions.map(({ subject, reason }) => (
           <li key={`${subject}\u0000${reason}`}>
-            {sentence(subject)}: {reason}
+            {nameOr(subject)}: {reason}
           </li>
         ))}
       </ul>

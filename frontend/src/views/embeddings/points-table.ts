@@ -56,7 +56,7 @@ function partOf(scene: Scene, suffix: string): Part {
 const finite = (value: number | undefined): Entry =>
   value !== undefined && Number.isFinite(value) ? value : null;
 
-/** What tells a scene from the others. */
+/** What tells a scene from the others, such as "fc1, step 40". */
 export function sceneName({ side }: Scene, scenes: readonly Scene[]): string {
   const differs = (of: (scene: Scene) => string) => scenes.some((one) => of(one) !== of(scenes[0]!));
   const parts = [

@@ -17,10 +17,10 @@ import {
   similarityOf,
 } from '../../state/embeddings-similarity';
 import * as selection from '../../state/selection';
-import { Choice } from '../choice';
 import { DataNotice } from '../data-notice';
 import { type ExportRef, Figure } from '../figure';
-import { Info } from '../icons';
+import { Down, Info } from '../icons';
+import { Menu } from '../menu';
 import { hover } from '../page';
 import { Popover } from '../popover';
 import { say } from '../readout';
@@ -43,16 +43,8 @@ export function Similarity() {
       title={titleOf(of)}
       heading={
         <>
-          <h3>Similarity</h3>
+          {similarityChoices.value.length > 1 ? <Of of={of} /> : <h3>{choiceWords(of)}</h3>}
           <About />
-          {similarityChoices.value.length > 1 && (
-            <Choice
-              label="Similarity"
-              options={similarityChoices.value.map((id) => ({ id, label: choiceWords(id) }))}
-              chosen={of}
-              onChoose={(id) => chooseSimilarity(id as SimilarityOf)}
-            />
-          )}
         </>
       }
       aside={
@@ -72,9 +64,29 @@ export function Similarity() {
   );
 }
 
+function Of({ of }: { of: SimilarityOf }) {
+  return (
+    <Menu
+      label={`Similarity: ${choiceWords(of)}`}
+      class="control slim"
+      button={
+        <>
+          <span class="clip">{choiceWords(of)}</span>
+          <Down />
+        </>
+      }
+      items={similarityChoices.value.map((id) => ({
+        label: choiceWords(id),
+        checked: id === of,
+        action: () => chooseSimilarity(id),
+      }))}
+    />
+  );
+}
+
 function choiceWords(of: SimilarityOf): string {
-  if (of === 'steps') return 'Steps';
-  return of === 'layers' ? 'Layers' : `With ${otherName()}`;
+  if (of === 'steps') return 'Similarity of steps';
+  return of === 'layers' ? 'Similarity of layers' : `Similarity to ${otherName()}`;
 }
 
 function titleOf(of: SimilarityOf): string {

@@ -72,7 +72,7 @@ describe('PCA alone', () => {
         [layout('pca', [0])],
         [{ subject: 't-SNE', reason: 'neither openTSNE nor scikit-learn is installed' }],
       ),
-      'Only PCA is shown, without t-SNE: neither openTSNE nor scikit-learn is installed',
+      'Only PCA is shown, without t-SNE: neither openTSNE nor scikit-learn is installed.',
     ],
     ['there is nothing', embedding([]), ''],
   ])('where %s', (_what, one, words) => {

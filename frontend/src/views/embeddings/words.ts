@@ -129,7 +129,7 @@ export function pcaOnlyWords({ layouts, omissions }: Embedding): string {
   const others = layouts.filter(({ method }) => method !== 'pca');
   if (layouts.length === 0 || others.some(({ steps }) => steps.length > 0)) return '';
   const reason = omissions.find(({ subject }) => /t-?sne/i.test(subject))?.reason;
-  if (reason !== undefined) return `Only PCA is shown, without t-SNE: ${reason}`;
+  if (reason !== undefined) return `Only PCA is shown, without t-SNE: ${reason.replace(/\.$/, '')}.`;
   return others.length > 0
     ? 'This is PCA; t-SNE takes longer, and comes when it is ready.'
     : 'Only PCA was recorded.';
