@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
