@@ -162,7 +162,7 @@ class Dispatcher:
         return None
 
     def _choose(self) -> Callable[[], None] | None:
-        """Return the next turn: some new vectors of each embedding, then one t-SNE, and so on; at the end the t-SNEs."""
+        """Return the next turn: some new vectors of each embedding, then one t-SNE, and so on; at the end t-SNEs."""
         unplaced = [track for track in self._tracks if track.unplaced is not None]
         for track in self._tracks:
             if track.notices:
