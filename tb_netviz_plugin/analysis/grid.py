@@ -27,14 +27,14 @@ class Part:
         records: All its records.
         kept: Indices of the surviving records, in increasing step.
         times: Their places on the grid's axis of steps.
-        span: The rows from the first to the last that it has.
+        rows: The rows that it has.
     """
 
     placement: Placement
     records: Records
     kept: slice | Indices
     times: slice | Indices
-    span: range
+    rows: slice | Indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +59,14 @@ class Table:
             plane: Which plane of it.
             rows: Distinct indices of the rows that are wanted; all of them by default.
         """
-        wanted = np.arange(self.rows) if rows is None else rows
-        values = np.full((len(wanted), len(self.steps)), np.nan, np.float32)
-        first, last = (int(wanted.min()), int(wanted.max())) if wanted.size else (0, -1)
-        places = np.full(last - first + 1, -1, np.intp)
-        places[wanted - first] = np.arange(len(wanted))
+        wanted = slice(0, self.rows) if rows is None else as_slice(rows)
+        count = wanted.stop - wanted.start if isinstance(wanted, slice) else len(wanted)
+        values = np.full((count, len(self.steps)), np.nan, np.float32)
         for part in self.parts:
-            # One activation is asked for at a time, of hundreds: most parts have nothing of it.
-            if part.span.start > last or part.span.stop <= first or not part.records.steps.size:
-                continue
-            of_part = part.placement.rows - first
-            held = np.flatnonzero((of_part >= 0) & (of_part < len(places)))
-            at = places[of_part[held]]
-            held, at = held[at >= 0], at[at >= 0]
-            if held.size and name in part.placement.columns:
+            found, held = _common(wanted, part.rows)
+            if name in part.placement.columns and part.records.steps.size and _any(held):
                 source = part.records.plane(plane)[:, part.placement.columns.index(name)]
-                _put(values, as_slice(at), part.times, source[as_slice(held)][:, part.kept])
+                _put(values, found, part.times, source[held][:, part.kept])
         return values
 
 
@@ -146,9 +138,30 @@ def place_parts(
 
 
 def _part(placement: Placement, records: Records, kept: Indices, axis: Floats) -> Part:
-    rows, times = placement.rows, np.searchsorted(axis, records.steps[kept])
-    span = range(int(rows.min()), int(rows.max()) + 1) if rows.size else range(0)
-    return Part(placement, records, as_slice(kept), as_slice(times), span)
+    times = np.searchsorted(axis, records.steps[kept])
+    return Part(placement, records, as_slice(kept), as_slice(times), as_slice(placement.rows))
+
+
+def _common(wanted: slice | Indices, held: slice | Indices) -> tuple[slice | Indices, slice | Indices]:
+    """Return the places of the rows that both have, in `wanted` and in `held`."""
+    if isinstance(wanted, slice) and isinstance(held, slice):
+        # One activation is asked for at a time, of hundreds: this has to be quick.
+        first, stop = max(wanted.start, held.start), min(wanted.stop, held.stop)
+        stop = max(first, stop)
+        return slice(first - wanted.start, stop - wanted.start), slice(first - held.start, stop - held.start)
+    sought, at_hand = _indices(wanted), _indices(held)
+    places = np.full(max(sought.max(initial=-1), at_hand.max(initial=-1)) + 1, -1, np.intp)
+    places[sought] = np.arange(len(sought))
+    common = np.flatnonzero(places[at_hand] >= 0)
+    return as_slice(places[at_hand[common]]), as_slice(common)
+
+
+def _indices(rows: slice | Indices) -> Indices:
+    return np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+
+
+def _any(rows: slice | Indices) -> bool:
+    return rows.start < rows.stop if isinstance(rows, slice) else rows.size > 0
 
 
 def survivors(records: Records, session: Sequence[Records]) -> Indices:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from tb_netviz_plugin.analysis.derive import Derived, Grouping, State, by_layer, by_row, derive
 from tb_netviz_plugin.analysis.grid import Grid, survivors
@@ -18,6 +19,7 @@ from tb_netviz_plugin.analysis.units import Judged, UnitTable, UnitThresholds
 from tb_netviz_plugin.schema.columns import METRIC_COLUMNS
 from tb_netviz_plugin.schema.statistics import STATISTIC, Rows
 
+_Value = TypeVar("_Value")
 _METRIC_COLUMN = {column.id: index for index, column in enumerate(METRIC_COLUMNS)}
 
 
@@ -102,9 +104,19 @@ class Case:
 
     def __init__(self, run: Recorded) -> None:
         self._run = run
-        self._derived: dict[tuple[str, bool], Derived] = {}
-        self._of_parameters: dict[str, Floats] = {}
-        self._columns: dict[str, Floats] = {}
+        self._known: dict[Hashable, Any] = {}
+
+    def once(self, what: Hashable, compute: Callable[[], _Value]) -> _Value:
+        """Return what `compute` returns, worked out when it is first asked for; who gets it must not change it.
+
+        Args:
+            what: Tells it from all else that is worked out of a case.
+            compute: Works it out.
+        """
+        if what not in self._known:
+            self._known[what] = compute()
+        known: _Value = self._known[what]
+        return known
 
     @property
     def network(self) -> Network:
@@ -133,16 +145,11 @@ class Case:
 
     def statistic(self, name: str, *, band: bool = False) -> Derived:
         """Return a statistic of all layers, or of all activations, and its band if that is asked for."""
-        if (name, band) not in self._derived:
-            statistic = STATISTIC[name]
-            grid, grouping = self._rows(statistic.rows)
-            self._derived[name, band] = derive(grid, statistic, grouping, band=band)
-        return self._derived[name, band]
+        return self.once(("statistic", name, band), lambda: self._derive(name, band=band))
 
     def numbers(self, name: str) -> Floats:
         """Return a statistic of all layers, [L, T], or activations, [A, T]; NaN in every cell that is no number."""
-        derived = self.statistic(name)
-        return np.where(derived.states == State.NUMBER, derived.values, np.nan)
+        return self.once(("numbers", name), lambda: _numbers(self.statistic(name)))
 
     def numbers_or_more(self, name: str) -> Floats:
         """Return likewise what counts values that are not finite, for which a cell stands that is no number."""
@@ -150,17 +157,12 @@ class Case:
 
     def of_parameters(self, name: str) -> Floats:
         """Return a statistic of every single parameter, [P, T]; NaN in every cell that is no number."""
-        if name not in self._of_parameters:
-            derived = derive(self._run.grid, STATISTIC[name], by_row(self._run.grid))
-            self._of_parameters[name] = np.where(derived.states == State.NUMBER, derived.values, np.nan)
-        return self._of_parameters[name]
+        grid = self._run.grid
+        return self.once(("of parameters", name), lambda: _numbers(derive(grid, STATISTIC[name], by_row(grid))))
 
     def column(self, name: str) -> Floats:
         """Return a recorded column of every single parameter, [P, T]; NaN in every cell that is no number."""
-        if name not in self._columns:
-            values = self._run.grid.column(name).astype(np.float64)
-            self._columns[name] = np.where(np.isfinite(values), values, np.nan)
-        return self._columns[name]
+        return self.once(("column", name), lambda: _finite(self._run.grid.column(name)))
 
     @cached_property
     def frozen(self) -> Bools:
@@ -175,7 +177,8 @@ class Case:
 
     def judged(self, activation: int, thresholds: UnitThresholds | None = None) -> Judged:
         """Return the states of an activation's units."""
-        return self._run.judged(activation, thresholds or UnitThresholds())
+        limits = thresholds or UnitThresholds()
+        return self.once(("judged", activation, limits), lambda: self._run.judged(activation, limits))
 
     @property
     def unit_table(self) -> UnitTable:
@@ -215,10 +218,25 @@ class Case:
         axes = [self.steps, self.activation_steps, *(metric.records.steps for metric in self._run.metrics)]
         return float(max((axis.max() for axis in axes if axis.size), default=np.nan))
 
+    def _derive(self, name: str, *, band: bool) -> Derived:
+        statistic = STATISTIC[name]
+        grid, grouping = self._rows(statistic.rows)
+        return derive(grid, statistic, grouping, band=band)
+
     def _rows(self, rows: Rows) -> tuple[Grid, Grouping]:
         if rows is Rows.PARAMETERS:
             return self._run.grid, by_layer(self._run.grid)
         return self._run.activation_grid, by_row(self._run.activation_grid)
+
+
+def _numbers(derived: Derived) -> Floats:
+    return np.where(derived.states == State.NUMBER, derived.values, np.nan)
+
+
+def _finite(values: npt.NDArray[np.float32]) -> Floats:
+    wide = values.astype(np.float64)
+    wide[~np.isfinite(values)] = np.nan
+    return wide
 
 
 def _curve(metric: Logged) -> Curve:

@@ -39,6 +39,10 @@ class Movement:
 
 def movement(case: Case, layers: Sequence[int]) -> Movement:
     """Return how the weights of these layers moved."""
+    return case.once(("movement", tuple(layers)), lambda: _movement(case, layers))
+
+
+def _movement(case: Case, layers: Sequence[int]) -> Movement:
     layers = stepped(case, layers)
     rows = matrices(case, layers)
     steps = case.steps

@@ -133,7 +133,12 @@ def _united(deaths: Sequence[Deaths], ran: Indices) -> Deaths:
 
 def _counts(states: States) -> npt.NDArray[np.uint32]:
     """Return how many units are in each state at each record, [9, N]."""
-    return np.stack([(states == state).sum(axis=0, dtype=np.uint32) for state in UnitState])
+    counts = np.zeros((len(UnitState), states.shape[1]), np.uint32)
+    seen = np.zeros(len(UnitState), np.bool_)
+    seen[states] = True  # Most units are alive; the other states are hardly worth a look each.
+    for state in np.flatnonzero(seen):
+        counts[state] = (states == state).sum(axis=0, dtype=np.uint32)
+    return counts
 
 
 def _open_since(dead: Stretches, stuck: Stretches) -> Indices:

@@ -130,6 +130,9 @@ def _compare(table: UnitTable, activation: int, judged: Judged) -> _Compared:
         return _Compared(signed, difference, reason=UNKNOWN)
     held = (told[:, 0] != 0) & (np.abs(told[:, 0]) <= len(units)) & (told == told[:, :1]).all(axis=1)
     second = np.flatnonzero(held & np.isin(states, _LIVING))
+    samples = int(looks.counted[places].sum())
+    if not second.size:
+        return _Compared(signed, difference, samples)
     twins = told[second, 0].astype(np.intp)
     behaviour = {name: _columns(table, name, units, times) for name in ("mean", "std", "fired", "largest")}
     first = np.abs(twins) - 1
@@ -138,7 +141,7 @@ def _compare(table: UnitTable, activation: int, judged: Judged) -> _Compared:
     found = np.where(twins > 0, _equal(*pairs), opposite)
     alike = (found <= TOLERANCE) & (first != second)
     signed[second[alike]], difference[second[alike]] = twins[alike], found[alike]
-    return _Compared(signed, difference, int(looks.counted[places].sum()))
+    return _Compared(signed, difference, samples)
 
 
 def _columns(table: UnitTable, name: str, units: Indices, times: Indices) -> npt.NDArray[np.float32]:
