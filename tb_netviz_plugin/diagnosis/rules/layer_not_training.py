@@ -105,21 +105,26 @@ def _kept(case: Case, rows: Sequence[int]) -> list[int | None]:
     last = norms[:, -1:]
     with np.errstate(invalid="ignore"):
         near = np.abs(norms - last) <= updates
-    stretches = [to_the_end(near[at], np.isfinite(norms[at]) & np.isfinite(updates[at])) for at in range(len(rows))]
-    drifts = _drifts(norms, updates)
+    known = np.isfinite(norms) & np.isfinite(updates)
+    at_last = (near | ~known)[:, -_TRACES - 1 :].all(axis=1)  # Of nearly all matrices: no.
     found: list[int | None] = [None] * len(rows)
-    for at in np.flatnonzero(matrix & (np.nan_to_num(updates[:, -1]) > 0)):
-        stretch = stretches[at]
+    for at in np.flatnonzero(matrix & at_last & (np.nan_to_num(updates[:, -1]) > 0)):
+        stretch = to_the_end(near[at], known[at])
         if stretch is None or not _long(case, stretch.first, stretch.last) or stretch.last - stretch.first < _TRACES:
             continue
-        others = drifts[matrix & (np.arange(len(rows)) != at), stretch.first]
-        if (
-            others.size
-            and np.median(others) >= _FAR
-            and _restless(norms[at, stretch.first :], updates[at, stretch.first :])
-        ):
+        if _restless(norms[at, stretch.first :], updates[at, stretch.first :]):
             found[at] = stretch.first
-    return found
+    return _beside_others(found, matrix, _drifts(norms, updates)) if found.count(None) < len(found) else found
+
+
+def _beside_others(found: Sequence[int | None], matrix: Bools, drifts: Floats) -> list[int | None]:
+    """Leave out those beside which the other matrices do not go anywhere either."""
+    kept: list[int | None] = list(found)
+    for at, first in enumerate(found):
+        others = drifts[matrix & (np.arange(len(found)) != at), first] if first is not None else np.empty(0)
+        if not others.size or np.median(others) < _FAR:
+            kept[at] = None
+    return kept
 
 
 def _restless(norms: Floats, updates: Floats) -> bool:
