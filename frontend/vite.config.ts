@@ -13,6 +13,8 @@ export default defineConfig({
     cssCodeSplit: false,
     assetsInlineLimit: 0,
     reportCompressedSize: true,
+    // The notices of the packages that are built in, which their licences ask for.
+    license: { fileName: 'licenses.txt' },
     // three.js, which is loaded when points are shown.
     chunkSizeWarningLimit: 600,
     rolldownOptions: {

@@ -120,7 +120,8 @@ function gestures(current: () => GestureTargets): Gestures {
       onPointerMove(event) {
         const place = placeOf(event);
         if (!held.has(event.pointerId)) return current().onPoint(place);
-        const before = gripOf(held);
+        // What was held at the first touch stays under the pointer, too, once it is no click any more.
+        const before = hasMoved ? gripOf(held) : start!;
         held.set(event.pointerId, place);
         const after = gripOf(held);
         if (Math.hypot(after.x - start!.x, after.y - start!.y) >= CLICK) hasMoved = true;
@@ -155,7 +156,8 @@ function gestures(current: () => GestureTargets): Gestures {
         event.preventDefault();
         const { dims } = current();
         const pixels = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1);
-        const factor = Math.exp(-pixels / 400);
+        // Pinching a touchpad comes as a wheel with Ctrl, in small steps.
+        const factor = Math.exp(-pixels / (event.ctrlKey ? 100 : 400));
         change((state) => zoomed(state, dims, current().box(), factor, ...fromMiddle(placeOf(event))));
       },
       onKeyDown(event) {

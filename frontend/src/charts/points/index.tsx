@@ -66,7 +66,7 @@ export function PointCloud(props: PointCloudProps) {
     dims,
     tool: props.tool,
     view,
-    box: size.peek.bind(size),
+    box: () => size.peek(),
     onPoint: (place) => {
       point.current = place;
       hover();
