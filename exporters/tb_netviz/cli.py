@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     units.add_argument("--samples", metavar="N", type=_positive, help="samples that death takes (default: 1,000)")
     units.set_defaults(command=_units)
     _add_check(commands)
+    _add_embed(commands)
     return parser
 
 
@@ -92,10 +93,35 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     check.set_defaults(command=_check)
 
 
+def _add_embed(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    embed = commands.add_parser(
+        "embed",
+        help="lay out the embeddings of a run again, backwards from its end",
+        description="Read the vectors that a run has kept, fit those of its last step in full and the steps before it "
+        "backwards from there, and add the layout to the run. It is calmer than one that was made beside the training.",
+    )
+    embed.add_argument("logdir", metavar="LOGDIR", help="the folder that TensorBoard gets as --logdir")
+    embed.add_argument("--run", metavar="NAME", help="only this run, by the name that TensorBoard gives it")
+    embed.add_argument("--name", metavar="NAME", help="only the embedding of this name")
+    embed.add_argument("--method", choices=("tsne", "umap", "pca"), default="tsne", help="default: tsne")
+    embed.add_argument("--dims", type=int, choices=(2, 3), default=2, help="default: 2")
+    embed.add_argument(
+        "--perplexity", type=_above_zero, default=30.0, help="about how many neighbours count for a point (default: 30)"
+    )
+    embed.set_defaults(command=_embed)
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _above_zero(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError("must be more than 0")
     return number
 
 
@@ -126,6 +152,14 @@ def _check(arguments: argparse.Namespace) -> int:
 
     _escape_foreign_signs()
     return command.run(arguments)
+
+
+def _embed(arguments: argparse.Namespace) -> int:
+    from tb_netviz.embed import command
+
+    _escape_foreign_signs()
+    command.run(arguments)
+    return 0
 
 
 def _escape_foreign_signs() -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tb_netviz.embedding.projector_config import FOLDER
+from tb_netviz_plugin.schema.embedding import EmbeddingDescription
 from tb_netviz_plugin.schema.messages import text
 
 NAME = "name.txt"
@@ -63,6 +64,11 @@ def stored(run_folder: str | os.PathLike[str]) -> dict[str, list[tuple[int, Load
         name = (folder / NAME).read_text("utf-8")
         found[name] = [(file.step, functools.partial(load, file)) for file in files]
     return found
+
+
+def stored_name(description: EmbeddingDescription) -> str:
+    """Return the name under which the vectors of an embedding are kept: models may have embeddings of the same name."""
+    return "/".join(part for part in (description.model, description.name) if part)
 
 
 def folders(run_folder: str | os.PathLike[str]) -> list[Path]:
