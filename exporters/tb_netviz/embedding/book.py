@@ -29,6 +29,7 @@ from tb_netviz_plugin.schema.embedding import (
     new_embedding,
     new_layout,
 )
+from tb_netviz_plugin.schema.messages import text
 from tb_netviz_plugin.schema.tags import Family, bucket
 
 Float32 = npt.NDArray[np.float32]
@@ -146,7 +147,8 @@ class Book:
         return bucket(family, stem, number)
 
     def _scalars(self, shown: Mapping[str, float | None]) -> list[Summary.Value]:
-        stem = "/".join(part for part in ("embedding", self.description.model, self.description.name) if part)
+        one = self.description
+        stem = text("/".join(part for part in ("embedding", one.model, one.name) if part))
         return [
             Summary.Value(tag=f"{stem}/{name}", simple_value=value)
             for name, value in shown.items()

@@ -23,6 +23,8 @@ TURNS = 4
 """Of these that are looked at before a t-SNE has its turn, as long as there are more to come."""
 MOST_BYTES_WAITING = 64 << 20
 """That their vectors take at most; one step may take more."""
+BYTES = 256 << 20
+"""That an embedding of vectors that are given may take in the event file."""
 MOST_SETS = 64
 """Sets of points that an embedding has at most: whoever changes the points each time has nothing to compare."""
 
@@ -54,13 +56,18 @@ class Plan:
         most_bytes: That it may take in the event file.
     """
 
-    dims: int = 2
-    perplexity: float = 30.0
-    most_bytes: int = 64 << 20
+    dims: int
+    perplexity: float
+    most_bytes: int
 
 
-def plan_of(dims: Any, perplexity: Any = 30.0, most_bytes: int = 64 << 20) -> Plan:
+def plan_of(dims: Any, perplexity: Any = 30.0, most_bytes: int | None = None) -> Plan:
     """Return a plan.
+
+    Args:
+        dims: 2 or 3.
+        perplexity: Of t-SNE.
+        most_bytes: That the embedding may take in the event file; by default BYTES.
 
     Raises:
         ValueError: If `dims` is neither 2 nor 3, or `perplexity` is no positive number.
@@ -69,7 +76,7 @@ def plan_of(dims: Any, perplexity: Any = 30.0, most_bytes: int = 64 << 20) -> Pl
         raise ValueError(f"dims must be 2 or 3, got {dims!r}")
     if not isinstance(perplexity, int | float) or not 1 <= perplexity < math.inf:
         raise ValueError(f"perplexity must be a number, at least 1, got {perplexity!r}")
-    return Plan(int(dims), float(perplexity), most_bytes)
+    return Plan(int(dims), float(perplexity), BYTES if most_bytes is None else most_bytes)
 
 
 @dataclass
