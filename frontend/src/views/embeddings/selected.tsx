@@ -63,7 +63,8 @@ function Thumbnails({ scene, points }: { scene: Scene; points: Uint32Array }) {
   const drawn = [...points.subarray(0, MOST)];
   useThumbnails(scene, drawn);
   return (
-    <ul class="selected-thumbnails" aria-label="Thumbnails of the first selected points">
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must take the keys that scroll
+    <ul class="selected-thumbnails" aria-label="Thumbnails of the first selected points" tabIndex={0}>
       {drawn.map((point) => (
         <li key={point} title={pointWords(scene, point)}>
           <Thumbnail scene={scene} index={point} />
