@@ -106,7 +106,7 @@ def _add_embed(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     embed.add_argument("--method", choices=("tsne", "umap", "pca"), default="tsne", help="default: tsne")
     embed.add_argument("--dims", type=int, choices=(2, 3), default=2, help="default: 2")
     embed.add_argument(
-        "--perplexity", type=_above_zero, default=30.0, help="about how many neighbours count for a point (default: 30)"
+        "--perplexity", type=_perplexity, default=30.0, help="about how many neighbours count for a point (default: 30)"
     )
     embed.set_defaults(command=_embed)
 
@@ -118,10 +118,10 @@ def _positive(text: str) -> int:
     return number
 
 
-def _above_zero(text: str) -> float:
+def _perplexity(text: str) -> float:
     number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError("must be more than 0")
+    if not 1 <= number < float("inf"):
+        raise argparse.ArgumentTypeError("must be at least 1")
     return number
 
 

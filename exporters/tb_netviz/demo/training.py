@@ -17,6 +17,8 @@ PROBE_EVERY = 50
 VALIDATE_EVERY = 25
 PROBES = 6
 """Digits whose activation maps are kept."""
+POINTS = 300
+"""Digits whose places among the features are followed."""
 
 
 def train(experiment: Experiment, digits: tuple[Part, Part], folder: Path, steps: int) -> None:
@@ -35,6 +37,10 @@ def train(experiment: Experiment, digits: tuple[Part, Part], folder: Path, steps
             digits_to_look_at = validation.images[:PROBES]
             labels = [str(int(label)) for label in validation.labels[:PROBES]]
             writer.watch_activation_maps(digits_to_look_at, labels=labels, every=PROBE_EVERY)
+            points, pictures = validation.images[:POINTS], validation.images[:POINTS, 0]
+            writer.watch_embedding(
+                "features", "relu3", points, validation.labels[:POINTS], every=PROBE_EVERY, thumbnails=pictures
+            )
         for step, batch in enumerate(progress, start=1):
             loss = criterion(model(batch.images), batch.labels)
             loss.backward()

@@ -28,7 +28,8 @@ def reduce(thumbnails: UInt8, largest_side: int = LARGEST_SIDE) -> UInt8:
     blocks = thumbnails[:, : height * rows_of_one, : width * columns_of_one].reshape(
         count, height, rows_of_one, width, columns_of_one, channels
     )
-    return np.rint(blocks.mean((2, 4), dtype=np.float32)).astype(np.uint8)
+    smaller: UInt8 = np.rint(blocks.mean((2, 4), dtype=np.float32)).astype(np.uint8)
+    return smaller
 
 
 def sprite(thumbnails: UInt8) -> bytes:

@@ -67,6 +67,17 @@ def test_the_runs_hold_gradients_losses_and_learning_rate(trained):
             assert b"learning_rate" in header
 
 
+def test_the_features_of_the_cnn_can_be_looked_at(trained):
+    folder, _done = trained
+    with tensorboard(folder / "runs") as server:
+        server.wait_for_runs("cnn", last_step=60)
+        (embedding,) = server.plugin_json("embeddings", run="cnn")["embeddings"]
+    assert (embedding["name"], embedding["module"], embedding["omissions"]) == ("features", "relu3", [])
+    assert embedding["sets"][0]["points"] == embedding["sets"][0]["thumbnails"]["count"] == 300
+    assert embedding["predictions"]
+    assert {layout["method"]: layout["steps"][-1] for layout in embedding["layouts"]} == {"pca": 50, "tsne": 50}
+
+
 def test_a_second_demo_keeps_the_first(trained):
     folder, _done = trained
     before = {path: path.read_bytes() for path in (folder / "runs").rglob("events*")}
