@@ -3,7 +3,6 @@ import { effect } from '@preact/signals';
 import type { Embedding, PointSet } from '../data/embeddings';
 import {
   embeddings,
-  embeddingsEra,
   labelsQueryOf,
   labelsStore,
   pointsStore,
@@ -61,10 +60,8 @@ function forgetChanged(): () => void {
   let run = selection.run.peek();
   return effect(() => {
     const now = embeddings.value.value ?? [];
-    if (selection.run.value === run && known.some((one) => isChanged(one, now))) {
+    if (selection.run.value === run && known.some((one) => isChanged(one, now)))
       for (const store of STORES) store.clear();
-      embeddingsEra.value = embeddingsEra.peek() + 1;
-    }
     known = now;
     run = selection.run.value;
   });

@@ -31,8 +31,6 @@ import { aboutRun, follow, runs } from './store';
 
 /** Whether someone looks at embeddings: nothing is asked for before. */
 export const watchingEmbeddings = signal(false);
-/** Counts how often what was recorded turned out to have changed. */
-export const embeddingsEra = signal(0);
 
 export const pointsStore = new Store<PointsQuery, Points>({
   address: pointsAddress,

@@ -62,7 +62,7 @@ function Page({ embedding }: { embedding: Embedding }) {
 
 function Clouds({ embedding }: { embedding: Embedding }) {
   const list = scenes.value;
-  if (list.length === 0) return <div class="clouds-waiting" role="status" aria-label="Loading points" />;
+  if (list.length === 0) return sides.value.some(troubleOf) ? null : <Waiting />;
   return (
     <div class={list.length > 1 ? 'clouds two' : 'clouds'}>
       {list.map((scene, index) => (

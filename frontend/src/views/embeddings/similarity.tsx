@@ -43,7 +43,7 @@ export function Similarity() {
       title={titleOf(of)}
       heading={
         <>
-          {similarityChoices.value.length > 1 ? <Of of={of} /> : <h3>{choiceWords(of)}</h3>}
+          {similarityChoices.value.length > 1 ? <Of of={of} /> : <h3>Similarity</h3>}
           <About />
         </>
       }
@@ -85,8 +85,8 @@ function Of({ of }: { of: SimilarityOf }) {
 }
 
 function choiceWords(of: SimilarityOf): string {
-  if (of === 'steps') return 'Similarity of steps';
-  return of === 'layers' ? 'Similarity of layers' : `Similarity to ${otherName()}`;
+  if (of === 'steps') return 'Between steps';
+  return of === 'layers' ? 'Between layers' : `With ${otherName()}`;
 }
 
 function titleOf(of: SimilarityOf): string {
