@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tests.diagnosis.data import Part
 from tests.diagnosis.scenario import NotProvenError
-from tests.diagnosis.training import Criterion
+from tests.diagnosis.training import Criterion, History
 
 
 def require(holds: object, words: str) -> None:
@@ -109,3 +109,35 @@ def learned(model: nn.Module, part: Part, least: float) -> None:
 def finite(model: nn.Module) -> None:
     """Raise NotProvenError where a weight is not finite."""
     require(all(bool(value.isfinite().all()) for value in model.parameters()), "a weight is not finite")
+
+
+def calm(history: History, most: float = 0.25) -> None:
+    """Raise NotProvenError where the loss leaps by so large a share of its fall, once a tenth of the run is over."""
+    losses = history.train
+    fall, after = losses[0] - min(losses), max(20, len(losses) // 10)
+    leap = max(losses[at] - max(losses[at - 20 : at]) for at in range(after, len(losses)))
+    require(leap < most * fall, f"the loss leaps by {leap:.3g} after a fall of {fall:.3g}")
+
+
+def generalises(history: History, rise: float = 0.1, gap: float = 0.25) -> None:
+    """Raise NotProvenError where the loss held out rose again, or is far above that in training.
+
+    Args:
+        history: Of a training with evaluations.
+        rise: Share of its fall by which the loss held out may have risen from its least.
+        gap: Share of the first loss by which it may be above the loss in training at the end.
+    """
+    losses = list(history.validation.values())
+    end, least = sum(losses[-3:]) / 3, min(losses)
+    risen = (end - least) / (history.train[0] - least)
+    require(risen < rise, f"the loss held out rose by {risen:.2f} of its fall")
+    apart = (end - history.end) / history.train[0]
+    require(apart < gap, f"the losses are {apart:.2f} of the first one apart")
+
+
+def sound(model: nn.Module, part: Part, least: float, history: History) -> None:
+    """Raise NotProvenError unless a classifier has learned without leaps, by heart or with units that are dead."""
+    learned(model, part, least)
+    calm(history)
+    if history.validation:
+        generalises(history)

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from tests.diagnosis.faulty import gradients, losses, numbers, outputs, rates, representations, units, wiring
-from tests.diagnosis.healthy import cnn, gnn, loops, mlp, sequences
+from tests.diagnosis.faulty import fresh, gradients, losses, numbers, outputs, rates, representations, units, wiring
+from tests.diagnosis.healthy import (
+    cnn,
+    fresh_graphs,
+    fresh_layers,
+    fresh_loops,
+    fresh_losses,
+    fresh_optimizers,
+    fresh_pictures,
+    fresh_sequences,
+    gnn,
+    loops,
+    mlp,
+    sequences,
+)
 from tests.diagnosis.scenario import Scenario
 
 FAULTY: tuple[Scenario, ...] = (
@@ -15,6 +28,7 @@ FAULTY: tuple[Scenario, ...] = (
     *losses.SCENARIOS,
     *outputs.SCENARIOS,
     *representations.SCENARIOS,
+    *fresh.SCENARIOS,
 )
 HEALTHY: tuple[Scenario, ...] = (
     *mlp.SCENARIOS,
@@ -22,5 +36,12 @@ HEALTHY: tuple[Scenario, ...] = (
     *cnn.SCENARIOS,
     *sequences.SCENARIOS,
     *gnn.SCENARIOS,
+    *fresh_optimizers.SCENARIOS,
+    *fresh_losses.SCENARIOS,
+    *fresh_layers.SCENARIOS,
+    *fresh_pictures.SCENARIOS,
+    *fresh_sequences.SCENARIOS,
+    *fresh_graphs.SCENARIOS,
+    *fresh_loops.SCENARIOS,
 )
 SCENARIOS = (*FAULTY, *HEALTHY)
