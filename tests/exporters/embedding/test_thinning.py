@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tb_netviz.embedding.thinning import drop
+from tb_netviz.embedding.thinning import MOST_STEPS, drop
 from tb_netviz.embedding.vectors import VectorFile
 
 
@@ -28,6 +28,17 @@ def test_what_stays_is_spread_over_the_run():
     assert len(steps) == 32
     assert (steps[0], steps[-1]) == (0, 1495)
     assert np.diff(steps).max() <= 3 * 1_500 / 32
+
+
+def test_an_embedding_has_so_many_steps_and_not_more():
+    kept = []
+    for step in range(500):
+        gone = drop(kept + [file(0, name="b")] * (step > 0), -1_000_000)
+        kept = [one for one in kept if one not in gone] + [file(step)]
+    assert len(kept) == MOST_STEPS
+    steps = [one.step for one in kept]
+    assert (steps[0], steps[-1]) == (0, 499)
+    assert np.diff(steps).max() <= 3 * 500 / MOST_STEPS
 
 
 @given(
