@@ -95,7 +95,7 @@ def test_two_steps_are_put_side_by_side_from_their_similarity(points):
 def test_similarity_to_the_other_run_is_that_of_the_server(points, embedded):
     tab = points(against="run:other")
     tab.role("button", re.compile("^Similarity: ")).click()
-    tab.role("menuitemradio", "With other").click()
+    tab.role("menuitemradio", "CKA with other").click()
     rows = whole_csv(tab, "Similarity to the steps of other")
     expected = arrays(embedded, "similarity", other_run="other", other="fc1")["values"]
     found = np.array([[float(row[f"step {step}"]) for step in STEPS] for row in rows])
@@ -105,7 +105,7 @@ def test_similarity_to_the_other_run_is_that_of_the_server(points, embedded):
 def test_similarity_between_layers_is_that_of_the_server(points, embedded):
     tab = points(step=40)
     tab.role("button", re.compile("^Similarity: ")).click()
-    tab.role("menuitemradio", "Between layers").click()
+    tab.role("menuitemradio", "CKA of layers").click()
     expected = arrays(embedded, "layer_similarity", step=40)["values"]
     cell = tab.role("region", "Similarity between layers").get_by_role("row", name="fc1").get_by_role("cell").nth(1)
     expect(cell).to_have_text(f"{expected[0, 1]:.2g}")

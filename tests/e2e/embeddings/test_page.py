@@ -58,7 +58,7 @@ def test_all_of_it_is_accessible(points, theme):
     assert violations(tab) == []
     tab.role("button", re.compile("^Similarity: ")).click()
     assert violations(tab) == []
-    tab.role("menuitemradio", "Between layers").click()
+    tab.role("menuitemradio", "CKA of layers").click()
     tab.role("region", "Similarity between layers").wait_for()
     assert violations(tab) == []
     cloud(tab).first.focus()

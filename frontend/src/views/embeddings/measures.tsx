@@ -4,7 +4,7 @@ import { useMemo } from 'preact/hooks';
 import { StepLines } from '../../charts/lines/StepLines';
 import { pageTheme } from '../../charts/theme';
 import type { Series as Curve, Insets, Level, ScaleKind } from '../../charts/types';
-import { embedding, ownSide } from '../../state/embeddings';
+import { embedding, ownCompanions, ownSide } from '../../state/embeddings';
 import { columnOf, numberAt, type Track, tracks } from '../../state/embeddings-tables';
 import * as selection from '../../state/selection';
 import { DataNotice } from '../data-notice';
@@ -183,9 +183,9 @@ function About({ measure: { label, definition, reading } }: { measure: Measure }
   );
 }
 
-/** One curve an embedding: the chosen one first, in the colour of runs' first; only records that have a number. */
+/** One curve an embedding; only records that have a number. */
 function curvesOf(list: readonly Track[], { id, from }: Measure): Curve[] {
-  const curves = list.flatMap((track, index): Curve[] => {
+  const curves = list.flatMap((track): Curve[] => {
     const column = columnOf(track[from], id);
     const table = track[from];
     if (table === null || column === null) return [];
@@ -194,7 +194,7 @@ function curvesOf(list: readonly Track[], { id, from }: Measure): Curve[] {
     return [
       {
         label: trackName(track),
-        color: colour(runToken(index)),
+        color: colour(runToken(placeOf(track))),
         dashed: track.run !== selection.run.value,
         steps: Float64Array.from(known, (row) => table.steps[row]!),
         spans: new Float64Array(known.length).fill(1),
@@ -203,6 +203,12 @@ function curvesOf(list: readonly Track[], { id, from }: Measure): Curve[] {
     ];
   });
   return curves.length === 1 ? [{ ...curves[0]!, label: '' }] : curves;
+}
+
+/** Its colour stays, whichever embedding is the chosen one. */
+function placeOf({ run, embedding: name }: Track): number {
+  const place = ownCompanions.value.findIndex((one) => one.name === name);
+  return run === selection.run.value && place >= 0 ? place : ownCompanions.value.length;
 }
 
 function trackName({ run, embedding: name }: Track): string {

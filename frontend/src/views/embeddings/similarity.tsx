@@ -85,8 +85,8 @@ function Of({ of }: { of: SimilarityOf }) {
 }
 
 function choiceWords(of: SimilarityOf): string {
-  if (of === 'steps') return 'Between steps';
-  return of === 'layers' ? 'Between layers' : `With ${otherName()}`;
+  if (of === 'steps') return 'CKA of steps';
+  return of === 'layers' ? 'CKA of layers' : `CKA with ${otherName()}`;
 }
 
 function titleOf(of: SimilarityOf): string {
