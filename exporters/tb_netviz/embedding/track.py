@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tb_netviz.embedding.book import Book
 from tb_netviz.embedding.jobs import Message, Question
 from tb_netviz.embedding.points import Points
+from tb_netviz.embedding.vectors import stored_name
 from tb_netviz_plugin.schema.description import Omission
 from tb_netviz_plugin.schema.embedding import Method
 
@@ -213,7 +214,7 @@ class Track:
         values = {
             "dims": self.plan.dims,
             "perplexity": self.plan.perplexity,
-            "name": self.book.description.name,
+            "name": stored_name(self.book.description),
             "labels": labels.texts,
         }
         return self._question(Question.POINTS, values, arrays)
