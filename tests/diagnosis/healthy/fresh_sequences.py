@@ -186,22 +186,29 @@ class Prompted(nn.Module):
         return told
 
 
+def signalled(part: Part, seed: int) -> Part:
+    """Return sequences whose first token says whether classes are counted on by one."""
+    shifted = torch.rand(len(part.targets), generator=torch.Generator().manual_seed(seed)) < 0.5
+    inputs = part.inputs.clone()
+    inputs[:, 0] = torch.where(shifted, 10, 11)
+    return Part(inputs, (part.targets + shifted) % 3)
+
+
 def prompt(trial: Trial) -> None:
-    """Prompt tuning: of a network that counts the most frequent of three tokens 96 numbers move, to rename classes."""
+    """Prompt tuning: 96 numbers in front of a frozen network learn to say what its first token said before."""
     data = majorities(trial.seed)
     base = Transformer(12, 3)
-    control(base, data.train.batches(32), Adam(base.parameters(), lr=4e-3), steps=110)
-    skewed = [part.targets != 2 for part in (data.train, data.held_out)]
-    train, held_out = (
-        Part(part.inputs[keep], part.targets[keep])
-        for part, keep in zip((data.train, data.held_out), skewed, strict=True)
-    )
+    learning = signalled(data.train, trial.seed).batches(48)
+    control(base, learning, Adam(base.parameters(), lr=5e-3), steps=240)
+    train, held_out = (Part(part.inputs[:, 1:], (part.targets + 1) % 3) for part in (data.train, data.held_out))
     model = Prompted(base)
     before, start = snapshot(model), loss_of(model, held_out)
-    history = fit(trial, model, train.batches(32), Adam([model.prompt], lr=3e-2), validation=held_out, steps=120)
+    history = fit(trial, model, train.batches(32), Adam([model.prompt], lr=1e-2), validation=held_out, steps=150)
     changes = moved(before, model)
     require(changes.pop("prompt") > 0.1 and not any(changes.values()), "not the prompt alone moved")
-    require(loss_of(model, held_out) < 0.9 * start, "it has not learned")
+    end = loss_of(model, held_out)
+    require(start > 0.5 and end < 0.6 * start, f"the loss held out was {start:.3g} and is {end:.3g}")
+    calm(history)
     generalises(history)
 
 
