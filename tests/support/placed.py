@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from tb_netviz_plugin.schema.embedding import EmbeddingDescription, Layout, Poin
 from tb_netviz_plugin.schema.tags import Family, bucket
 from tests.support.watching import events_in
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 
 
 @dataclass

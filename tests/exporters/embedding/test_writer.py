@@ -235,7 +235,7 @@ def test_where_nothing_can_be_written_no_process_is_started(tmp_path):
         writer = EmbeddingWriter(tmp_path / "file" / "run")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        writer.add("hidden", *clouds(), 0)
+        writer.add("hidden", clouds()[0], step=0)
         assert writer.wait(1)
         assert writer._embeddings.worker_pid is None
         writer.close()
@@ -243,8 +243,8 @@ def test_where_nothing_can_be_written_no_process_is_started(tmp_path):
 
 def test_what_comes_after_the_end_is_dropped(tmp_path):
     writer = EmbeddingWriter(tmp_path)
-    writer.add("hidden", *clouds(), 0)
+    writer.add("hidden", clouds()[0], step=0)
     writer.close()
     writer.close()
-    writer.add("hidden", *clouds(), 1)
+    writer.add("hidden", clouds()[0], step=1)
     assert read_placed(tmp_path, "hidden").steps("tsne") == [0]

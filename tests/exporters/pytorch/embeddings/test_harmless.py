@@ -100,7 +100,8 @@ def test_gradients_flags_and_hooks_are_those_of_before(tmp_path):
     with NetVizWriter(tmp_path) as writer:
         writer.watch_embedding("conv", "conv", pictures, classes, every=1, model=model)
         nn.functional.cross_entropy(model(pictures), classes).backward()
-        before = [(parameter.grad, parameter.grad._version, parameter.grad.clone()) for parameter in model.parameters()]
+        gradients = [cast("torch.Tensor", parameter.grad) for parameter in model.parameters()]
+        before = [(gradient, gradient._version, gradient.clone()) for gradient in gradients]
         modules = [dict(vars(module)) for module in model.modules()]
         optimizer.step()
     for parameter, (gradient, version, values) in zip(model.parameters(), before, strict=True):
