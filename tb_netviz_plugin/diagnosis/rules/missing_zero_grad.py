@@ -9,7 +9,7 @@ from tb_netviz_plugin.analysis.wording import fold, number
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import movement
+from tb_netviz_plugin.diagnosis.movement import movement, stepped
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 
 _EARLY = 50
@@ -20,6 +20,10 @@ _ALONG = 0.8
 """Share of the records in which successive gradients agree."""
 _SLOPES = (0.15, 3.0)
 """Growth a step, over the first gradient: one where each adds a gradient of the same size and direction."""
+_FIRST = 10, 20
+"""Steps between which what each adds is still about as large as the first gradient, where they add up."""
+_ADDED = 2.5
+"""Times as large as that which it is at most."""
 
 _REMEDIES = (
     Remedy("Forget the gradients after each step.", "optimizer.step()\noptimizer.zero_grad()"),
@@ -42,7 +46,7 @@ def _of_model(case: Case, layers: list[int], agreement: float) -> Finding | None
     if known.sum() < 5 or (moves.agreement[known] >= agreement).mean() < _ALONG:
         return None
     growth = _growth(case.steps, moves.gradient)
-    if growth is None:
+    if growth is None or not _adds_up(case, layers):
         return None
     first, last = float(case.steps[0]), float(case.steps[-1])
     typical = float(np.median(moves.agreement[known]))
@@ -69,9 +73,24 @@ def _of_model(case: Case, layers: list[int], agreement: float) -> Finding | None
         remedies=_REMEDIES,
         excluded=(
             "Not small steps on a smooth loss, whose gradients agree too: those do not grow with the number of steps.",
+            "Not a gradient that grows by itself: what each step adds stays as large as the first one.",
             "Not accumulation on purpose, after which each step begins anew.",
         ),
     )
+
+
+def _adds_up(case: Case, layers: list[int]) -> bool:
+    """Whether gradients differ from those before by about as much as the first one is large: by what a step adds."""
+    rows = [row for layer in stepped(case, layers) for row in case.network.layers[layer].parameters]
+    passed = case.steps - case.steps[0]
+    early = (passed >= _FIRST[0]) & (passed <= _FIRST[1])
+    norm, before, product = (
+        case.column(name)[rows][:, early] for name in ("grad_norm", "grad_norm_last", "grad_dot_last")
+    )
+    added = np.sqrt(np.maximum(np.nansum(norm**2 + before**2 - 2 * product, axis=0), 0.0))
+    first = float(np.sqrt(np.nansum(case.column("grad_norm")[rows][:, 0] ** 2)))
+    paired = np.isfinite(before).any(axis=0)
+    return bool(paired.any() and np.median(added[paired]) <= _ADDED * first)
 
 
 def _growth(steps: Floats, norms: Floats) -> float | None:

@@ -87,7 +87,7 @@ class TestPoorInit:
         assert reasons["poor_init"].startswith("not recorded")
 
 
-def adding_up(cosine=0.97, each=1.0, **about):
+def adding_up(cosine=0.997, each=1.0, **about):
     model = Model(interval=1, **about)
     model.cosines[:] = cosine
     model.norms = model.norms[:1] * (1 + each * np.arange(RECORDS))[:, None]
@@ -111,7 +111,10 @@ class TestMissingZeroGrad:
 
     @pytest.mark.parametrize(("cosine", "expected"), [(0.88, 0), (0.92, 1)])
     def test_the_threshold_is_nine_tenths(self, cosine, expected):
-        assert len(found("missing_zero_grad", adding_up(cosine))) == expected
+        assert len(found("missing_zero_grad", adding_up(cosine, each=0.2))) == expected
+
+    def test_a_gradient_that_grows_by_itself_changes_by_more_than_the_first_one(self):
+        assert found("missing_zero_grad", adding_up(cosine=0.95)) == []
 
     def test_a_layer_that_no_optimizer_holds_adds_up_by_itself(self):
         model = adding_up(cosine=0.2, each=0.0)
