@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+from tb_netviz.files import FileProvider
 from tb_netviz.refusal import RefusalError
 from tb_netviz_plugin.reader import Reader, Run
-from tb_netviz_plugin.schema.tags import PLUGIN_NAME
 
 _NO_TENSORFLOW = "tensorboard.compat.notf"
 """TensorBoard's own switch: where this module exists it imports no TensorFlow, which would take seconds."""
@@ -44,20 +44,14 @@ def listed(names: Iterable[str]) -> str:
 
 
 def _open(log_dir: Path, name: str | None) -> list[Run]:
-    from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
     from tensorboard.backend.event_processing.io_wrapper import GetLogdirSubdirectories
-    from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
     from tensorboard.context import RequestContext
 
     folders = {os.path.relpath(folder, log_dir): folder for folder in GetLogdirSubdirectories(str(log_dir))}
     if name is not None and name not in folders:
         raise RefusalError(f"there is no run {name!r}; there {listed(sorted(folders))}")
-    multiplexer = EventMultiplexer(tensor_size_guidance={PLUGIN_NAME: _EVERYTHING})
-    for run in folders if name is None else [name]:
-        multiplexer.AddRun(folders[run], run)
-    multiplexer.Reload()
-    reader = Reader(MultiplexerDataProvider(multiplexer, str(log_dir)), _EVERYTHING)
-    context = RequestContext()
+    wanted = folders if name is None else {name: folders[name]}
+    reader, context = Reader(FileProvider(wanted), _EVERYTHING), RequestContext()
     return [reader.run(context, "", listing.name) for listing in reader.runs(context, "")]
 
 

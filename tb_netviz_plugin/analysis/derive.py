@@ -143,8 +143,9 @@ def derive(grid: Grid, statistic: Statistic, grouping: Grouping, *, band: bool =
     states = np.full(values.shape, State.NOT_RECORDED, np.uint8)
     states[merger.any(merger.absent)] = State.NO_GRADIENT
     states[~np.isnan(values)] = State.NUMBER
-    states[merger.any(merger.nonfinite)] = State.NONFINITE
-    values[merger.any(merger.nonfinite & ~merger.known)] = np.nan
+    if merger.nonfinite.any():
+        states[merger.any(merger.nonfinite)] = State.NONFINITE
+        values[merger.any(merger.nonfinite & ~merger.known)] = np.nan
     if not band or not statistic.bounded or all(len(part.records.planes) == 1 for part in grid.parts):
         return Derived(values, states, values, values)
     falling = frozenset(statistic.falling)
@@ -163,16 +164,19 @@ class _Merger:
         self._grouping = grouping
         self._kind = kind = KINDS[statistic.rows]
         self._centre = {name: self._column(name) for name in statistic.columns}
-        finite = [np.isfinite(values) for values in self._centre.values()]
-        spoiled = self._column(kind.nonfinite) > 0
-        infinite = np.logical_or.reduce([np.isinf(values) for values in self._centre.values()])
+        self.known: Bools = np.logical_and.reduce([np.isfinite(values) for values in self._centre.values()])
+        self._complete = bool(self.known.all())
         spoils = any(name.startswith(kind.prefix) for name in statistic.columns)
-        self.known: Bools = np.logical_and.reduce(finite)
         # Weights that have become NaN can't be told from weights that weren't measured, but for the
         # gradient, which is NaN then too.
-        self.nonfinite: Bools = infinite | (spoiled & (spoils | ~self.known))
-        absent = self._column(kind.present) == 0 if kind.present else np.zeros(self.known.shape, np.bool_)
-        self.absent: Bools = absent & ~self.known & spoils
+        spoiled: Bools = self._column(kind.nonfinite) > 0
+        self.nonfinite = spoiled if spoils else spoiled & ~self.known
+        self.absent: Bools = np.broadcast_to(np.False_, self.known.shape)
+        if self._complete:
+            return  # As most runs are: then no value is infinite, and none absent.
+        self.nonfinite = self.nonfinite | np.logical_or.reduce([np.isinf(values) for values in self._centre.values()])
+        if kind.present and spoils:
+            self.absent = (self._column(kind.present) == 0) & ~self.known
 
     def any(self, cells: Bools) -> Bools:
         """Return for each row whether any of its members is marked in `cells`."""
@@ -187,8 +191,9 @@ class _Merger:
             name: self._merge(self._column(name, planes[name]) if planes else centre, self._kind.columns[name].merge)
             for name, centre in self._centre.items()
         }
-        values = np.array(self._statistic.value(columns, self._elements), np.float64)
-        values[~self.any(self.known)] = np.nan
+        values = np.asarray(self._statistic.value(columns, self._elements), np.float64)
+        if not self._complete:
+            values[~self.any(self.known)] = np.nan
         return values
 
     @cached_property
@@ -202,10 +207,6 @@ class _Merger:
         sizes = self._grid.network.elements[self._grouping.members, None]
         counted = sizes if self._complete else np.where(self.known, sizes, 0.0)
         return self._grouping.merge(np.add, counted, np.float64)
-
-    @cached_property
-    def _complete(self) -> bool:
-        return bool(self.known.all())
 
     def _column(self, name: str, plane: int = CENTRE) -> npt.NDArray[np.float32]:
         return self._grid.column(name, plane)[as_slice(self._grouping.members)]

@@ -65,7 +65,7 @@ class Table:
         for part in self.parts:
             found, held = _common(wanted, part.rows)
             if name in part.placement.columns and part.records.steps.size and _any(held):
-                source = part.records.plane(plane)[:, part.placement.columns.index(name)]
+                source = part.records.column(part.placement.columns.index(name), plane)
                 _put(values, found, part.times, source[held][:, part.kept])
         return values
 

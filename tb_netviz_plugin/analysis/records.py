@@ -32,16 +32,57 @@ class Records:
 
     steps: Floats
     walls: Floats
-    planes: tuple[Values, ...]
+    planes: tuple[Values, ...] | Planes
 
     @property
     def nbytes(self) -> int:
         """Memory that they take."""
-        return self.steps.nbytes + self.walls.nbytes + sum(plane.nbytes for plane in self.planes)
+        held = self.planes.nbytes if isinstance(self.planes, Planes) else sum(plane.nbytes for plane in self.planes)
+        return self.steps.nbytes + self.walls.nbytes + held
 
     def plane(self, index: int) -> Values:
         """Return plane `index`; without a window the lowest and the highest value are the only one."""
         return self.planes[min(index, len(self.planes) - 1)]
+
+    def column(self, index: int, plane: int) -> Values:
+        """Return column `index` of a plane of two axes, [rows, N]."""
+        if isinstance(self.planes, Planes) and plane > 0:
+            return self.planes.column(index, plane)
+        column: Values = self.plane(plane)[:, index]
+        return column
+
+
+class Planes(Sequence[Values]):
+    """The planes of tensors, the first of which is asked for again and again, and of the others hardly a column.
+
+    Turning them so that time is last is most of the work of reading a run, so that only the first is kept that way.
+
+    Args:
+        tensors: [planes, …] each; what has one plane only has it for all.
+    """
+
+    def __init__(self, tensors: Sequence[Values]) -> None:
+        self._tensors = tensors
+        self._centre = _time_last(tensors, 0)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that they take."""
+        return self._centre.nbytes + sum(tensor.nbytes for tensor in self._tensors)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return max(len(tensor) for tensor in self._tensors)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return one, time last."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return _time_last(self._tensors, index) if index else self._centre
+
+    def column(self, index: int, plane: int) -> Values:
+        """Return column `index` of a plane of two axes, [rows, N]."""
+        return _time_last([tensor[..., index] for tensor in self._tensors], plane)
 
 
 def stack(steps: Sequence[int], walls: Sequence[float], tensors: Sequence[Values], dimensions: int) -> Records:
@@ -65,7 +106,7 @@ def stack(steps: Sequence[int], walls: Sequence[float], tensors: Sequence[Values
     return Records(
         np.array([steps[i] for i in kept], np.float64),
         np.array([walls[i] for i in kept], np.float64),
-        tuple(_time_last(leading, plane) for plane in range(max(len(tensor) for tensor in leading))),
+        Planes(leading) if any(len(tensor) > 1 for tensor in leading) else (_time_last(leading, 0),),
     )
 
 

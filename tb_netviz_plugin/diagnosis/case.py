@@ -230,13 +230,15 @@ class Case:
 
 
 def _numbers(derived: Derived) -> Floats:
+    if not derived.states.any():  # As in most runs, all are State.NUMBER.
+        return derived.values
     return np.where(derived.states == State.NUMBER, derived.values, np.nan)
 
 
 def _finite(values: npt.NDArray[np.float32]) -> Floats:
+    finite = np.isfinite(values)
     wide = values.astype(np.float64)
-    wide[~np.isfinite(values)] = np.nan
-    return wide
+    return wide if finite.all() else np.where(finite, wide, np.nan)
 
 
 def _curve(metric: Logged) -> Curve:

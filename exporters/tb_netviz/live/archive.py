@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.compat.proto.tensor_pb2 import TensorProto
-from tensorboard.compat.proto.types_pb2 import DT_FLOAT, DT_UINT8, DT_UINT16
 
+from tb_netviz.tensors import array_of
 from tb_netviz_plugin.analysis.network import Network, unite
 from tb_netviz_plugin.analysis.recorded import DIMENSIONS, Metric, RecordedRun, in_order
 from tb_netviz_plugin.analysis.records import Records, stack
 from tb_netviz_plugin.schema.codec import decode_description, decode_metadata
 from tb_netviz_plugin.schema.description import RunDescription
 from tb_netviz_plugin.schema.tags import Family, parse
-
-_TYPES: dict[int, np.dtype[Any]] = {DT_FLOAT: np.dtype("<f4"), DT_UINT16: np.dtype("<u2"), DT_UINT8: np.dtype("u1")}
 
 MOST_BYTES = 64 << 20
 """Memory that the records may take; beyond it older ones are thinned out."""
@@ -93,7 +89,7 @@ class Archive:
             if series is None:
                 about = decode_metadata(value.metadata.plugin_data.content)
                 series = self._series[value.tag] = _Series(Family(name), about.metric, about.role)
-            series.add(step, wall, _array(value.tensor))
+            series.add(step, wall, array_of(value.tensor))
 
 
 class LiveRun(RecordedRun):
@@ -128,10 +124,3 @@ class LiveRun(RecordedRun):
         if series is None:
             return stack((), (), (), DIMENSIONS[family])
         return stack(series.steps, series.walls, series.tensors, DIMENSIONS[family])
-
-
-def _array(tensor: TensorProto) -> npt.NDArray[np.generic]:
-    """Return a tensor as `schema.codec` encodes it."""
-    shape = [axis.size for axis in tensor.tensor_shape.dim]
-    values: npt.NDArray[np.generic] = np.frombuffer(tensor.tensor_content, _TYPES[tensor.dtype]).reshape(shape)
-    return values
