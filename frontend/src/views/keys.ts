@@ -2,6 +2,8 @@
 import { clearTransient, moveFinding, moveLayer, moveStep, selectStep } from '../state/actions';
 import { moveActivation, shownActivations } from '../state/activations';
 import { steps } from '../state/derived';
+import { moveEmbeddingStep, watchingEmbeddings } from '../state/embeddings';
+import { stopEmbedding, togglePlayEmbedding } from '../state/embeddings-play';
 import { moveSource, watching } from '../state/maps';
 import { togglePlay } from '../state/play';
 import { toggleTable } from './figure';
@@ -38,13 +40,13 @@ function actionOf({ key, shiftKey }: KeyboardEvent): (() => void) | null {
   const far = shiftKey ? 10 : 1;
   switch (key) {
     case 'ArrowLeft':
-      return () => moveStep(-far);
+      return () => moveRecord(-far);
     case 'ArrowRight':
-      return () => moveStep(far);
+      return () => moveRecord(far);
     case 'Home':
-      return () => selectStep(steps.value[0] ?? 0);
+      return () => moveRecord(Number.NEGATIVE_INFINITY);
     case 'End':
-      return () => selectStep(Number.POSITIVE_INFINITY);
+      return () => moveRecord(Number.POSITIVE_INFINITY);
     case 'ArrowUp':
       return () => moveRow(-far);
     case 'ArrowDown':
@@ -54,7 +56,7 @@ function actionOf({ key, shiftKey }: KeyboardEvent): (() => void) | null {
     case ']':
       return () => moveFinding(1);
     case ' ':
-      return togglePlay;
+      return watchingEmbeddings.value ? togglePlayEmbedding : togglePlay;
     case '/':
       return () => document.getElementById(FILTER_ID)?.focus();
     case 't':
@@ -68,6 +70,15 @@ function actionOf({ key, shiftKey }: KeyboardEvent): (() => void) | null {
     default:
       return null;
   }
+}
+
+/** Through the records that the view shows: those of the run, or those of the points. */
+function moveRecord(count: number): void {
+  if (watchingEmbeddings.value) {
+    stopEmbedding();
+    moveEmbeddingStep(count);
+  } else if (Number.isFinite(count)) moveStep(count);
+  else selectStep(count < 0 ? (steps.value[0] ?? 0) : count);
 }
 
 /** Up and down the network, by what the rows of the view are. */

@@ -2,18 +2,8 @@
 import { useEffect } from 'preact/hooks';
 import { formatCount } from '../../charts/numbers';
 import type { Embedding } from '../../data/embeddings';
-import {
-  embedding,
-  embeddings,
-  moveEmbeddingStep,
-  ownSide,
-  type Scene,
-  scenes,
-  sides,
-  troubleOf,
-} from '../../state/embeddings';
+import { embedding, embeddings, ownSide, type Scene, scenes, sides, troubleOf } from '../../state/embeddings';
 import { linkEmbeddings } from '../../state/embeddings-link';
-import { stopEmbedding, togglePlayEmbedding } from '../../state/embeddings-play';
 import * as selection from '../../state/selection';
 import { retry } from '../../state/store';
 import { formatBytes } from '../maps/words';
@@ -41,8 +31,7 @@ export function Embeddings() {
 function Page({ embedding }: { embedding: Embedding }) {
   const picked = pickedScene();
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: keys for whatever has the focus in it.
-    <div class={picked === null ? 'embeddings' : 'embeddings with-selected'} onKeyDown={onKey}>
+    <div class={picked === null ? 'embeddings' : 'embeddings with-selected'}>
       <h2 class="visually-hidden">Embeddings</h2>
       <section class="embeddings-stage" aria-label="Points">
         <Toolbar embedding={embedding} />
@@ -116,24 +105,6 @@ function Recorded({ embedding }: { embedding: Embedding }) {
       <Omissions embedding={embedding} />
     </section>
   );
-}
-
-/** Keys that nothing inside has taken: the steps here are those of the points. */
-function onKey(event: KeyboardEvent): void {
-  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-  const target = event.target as HTMLElement;
-  if (target.matches('input, textarea, select') || target.closest('[role=menu]') !== null) return;
-  if (event.key === ' ' && target.matches('button, a, summary')) return;
-  const far = event.shiftKey ? 10 : 1;
-  const move = (count: number) => () => {
-    stopEmbedding();
-    moveEmbeddingStep(count);
-  };
-  const action = { ArrowLeft: move(-far), ArrowRight: move(far), ' ': togglePlayEmbedding }[event.key];
-  if (action === undefined) return;
-  event.preventDefault();
-  event.stopPropagation();
-  action();
 }
 
 function Waiting() {
