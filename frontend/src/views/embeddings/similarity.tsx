@@ -56,8 +56,7 @@ export function Similarity() {
       {(exportRef) => (
         <>
           <DataNotice error={error} />
-          {error === null &&
-            (of === 'layers' ? <Layers exportRef={exportRef} /> : <Steps of={of} exportRef={exportRef} />)}
+          {of === 'layers' ? <Layers exportRef={exportRef} /> : <Steps of={of} exportRef={exportRef} />}
         </>
       )}
     </Figure>
@@ -123,14 +122,14 @@ function About() {
 }
 
 function Layers({ exportRef }: { exportRef: ExportRef }) {
-  const { value, loading } = layerSimilarity.value;
-  if (value === null) return loading ? null : <p class="muted">Nothing recorded</p>;
+  const { value, error, loading } = layerSimilarity.value;
+  if (value === null) return loading || error !== null ? null : <p class="muted">Nothing recorded</p>;
   return <LayerMatrix similarity={value} exportRef={exportRef} />;
 }
 
 /** Rows are the steps of the other side, columns those of the own. */
 function Steps({ of, exportRef }: { of: SimilarityOf; exportRef: ExportRef }) {
-  const { value, loading } = similarity.value;
+  const { value, error, loading } = similarity.value;
   const matrix = useMemo(() => toMatrix(value), [value]);
   const labels = useMemo(() => labelsOf(value), [value]);
   const words: CellWords = (row, record) => figureWords(matrix.values[row * matrix.steps.length + record]!);
@@ -158,7 +157,7 @@ function Steps({ of, exportRef }: { of: SimilarityOf; exportRef: ExportRef }) {
       words={words}
       onReadout={say}
       exportRef={exportRef}
-      empty={loading ? '' : 'Nothing recorded'}
+      empty={loading || error !== null ? '' : 'Nothing recorded'}
     />
   );
 }
