@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from tb_netviz_plugin.analysis.network import Network
 from tb_netviz_plugin.diagnosis.case import Case, Recorded
 from tb_netviz_plugin.diagnosis.causes import fold
 from tb_netviz_plugin.diagnosis.finding import Finding
@@ -74,7 +76,22 @@ def check(run: Recorded, moved: Mapping[str, float] | None = None, rules: Sequen
             skipped.append(Skipped(rule, reason))
         elif not findings:
             passed.append(rule)
-    return Report(tuple(fold(found)), tuple(passed), tuple(skipped))
+    return Report(tuple(fold(told_apart(found, case.network))), tuple(passed), tuple(skipped))
+
+
+def told_apart(findings: Sequence[Finding], network: Network) -> list[Finding]:
+    """Return findings with unique ids: with their model, where there are several, and a number as a last resort."""
+    told: list[Finding] = []
+    seen: Counter[str] = Counter()
+    for finding in findings:
+        several = finding.layers and len(network.models) > 1
+        parts = (network.layers[finding.layers[0]].model if several else "", finding.subject)
+        one = replace(finding, subject=":".join(filter(None, parts)))
+        seen[one.id] += 1
+        if seen[one.id] > 1:
+            one = replace(one, subject=f"{one.subject}#{seen[one.id]}")
+        told.append(one)
+    return told
 
 
 def _apply(rule: Rule, case: Case, limits: Limits) -> tuple[list[Finding], str]:

@@ -89,6 +89,8 @@ class Finding:
         remedies: What to try, in order of promise.
         view: Where the tab shows it: "flow", "units", "activations" or "overview".
         consequences: What follows from it; see `causes.py`.
+        subject: Tells it from others of its rule, where there are several: a model, a layer. It says nothing of
+            layers that come and go, nor of how bad it is, which change while a run goes on.
     """
 
     rule: str
@@ -104,9 +106,9 @@ class Finding:
     units: tuple[int, ...] | None = None
     view: str = "flow"
     consequences: tuple[Finding, ...] = field(default=())
+    subject: str = ""
 
     @property
     def id(self) -> str:
         """Tells it from the other findings of the run, and stays the same while the run goes on."""
-        about = f"{self.rule}:{min(self.layers)}" if self.layers else self.rule
-        return f"{about}:info" if self.severity is Severity.INFO else about
+        return f"{self.rule}:{self.subject}" if self.subject else self.rule

@@ -189,6 +189,7 @@ def _finding(case: Case, layers: Sequence[int], still: Sequence[_Still], why: st
             "Not frozen: requires_grad is on, and there is a gradient.",
             "Not a pause of the whole network, or its schedule: other layers moved in the meantime.",
         ),
+        subject=why,
     )
 
 

@@ -54,6 +54,7 @@ def _finding(case: Case, layer: Redundant, threshold: float) -> Finding:
         excluded=("Not dead units, which are alike too: only units that respond are counted.",),
         units=tuple(units.tolist()),
         view="units",
+        subject=row.name,
     )
 
 

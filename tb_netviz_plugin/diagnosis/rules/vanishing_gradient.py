@@ -102,6 +102,7 @@ def _zero(case: Case, layers: list[int]) -> list[Finding]:
                 "They are not frozen: they get a gradient, and every element of it is 0.",
                 "Not zero now and then: it is so in every record up to the last.",
             ),
+            subject="zero",
         )
     ]
 
@@ -220,6 +221,7 @@ def _drop(case: Case, layer: int, logs: Floats, relative: Floats, factor: float)
         evidence=(_line(case, layer, case.numbers("gradient_norm")[layer], "gradient_norm"),),
         remedies=_CUT_OFF,
         excluded=("Not convergence: beside the other layers of the network it fell as far.",),
+        subject=case.network.layers[layer].name,
     )
 
 

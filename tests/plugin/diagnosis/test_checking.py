@@ -4,13 +4,19 @@ import dataclasses
 import logging
 
 from tb_netviz.reading import read_runs
+from tb_netviz_plugin.analysis.network import unite
 from tb_netviz_plugin.diagnosis import RULES, Beyond, Finding, Severity, check
 from tb_netviz_plugin.diagnosis.causes import EFFECTS, fold
-from tests.support.runs import write_run
+from tb_netviz_plugin.diagnosis.checking import told_apart
+from tests.support.runs import dense_layers, describe, write_run
 
 
 def finding(rule, first_step, severity=Severity.WARNING, last_step=100.0):
     return Finding(rule, severity, (0,), first_step, last_step, "It is so.", Beyond("it", 1.0, 0.0), (), ())
+
+
+def network(*models):
+    return unite([describe(dense_layers(2), model=model) for model in models or ("",)])
 
 
 def rooted(*findings):
@@ -73,6 +79,30 @@ def test_nothing_at_all():
     assert fold(()) == []
 
 
+def test_an_id_stays_where_a_finding_gets_better_or_spreads():
+    (ill,) = told_apart([finding("dead_units", 3, Severity.CRITICAL)], network())
+    (better,) = told_apart([finding("dead_units", 3, Severity.INFO)], network())
+    (wider,) = told_apart([dataclasses.replace(finding("dead_units", 3), layers=(1, 0))], network())
+    assert ill.id == better.id == wider.id == "dead_units"
+
+
 def test_ids_are_unique_though_a_rule_tells_of_a_layer_twice():
-    one, two = finding("dead_units", 3), finding("dead_units", 5, Severity.INFO)
-    assert len({one.id, two.id}) == 2
+    many, few = finding("dead_units", 3), finding("dead_units", 5, Severity.INFO)
+    named = [dataclasses.replace(finding("redundant_units", 3), subject=name) for name in ("fc1", "fc2")]
+    told = told_apart([many, few, *named], network())
+    assert [one.id for one in told] == ["dead_units", "dead_units:#2", "redundant_units:fc1", "redundant_units:fc2"]
+
+
+def test_ids_tell_models_apart():
+    first, second = finding("lr_too_high", 3), dataclasses.replace(finding("lr_too_high", 3), layers=(2,))
+    of_all = dataclasses.replace(finding("loss_spike", 3), layers=())
+    told = told_apart([second, first, of_all], network("gen", "disc"))
+    assert [one.id for one in told] == ["lr_too_high:disc", "lr_too_high:gen", "loss_spike"]
+
+
+def test_the_ids_of_a_whole_report_are_unique(tmp_path):
+    write_run(tmp_path / "run", steps=range(40), nan={"blocks.0": range(20, 40)}, none={"blocks.1": range(40)})
+    (run,) = read_runs(tmp_path)
+    ids = [one.id for one in check(run).every]
+    assert len(ids) > 1
+    assert len(set(ids)) == len(ids)
