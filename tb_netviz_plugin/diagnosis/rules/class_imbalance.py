@@ -22,6 +22,8 @@ _COMMON = 0.7
 """Share of the samples of the other classes that are recognised, where the task can be learned."""
 _RISING = 0.2
 """Rise of the share that is recognised, over the last half of the end, with which rare classes are on their way."""
+_SIGNIFICANT = 2.0
+"""Standard errors by which it lies below the limit."""
 _BINARY = {"BCEWithLogitsLoss": 0.0, "BCELoss": 0.5}
 """By loss, the output from which on the answer is yes."""
 
@@ -59,7 +61,9 @@ def _of_classes(classes: Classes, limits: Limits) -> Finding | None:
     if not rare.any() or rare.sum() > common.sum() or seen[rare].sum() < _FEWEST:
         return None
     found_rare, found_common = hits[rare].sum() / seen[rare].sum(), hits[common].sum() / max(seen[common].sum(), 1.0)
-    if found_common < _COMMON or found_rare > limits["found"] * found_common or _rises(classes, rare, late):
+    worst = _worst(hits[common], seen[common])
+    few = _far_below(hits[rare].sum(), seen[rare].sum(), limits["found"] * worst)
+    if found_common < _COMMON or not few or _rises(classes, rare, late):
         return None
     ratio = float(targets.max() / targets[rare].max())
     indices = np.flatnonzero(rare)
@@ -74,8 +78,8 @@ def _of_classes(classes: Classes, limits: Limits) -> Finding | None:
         message=f"{named} {fold(ratio)} rarer than the most common one, and late in training {found_rare:.0%} of such "
         f"samples are recognised, where {found_common:.0%} of the others are.",
         beyond=Beyond(
-            "share of rare samples that is recognised, over that of the others",
-            found_rare / found_common,
+            "share of rare samples that is recognised, over that of the worst of the others",
+            found_rare / worst,
             limits["found"],
         ),
         evidence=(
@@ -90,6 +94,17 @@ def _of_classes(classes: Classes, limits: Limits) -> Finding | None:
         ),
         view="overview",
     )
+
+
+def _worst(hits: Floats, samples: Floats) -> float:
+    """Return the share of samples that is recognised of the worst of these classes, but for a tenth of them."""
+    known = samples >= _FEWEST
+    return float(np.quantile(hits[known] / samples[known], 0.1, method="lower")) if known.any() else 0.0
+
+
+def _far_below(hits: float, samples: float, share: float) -> bool:
+    """Whether so many hits are fewer than that share of the samples, beyond chance."""
+    return bool(hits <= share * samples - _SIGNIFICANT * np.sqrt(samples * share * (1 - share)))
 
 
 def _share(classes: Classes, which: Bools) -> Floats:

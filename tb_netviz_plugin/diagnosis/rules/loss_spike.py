@@ -81,7 +81,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
 
 def _severity(loss_of_gain: float, recovery: int, moments: int) -> Severity:
     """Return how bad it is to lose this share of all that was gained."""
-    grave = (recovery > _AT_ONCE and loss_of_gain >= _LASTING) or (moments <= _FEW and loss_of_gain >= _HUGE)
+    grave = moments <= _FEW and ((recovery > _AT_ONCE and loss_of_gain >= _LASTING) or loss_of_gain >= _HUGE)
     return Severity.WARNING if grave else Severity.INFO
 
 

@@ -21,7 +21,7 @@ PLACES, DISCOUNT = 8, 0.9
 def worths(trial: Trial) -> None:
     """Q-learning on a corridor: targets come from a copy that is renewed each 40 steps, and the loss leaps with it."""
     generator = torch.Generator().manual_seed(trial.seed)
-    model = mlp((PLACES, 64, 2))
+    model = mlp((PLACES, 64, 2), nn.Tanh)  # Of ReLUs at this rate most die.
     target = copy.deepcopy(model).requires_grad_(False)
     moves = torch.tensor([-1, 1])
 
