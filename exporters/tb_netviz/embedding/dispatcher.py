@@ -18,12 +18,19 @@ from tb_netviz_plugin.schema.embedding import Method
 
 DRAIN_SECONDS = 30.0
 """Seconds for which a closing run waits for layouts."""
+HURRIED_SECONDS = 3.0
+"""The same after an interrupt from the keyboard: whoever presses Ctrl+C wants to have the terminal back."""
 STARTS = 2
 """Workers that a run has at most, one after another."""
 PATIENCE = 5.0
 """Seconds for the last words, once the worker is gone."""
 PROJECTOR_BYTES = 256 << 20
 """That the projector's files of a run may take."""
+
+
+def patience_after(error: BaseException | None) -> float:
+    """Return how many seconds a run that `error` has ended waits for layouts."""
+    return HURRIED_SECONDS if isinstance(error, KeyboardInterrupt) else DRAIN_SECONDS
 
 
 class Dispatcher:

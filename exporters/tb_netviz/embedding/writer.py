@@ -8,7 +8,7 @@ from multiprocessing.util import Finalize
 from types import TracebackType
 from typing import Any, Self
 
-from tb_netviz.embedding.dispatcher import DRAIN_SECONDS
+from tb_netviz.embedding.dispatcher import DRAIN_SECONDS, patience_after
 from tb_netviz.embedding.embeddings import Embeddings
 from tb_netviz.embedding.track import plan_of
 from tb_netviz.events import open_sink
@@ -99,4 +99,4 @@ class EmbeddingWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
     ) -> None:
-        self.close()
+        self.close(patience_after(error))

@@ -14,6 +14,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from tb_netviz.embedding.dispatcher import DRAIN_SECONDS, patience_after
 from tb_netviz.embedding.embeddings import Embeddings
 from tb_netviz.embedding.projector_config import merged_config
 from tb_netviz.events import open_sink, warn
@@ -69,13 +70,13 @@ class Belongings:
                 break
         self.probes.append(probe)
 
-    def end_run(self) -> None:
-        """Detach all watches and write what is held."""
+    def end_run(self, patience: float = DRAIN_SECONDS) -> None:
+        """Detach all watches and write what is held; wait so many seconds for layouts."""
         for probe in self.probes:
             probe.detach()
         self.probes.clear()
         if self.embeddings is not None:
-            self.embeddings.close()
+            self.embeddings.close(patience)
             self.embeddings = None
         if self.run is not None and not self.run.ended:
             self.run.end()
@@ -323,10 +324,10 @@ class NetVizWriter(SummaryWriter, ProbeOwner, EmbeddingOwner):  # type: ignore[m
         if error is None:
             self.close()
         else:
-            self._close()
+            self._close(patience_after(error))
 
-    def _close(self) -> None:
-        self._belongings.end_run()
+    def _close(self, patience: float = DRAIN_SECONDS) -> None:
+        self._belongings.end_run(patience)
         super().close()
         self._belongings.files.clear()
         _close_orphans()

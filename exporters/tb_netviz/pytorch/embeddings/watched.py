@@ -137,13 +137,13 @@ class WatchedEmbedding:
     def detach(self) -> None:
         """Run it no more, and hand over what is held. Detaching twice is harmless."""
         if self._attached:
-            self._attached = False
-            self._handle.remove()
+            self._take_off()
             self._guard.run(self._land)
 
     def refuse(self, reason: str) -> None:
-        """Run it never, and say why."""
-        self._stop(0, Omission("layouts", reason))
+        """Never run it, and say why in the tab."""
+        self._take_off()
+        self._say(0, Omission("layouts", reason))
 
     def _stepped(self, optimizer: Optimizer, _arguments: object, _keywords: object) -> None:
         if self._session.over or not leads():
@@ -209,11 +209,18 @@ class WatchedEmbedding:
 
     def _stop(self, step: int, omission: Omission) -> None:
         """Run it no more, and say why, here and in the tab."""
-        self._attached = False
-        self._handle.remove()
-        self._hooking.run(self._embeddings.omit, self._track, step, omission)
+        self._take_off()
+        self._say(step, omission)
         if self._guard.on and leads():
             warn(f"the embedding {self.name!r}: {omission.reason}. Training goes on.", stacklevel=2)
+
+    def _say(self, step: int, omission: Omission) -> None:
+        if leads():
+            self._hooking.run(self._embeddings.omit, self._track, step, omission)
+
+    def _take_off(self) -> None:
+        self._attached = False
+        self._handle.remove()
 
 
 def _named(wanted: Wanted, outcome: Outcome) -> Points:

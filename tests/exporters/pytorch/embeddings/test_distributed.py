@@ -69,6 +69,7 @@ def test_a_sharded_model_is_refused_in_words(tmp_path):
     first, second = run_processes(train, 2, tmp_path, str(tmp_path / "run"), "sharded")
     assert any("the model is spread over processes, as by FSDP" in words for words in first.warnings)
     assert not any("embeddings" in words for words in second.warnings)
+    assert len(list((tmp_path / "run").rglob("events*"))) == 1
     placed = read_placed(tmp_path / "run", "conv")
     assert placed.description.layouts == ()
     assert "as by FSDP" in placed.reasons["layouts"]
