@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -21,6 +22,17 @@ from tb_netviz_plugin.schema.tags import Family, parse
 
 MOST_BYTES = 64 << 20
 """Memory that the records may take; beyond it older ones are thinned out."""
+
+_OVERHEAD = 256
+"""Bytes that a record takes beside its numbers."""
+_UNREAD = (Family.BINS, Family.ACTIVATION_BINS)
+"""What no rule asks for."""
+_TOGETHER = (
+    (Family.PARAMETERS, Family.ACTIVATIONS, Family.OUTPUTS, Family.STEPS),
+    (Family.UNITS, Family.UNIT_STEPS),
+    (Family.METRIC,),
+)
+"""What is thinned out together: records of one step belong together."""
 
 
 @dataclass
@@ -41,12 +53,11 @@ class _Series:
 
     @property
     def nbytes(self) -> int:
-        return sum(tensor.nbytes for tensor in self.tensors)
+        return sum(tensor.nbytes + _OVERHEAD for tensor in self.tensors)
 
-    def thin(self) -> None:
-        """Let go of every second record of the older half."""
-        half = len(self.steps) // 2
-        kept = [*range(0, half, 2), *range(half, len(self.steps))]
+    def drop(self, steps: AbstractSet[int]) -> None:
+        """Let go of the records of these steps."""
+        kept = [index for index, step in enumerate(self.steps) if step not in steps]
         for column in (self.steps, self.walls, self.tensors):
             column[:] = [column[index] for index in kept]
 
@@ -58,6 +69,7 @@ class Archive:
         self._most_bytes = most_bytes
         self._descriptions: list[RunDescription] = []
         self._series: dict[str, _Series] = {}
+        self._nbytes = 0
 
     @property
     def records(self) -> int:
@@ -67,14 +79,14 @@ class Archive:
     @property
     def nbytes(self) -> int:
         """Memory that the records take."""
-        return sum(series.nbytes for series in self._series.values())
+        return self._nbytes
 
     def take(self, event: Event) -> None:
         """Take the values of an event."""
         for value in event.summary.value:
             self._take(value, event.step, event.wall_time)
-        if self.nbytes > self._most_bytes:
-            max(self._series.values(), key=lambda series: series.nbytes).thin()
+        if self._nbytes > self._most_bytes:
+            self._thin()
 
     def run(self) -> LiveRun:
         """Return the run as it is now."""
@@ -84,12 +96,24 @@ class Archive:
         _, name = parse(value.tag) or (0, "")
         if name == Family.DESCRIPTION:
             self._descriptions.append(decode_description(value.tensor.string_val[0]))
-        elif name in DIMENSIONS:
+        elif name in DIMENSIONS and name not in _UNREAD:
             series = self._series.get(value.tag)
             if series is None:
                 about = decode_metadata(value.metadata.plugin_data.content)
                 series = self._series[value.tag] = _Series(Family(name), about.metric, about.role)
-            series.add(step, wall, array_of(value.tensor))
+            tensor = array_of(value.tensor)
+            series.add(step, wall, tensor)
+            self._nbytes += tensor.nbytes + _OVERHEAD
+
+    def _thin(self) -> None:
+        """Let go of every second record of the older half of what takes most."""
+        groups = [[one for one in self._series.values() if one.family in families] for families in _TOGETHER]
+        group = max(groups, key=lambda series: sum(one.nbytes for one in series))
+        steps = sorted({step for one in group for step in one.steps})
+        dropped = set(steps[1 : len(steps) // 2 : 2])
+        for one in group:
+            one.drop(dropped)
+        self._nbytes = sum(one.nbytes for one in self._series.values())
 
 
 class LiveRun(RecordedRun):

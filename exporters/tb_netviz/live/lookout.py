@@ -48,13 +48,14 @@ class Lookout:
         self._told: set[str] = set()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        self._took = 0.0
+        self._took = self._spent = 0.0  # Seconds of the last look, and of its thread at its end.
         self._on = True
 
     def begin(self) -> None:
         """Look from now on; more than once is harmless."""
-        if self._alarm.wanted and (self._thread is None or self._ended.is_set()):
+        if self._alarm.wanted and self._on and (self._thread is None or self._ended.is_set()):
             self.end()
+            self._tap.listening = True
             self._ended = threading.Event()
             self._thread = threading.Thread(target=self._run, args=(self._ended,), name="netviz lookout", daemon=True)
             self._thread.start()
@@ -62,6 +63,7 @@ class Lookout:
     def rest(self) -> None:
         """Look for a last time, in its own thread and time, and begin no other look."""
         self._ended.set()
+        self._tap.filled.set()
 
     def end(self) -> None:
         """Rest, and wait for that."""
@@ -70,8 +72,15 @@ class Lookout:
             self._thread.join(timeout=LONGEST_LAST_LOOK)
 
     def _run(self, ended: threading.Event) -> None:
-        while not ended.wait(max(SHORTEST_WAIT, self._took / SHARE)) and self._on:
-            self._guarded(self._look)
+        due, self._spent = time.monotonic() + SHORTEST_WAIT, 0.0
+        while self._on and not ended.is_set():
+            self._tap.filled.wait(max(0.0, due - time.monotonic()))
+            self._tap.filled.clear()
+            if time.monotonic() < due or ended.is_set():
+                self._guarded(self._take)
+            else:
+                self._guarded(self._look)
+                due = time.monotonic() + max(SHORTEST_WAIT, self._took / SHARE)
         if self._took <= LONGEST_LAST_LOOK:
             self._guarded(lambda: self._look(last=True))
 
@@ -83,18 +92,23 @@ class Lookout:
             look()
         except Exception as error:
             self._on = False
+            self._tap.deafen()
+            self._archive = Archive()
             warn(
                 f"the run is no longer checked while it trains, because of {type(error).__name__}: {error}",
                 stacklevel=3,
             )
 
-    def _look(self, *, last: bool = False) -> None:
-        began = time.thread_time()
+    def _take(self) -> None:
         while self._tap.waiting:
             self._archive.take(self._tap.waiting.popleft())
+
+    def _look(self, *, last: bool = False) -> None:
+        self._take()
         if self._archive.records >= FEWEST_RECORDS:
             self._judge(last=last)
-        self._took = time.thread_time() - began
+        spent = time.thread_time()  # Since the look before, with all that was taken in the meantime.
+        self._took, self._spent = spent - self._spent, spent
 
     def _judge(self, *, last: bool) -> None:
         run = self._archive.run()

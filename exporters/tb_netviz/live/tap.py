@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 
 from tensorboard.compat.proto.event_pb2 import Event
 
 from tb_netviz.events import Sink
 
+MANY_WAITING = 32
+"""Events from which on they are to be taken away: each may hold a megabyte."""
 MOST_WAITING = 4096
-"""Events that wait for the lookout at most; the oldest are let go."""
+"""Events that wait at most, where nobody takes them away."""
 
 
 class Tap:
-    """Hands events on to a sink, and keeps those of ours until they are looked at.
+    """Hands events on to a sink, and keeps those of ours until they are taken away, once somebody listens.
 
     Args:
         sink: Takes all events.
 
     Attributes:
-        waiting: The events of ours that were not looked at yet, the oldest first.
+        listening: Whether somebody wants them.
+        waiting: The events of ours that were not taken away yet, the oldest first.
+        filled: Is set when there are many of them.
     """
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self.waiting: deque[Event] = deque(maxlen=MOST_WAITING)
+        self.listening = False
+        self.waiting: deque[Event] = deque()
+        self.filled = threading.Event()
 
     @property
     def log_dir(self) -> str:
@@ -48,9 +55,16 @@ class Tap:
     def offer(self, event: Event) -> bool:
         """Hand on an event of ours, and keep it."""
         taken = self._sink.offer(event)
-        if taken:
+        if taken and self.listening and len(self.waiting) < MOST_WAITING:
             self.waiting.append(event)
+            if len(self.waiting) >= MANY_WAITING:
+                self.filled.set()
         return taken
+
+    def deafen(self) -> None:
+        """Keep nothing from now on, and let go of what waits."""
+        self.listening = False
+        self.waiting.clear()
 
     def flush(self) -> None:
         """Flush the sink."""

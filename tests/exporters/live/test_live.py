@@ -3,6 +3,7 @@
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
@@ -181,3 +182,42 @@ def test_what_is_kept_is_bounded(tmp_path):
     assert whole.nbytes > 400_000
     assert small.nbytes <= 200_000
     assert small.run().grid.steps[-1] == whole.run().grid.steps[-1] == 399
+
+
+def test_what_is_thinned_out_leaves_no_holes(tmp_path):
+    train(tmp_path, "ignore", steps=400)
+    (file,) = tmp_path.glob("events*")
+    small = Archive(most_bytes=200_000)
+    for event in EventFileLoader(str(file)).Load():
+        small.take(event)
+    run = small.run()
+    assert np.isfinite(run.grid.column("grad_norm")).all()
+    assert np.isfinite(run.activation_grid.column("act_norm")).all()
+    assert np.isfinite(run.unit_table.units.column("mean")).all()
+    assert len(run.grid.steps) < 400
+
+
+def test_nothing_waits_where_nobody_looks(tmp_path):
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(network(), every=1, on_finding="ignore")
+        for step in range(40):
+            writer.add_scalar("loss/train", 1.0, step)
+        writer.flush()
+        assert not writer.netviz_run().sink.waiting
+
+
+def test_what_comes_in_a_flood_is_looked_at_all_the_same(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(lookout, "SHORTEST_WAIT", 60.0)  # Only at the end.
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    with torch.no_grad():
+        model[0].bias[:20] = -1e3
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, optimizer, every=1)
+        for _ in range(80):
+            model(torch.randn(64, 8)).square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            for number in range(80):  # 6,400 events of ours in all.
+                writer.add_scalar(f"number/{number}", 0.0)
+    assert LAYER in capfd.readouterr().err
