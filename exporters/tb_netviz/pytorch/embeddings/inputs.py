@@ -52,10 +52,15 @@ class ManyInputs:
         parts = "".join(batch.digest for batch in self.batches())
         return hashlib.blake2b(parts.encode(), digest_size=8).hexdigest()
 
-    def batches(self) -> Iterator[ProbeInputs]:
-        """Yield so many of them as one pass takes, in order."""
+    def batches(self, device: torch.device | None = None) -> Iterator[ProbeInputs]:
+        """Yield so many of them as one pass takes, in order.
+
+        Args:
+            device: A GPU to which they are brought from the host without waiting for it.
+        """
         for first in range(0, self.samples, MAX_SAMPLES):
-            yield ProbeInputs({key: _slice(value, first) for key, value in self._arguments.items()})
+            batch = {key: _slice(value, first) for key, value in self._arguments.items()}
+            yield ProbeInputs({key: _brought(value, device) for key, value in batch.items()})
 
 
 def _tuple(given: Any) -> tuple[Any, ...]:
@@ -64,6 +69,12 @@ def _tuple(given: Any) -> tuple[Any, ...]:
 
 def _slice(value: Any, first: int) -> Any:
     return value[first : first + MAX_SAMPLES] if isinstance(value, Tensor) and value.ndim else value
+
+
+def _brought(value: Any, device: torch.device | None) -> Any:
+    if device is None or not isinstance(value, Tensor) or value.device.type != "cpu":
+        return value
+    return value.pin_memory().to(device, non_blocking=True)
 
 
 def _copy(value: Any) -> Any:

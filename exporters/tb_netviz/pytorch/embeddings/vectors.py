@@ -75,7 +75,7 @@ def run(root: nn.Module, name: str, inputs: ManyInputs) -> Outcome:
     """
     module = next(found for known, found in named_modules(root) if known == name or (not name and found is root))
     parts, scores = [], []
-    for batch in inputs.batches():
+    for batch in inputs.batches(_gpu_of(root)):
         listener = _Listener(batch.samples)
         handle = module.register_forward_hook(listener)
         try:
@@ -93,6 +93,12 @@ def run(root: nn.Module, name: str, inputs: ManyInputs) -> Outcome:
         Transfer(torch.cat([_largest(score) for score in known])) if alike else None,
         known[0].shape[1] if alike else None,
     )
+
+
+def _gpu_of(root: nn.Module) -> torch.device | None:
+    """Return where a model takes its inputs, if that is a GPU."""
+    devices = [parameter.device for parameter in root.parameters()]
+    return devices[0] if devices and all(device.type == "cuda" for device in devices) else None
 
 
 class _Listener:
