@@ -80,7 +80,7 @@ class PointLabels:
 
     def encode(self, keys: Iterable[Key | None]) -> Float32:
         """Return the index of each class, NaN where it is missing or none of these."""
-        return np.array([self.indices.get(key, math.nan) if key is not None else math.nan for key in keys], np.float32)
+        return _encoded(self.indices, keys)
 
 
 def given(labels: Any, points: int, what: str = "labels") -> Given:
@@ -132,12 +132,11 @@ def label(
     """
     if labels.kind is Labels.NUMBERS:
         return PointLabels(Labels.NUMBERS, labels.numbers)
-    keys = {key for key in (*labels.keys, *(predictions.keys if predictions else ())) if key is not None}
-    if not keys:
+    if labels.kind is Labels.NONE:
         return PointLabels()
+    keys = {key for key in (*labels.keys, *(predictions.keys if predictions else ())) if key is not None}
     indices, names = _vocabulary(keys, classes, outputs, booleans=labels.booleans)
-    found = PointLabels(Labels.CLASSES, None, names, indices)
-    return PointLabels(Labels.CLASSES, found.encode(labels.keys), names, indices) if labels.keys else PointLabels()
+    return PointLabels(Labels.CLASSES, _encoded(indices, labels.keys), names, indices)
 
 
 def _vocabulary(
@@ -159,6 +158,10 @@ def _vocabulary(
         whole = list(range(outputs))
     ordered: list[Key] = [*sorted(whole), *sorted(key for key in keys if isinstance(key, str))]
     return {key: index for index, key in enumerate(ordered)}, tuple(_name(str(key)) for key in ordered)
+
+
+def _encoded(indices: dict[Key, int], keys: Iterable[Key | None]) -> Float32:
+    return np.array([math.nan if key is None else indices.get(key, math.nan) for key in keys], np.float32)
 
 
 def _listed(labels: Any) -> list[Any]:

@@ -11,7 +11,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 import numpy as np
@@ -77,17 +77,12 @@ class Worker:
         followed.vectors, followed.step = question.arrays["vectors"], question.values["step"]
         answer = Message(values={"words": {}})
         _try(answer, followed, "PCA", lambda: _place(answer, followed.course.pca(followed.vectors)))
-        _try(
-            answer,
-            followed,
-            "measures",
-            lambda: answer.values.update(measures=measure(followed.vectors, followed.classes, SEED)),
-        )
+        _try(answer, followed, "measures", lambda: _note(answer, measure(followed.vectors, followed.classes, SEED)))
         _try(answer, followed, "similarity", lambda: answer.arrays.update(signature=signature(followed.vectors)))
         return answer
 
     def _tsne(self, followed: Followed, _question: Message) -> Message:
-        answer = Message(values={"words": {}, "step": followed.step})
+        answer = Message(values={"words": {}})
         _try(answer, followed, "t-SNE", lambda: _place(answer, followed.course.tsne(followed.vectors)))
         return answer
 
@@ -110,6 +105,10 @@ class Worker:
 def _place(answer: Message, placed: Any) -> None:
     answer.arrays["positions"] = placed.positions
     answer.values["figures"] = {name: float(value) for name, value in placed.figures.items()}
+
+
+def _note(answer: Message, measures: Mapping[str, float]) -> None:
+    answer.values["measures"] = {name: float(value) for name, value in measures.items()}
 
 
 def _try(answer: Message, followed: Followed, subject: str, function: Callable[[], object]) -> None:
