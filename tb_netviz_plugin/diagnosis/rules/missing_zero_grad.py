@@ -20,10 +20,10 @@ _ALONG = 0.8
 """Share of the records in which successive gradients agree."""
 _SLOPES = (0.15, 3.0)
 """Growth a step, over the first gradient: one where each adds a gradient of the same size and direction."""
-_FIRST = 10, 20
-"""Steps between which what each adds is still about as large as the first gradient, where they add up."""
-_ADDED = 2.5
-"""Times as large as that which it is at most."""
+_AT_FIRST, _THEN = (1, 3), (10, 20)
+"""Steps from and to which it is seen what each of them adds."""
+_ADDED = 2.2
+"""Factor by which that grows at most in the meantime: what adds up grows, and not what is added."""
 
 _REMEDIES = (
     Remedy("Forget the gradients after each step.", "optimizer.step()\noptimizer.zero_grad()"),
@@ -80,17 +80,20 @@ def _of_model(case: Case, layers: list[int], agreement: float) -> Finding | None
 
 
 def _adds_up(case: Case, layers: list[int]) -> bool:
-    """Whether gradients differ from those before by about as much as the first one is large: by what a step adds."""
+    """Whether the difference of a gradient to that before stays as large as it was, while the gradient itself grows."""
     rows = [row for layer in stepped(case, layers) for row in case.network.layers[layer].parameters]
-    passed = case.steps - case.steps[0]
-    early = (passed >= _FIRST[0]) & (passed <= _FIRST[1])
-    norm, before, product = (
-        case.column(name)[rows][:, early] for name in ("grad_norm", "grad_norm_last", "grad_dot_last")
-    )
+    norm, before, product = (case.column(name)[rows] for name in ("grad_norm", "grad_norm_last", "grad_dot_last"))
     added = np.sqrt(np.maximum(np.nansum(norm**2 + before**2 - 2 * product, axis=0), 0.0))
-    first = float(np.sqrt(np.nansum(case.column("grad_norm")[rows][:, 0] ** 2)))
-    paired = np.isfinite(before).any(axis=0)
-    return bool(paired.any() and np.median(added[paired]) <= _ADDED * first)
+    added[~(before > 0).any(axis=0)] = np.nan
+    at_first, then = (_median_between(case.steps, added, *between) for between in (_AT_FIRST, _THEN))
+    return then <= _ADDED * at_first
+
+
+def _median_between(steps: Floats, values: Floats, first: int, last: int) -> float:
+    """Return the median of `values` at so many steps after the first one; NaN where none is known."""
+    passed = steps - steps[0]
+    held = (passed >= first) & (passed <= last) & np.isfinite(values)
+    return float(np.median(values[held])) if held.any() else np.nan
 
 
 def _growth(steps: Floats, norms: Floats) -> float | None:
