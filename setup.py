@@ -9,7 +9,8 @@ HERE = Path(__file__).parent
 VERSION = "0.1.0"
 
 TORCH = ["torch>=2.4"]
-DEMO = [*TORCH, "scikit-learn>=1.4", "tqdm>=4.60"]
+EMBEDDING = ["openTSNE>=1.0.2", "scikit-learn>=1.4"]
+DEMO = [*TORCH, *EMBEDDING, "tqdm>=4.60"]
 LIGHTNING = [*TORCH, "lightning>=2.2"]
 TRANSFORMERS = [*TORCH, "transformers[torch]>=5.0"]
 ACCELERATE = [*TORCH, "accelerate>=1.0"]
@@ -59,7 +60,8 @@ setup(
         "attribution": ATTRIBUTION,
         "keras": ["keras>=3.5"],
         "jax": ["jax>=0.4.30", "optax>=0.2"],
-        "embedding": ["openTSNE>=1.0"],
+        "embedding": EMBEDDING,
+        "umap": ["umap-learn>=0.5.6"],
         "demo": DEMO,
         "dev": [
             *DEMO,
@@ -80,6 +82,7 @@ setup(
             "setuptools>=77",  # The wheel is built and tested without a network.
             "tensorflow-cpu; sys_platform == 'linux' and platform_machine == 'x86_64' and python_version < '3.14'",
             "types-protobuf",
+            "umap-learn>=0.5.6",
             "wheel",
         ],
         "bench": [
