@@ -32,7 +32,7 @@ def trained(scenario: Scenario, seed: int, cache: Path) -> tuple[Run, Truth | No
     Raises:
         NotProvenError: If the fault did not come about.
     """
-    folder = cache / f"{scenario.name}-{seed}-{fingerprint(scenario)}"
+    folder = cache / folder_of(scenario, seed)
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
@@ -41,6 +41,11 @@ def trained(scenario: Scenario, seed: int, cache: Path) -> tuple[Run, Truth | No
                 (Path(scratch) / "trained").replace(folder)
     truth = json.loads((folder / _TRUTH).read_text(encoding="utf-8"))
     return read_runs(folder)[0], truth and Truth(**truth | {"layers": tuple(truth["layers"])})
+
+
+def folder_of(scenario: Scenario, seed: int) -> str:
+    """Return the name of the folder in which a training is kept."""
+    return f"{scenario.name}-{seed}-{fingerprint(scenario)}"
 
 
 def train(scenario: Scenario, seed: int, folder: Path) -> None:

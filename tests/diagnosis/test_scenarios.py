@@ -8,9 +8,9 @@ from __future__ import annotations
 import pytest
 
 from tb_netviz_plugin.diagnosis import RULES
+from tests.diagnosis.listening import Trainings
 from tests.diagnosis.scenario import TUNING, Scenario
 from tests.diagnosis.scoring import compare, told_by
-from tests.diagnosis.store import trained
 from tests.diagnosis.suite import FAULTY, HEALTHY
 
 SELECTED = (
@@ -43,8 +43,8 @@ CHOSEN = [one for one in (*FAULTY, *HEALTHY) if one.name in SELECTED]
 
 
 @pytest.mark.parametrize("scenario", CHOSEN, ids=lambda one: one.name)
-def test_what_is_told_is_right(scenario: Scenario, tmp_path):
-    run, truth = trained(scenario, 0, tmp_path)
+def test_what_is_told_is_right(scenario: Scenario, trainings: Trainings):
+    run, truth, _ = trainings.of(scenario)
 
     outcome = compare(scenario, 0, truth, run, told_by(run))
 
