@@ -19,6 +19,7 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.data.provider import RunTagFilter, TensorDatum, TensorTimeSeries
 
 from tb_netviz.events.framing import UnreadableRecordError, read_frames
+from tb_netviz.refusal import RefusalError
 from tb_netviz.tensors import array_of
 from tb_netviz_plugin.schema.tags import PLUGIN_NAME
 
@@ -45,6 +46,9 @@ class FileProvider:
 
     Args:
         folders: By the name of a run, where its event files lie.
+
+    Raises:
+        RefusalError: If the operating system does not let us read them.
     """
 
     def __init__(self, folders: Mapping[str, str]) -> None:
@@ -79,14 +83,19 @@ class FileProvider:
 
 
 def _read(folder: Path) -> dict[str, _Series]:
-    """Return what the event files of a folder hold of ours, by tag, up to where each can be read."""
+    """Return what the event files of a folder hold of ours, by tag, up to where each is damaged."""
     found: dict[str, _Series] = {}
-    for path in sorted(folder.iterdir()):
-        if "tfevents" in path.name and path.is_file():
-            with contextlib.suppress(UnreadableRecordError, DecodeError, OSError):  # As TensorBoard: what is whole.
-                for frame in read_frames(path):
-                    event = Event.FromString(frame)
-                    _take(event, event.summary.value, found)
+    try:
+        for path in sorted(folder.iterdir()):
+            if "tfevents" in path.name and path.is_file():
+                with contextlib.suppress(
+                    UnreadableRecordError, DecodeError
+                ):  # What is whole counts, as in TensorBoard.
+                    for frame in read_frames(path):
+                        event = Event.FromString(frame)
+                        _take(event, event.summary.value, found)
+    except OSError as error:
+        raise RefusalError(f"the event files can't be read: {error}") from error
     return found
 
 
