@@ -13,6 +13,7 @@ from tb_netviz_plugin.routes import (
     deaths,
     embeddings,
     findings,
+    layer_similarity,
     layout,
     maps,
     measures,
@@ -25,6 +26,7 @@ from tb_netviz_plugin.routes import (
     run,
     runs,
     series,
+    similarity,
     thumbnails,
     units,
 )
@@ -55,4 +57,6 @@ ROUTES: dict[str, Route] = {
     "points": points.answer,
     "point_labels": point_labels.answer,
     "thumbnails": thumbnails.answer,
+    "similarity": similarity.answer,
+    "layer_similarity": layer_similarity.answer,
 }
