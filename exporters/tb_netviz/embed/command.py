@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tb_netviz.embed.offline import Record, write_layout
+from tb_netviz.embed.offline import Record, since_the_step_before, write_layout
 from tb_netviz.embed.parts import Part, parts_of
 from tb_netviz.embed.runs import opened, refuse_live
 from tb_netviz.embedding.course import CannotPlaceError, backend, backwards, missing_words
@@ -77,13 +77,15 @@ def _laid_out(parts: Sequence[Part], arguments: argparse.Namespace) -> list[Reco
     """Return where the points are at each step; within a set of points backwards from its last step."""
     if not parts:
         raise RefusalError("no vectors were kept; those of `watch_embedding` and `add_tsne` stand in netviz_projector")
-    records = []
+    records: list[Record] = []
     for part in parts:
-        placed = backwards(part.loaders, Method(arguments.method), arguments.dims, arguments.perplexity)
-        for index, one in placed:
-            records.append(Record(part.steps[index], part.set, one))
-            _progress(len(records), sum(len(each.steps) for each in parts))
-    return sorted(records, key=lambda record: record.step)
+        placed = []
+        for _, one in backwards(part.loaders, Method(arguments.method), arguments.dims, arguments.perplexity):
+            placed.append(one)
+            _progress(len(records) + len(placed), sum(len(each.steps) for each in parts))
+        forwards = since_the_step_before(placed[::-1])
+        records += [Record(step, part.set, one) for step, one in zip(part.steps, forwards, strict=True)]
+    return records
 
 
 @contextmanager

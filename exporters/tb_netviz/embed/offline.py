@@ -27,6 +27,7 @@ from tb_netviz_plugin.schema.embedding import (
 from tb_netviz_plugin.schema.tags import Family, bucket
 
 ORIGIN = "offline"
+_OF_TWO_STEPS = ("drift", "similarity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,13 @@ def write_layout(sink: Sink, embedding: Embedding, method: Method, dims: int, re
     _write(sink, records[-1].step, [embedding_value(_described(embedding, layout))])
     for number, record in enumerate(records):
         _write(sink, record.step, _values(layout, number // RECORDS_OF_A_BUCKET, record))
+
+
+def since_the_step_before(placed: Sequence[Placed]) -> list[Placed]:
+    """Return what was placed backwards, with what it says of two steps at the later one, as if it was forwards."""
+    nothing = dict.fromkeys(_OF_TWO_STEPS, math.nan)
+    before = [nothing, *({name: one.figures[name] for name in _OF_TWO_STEPS} for one in placed[:-1])]
+    return [replace(one, figures=one.figures | moved) for one, moved in zip(placed, before, strict=True)]
 
 
 def _described(embedding: Embedding, layout: Layout) -> EmbeddingDescription:
