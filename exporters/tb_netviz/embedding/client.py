@@ -34,6 +34,14 @@ _PINNING = ("OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
 _MODULE = "tb_netviz.embedding.worker"
 
 
+def _folder_of_script() -> str:
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    return str(Path(script).resolve().parent) if script else ""
+
+
+_SCRIPTS = _folder_of_script()  # Python forgets it at the script's end, when a first worker may still be started.
+
+
 class WorkerEndedError(Exception):
     """The worker can't be started, or has ended unasked; the message says how."""
 
@@ -141,9 +149,7 @@ def _environment() -> dict[str, str]:
     environment = os.environ | _ONE_THREAD | {"OMP_PROC_BIND": "false"}
     for name in _PINNING:
         environment.pop(name, None)
-    script = getattr(sys.modules.get("__main__"), "__file__", None)
-    apart = {"", str(Path.cwd()), str(Path(script).resolve().parent) if script else ""}
-    path = [entry for entry in sys.path if isinstance(entry, str) and entry not in apart]
+    path = [entry for entry in sys.path if isinstance(entry, str) and entry not in ("", str(Path.cwd()), _SCRIPTS)]
     environment["PYTHONPATH"] = os.pathsep.join([*path, *_roots()])
     return environment
 

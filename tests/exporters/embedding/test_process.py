@@ -110,15 +110,16 @@ def test_it_imports_no_training_framework(tmp_path, monkeypatch):
 
 
 def test_without_what_tsne_needs_there_is_pca_and_it_is_said(tmp_path, monkeypatch):
-    for name in ("openTSNE", "sklearn"):
-        trap(tmp_path / "traps", name)
-    monkeypatch.syspath_prepend(str(tmp_path / "traps"))
+    hide = "import sys; sys.modules |= {'openTSNE': None, 'sklearn': None}"
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(hide, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
     with EmbeddingWriter(tmp_path / "run") as writer:
         for step in range(2):
             writer.add("hidden", VECTORS, LABELS, step)
     placed = read_placed(tmp_path / "run", "hidden")
     assert (placed.steps("pca"), placed.steps("tsne")) == ([0, 1], [])
-    assert "tb-netviz-plugin[embedding]" in placed.reasons["t-SNE"]
+    assert "pip install 'tb-netviz-plugin[embedding]'" in placed.reasons["t-SNE"]
     assert np.isfinite(placed.measures(1)["effective_rank"])
 
 

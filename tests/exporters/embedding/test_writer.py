@@ -8,6 +8,7 @@ import pytest
 
 from tb_netviz.embedding import EmbeddingWriter
 from tb_netviz.events import NetVizWarning
+from tb_netviz_plugin.schema.tags import Family
 from tests.support.placed import read_placed
 
 COUNT, UNITS = 60, 8
@@ -50,7 +51,7 @@ def test_layouts_measures_and_signatures_of_every_step(tmp_path):
             assert placed.figures(method, step)["dropped"] == 0
     assert placed.repeated == []
     assert max(len(records) for tag, records in placed.arrays.items() if "/positions/" in tag) == 10
-    assert sorted(placed.in_buckets("signature", description.signature_stem)) == list(range(12))
+    assert sorted(placed.in_buckets(Family.SIGNATURE, description.signature_stem)) == list(range(12))
     measures = placed.measures(11)
     assert (measures["set"], measures["points"]) == (0, COUNT)
     assert 1 < measures["effective_rank"] <= UNITS
