@@ -108,9 +108,9 @@ class RecordedRun(ABC):
                 found |= {model: of_model} if of_model else {}
         return found
 
-    def judged(self, activation: int, thresholds: UnitThresholds) -> Judged:
-        """Return the states of an activation's units."""
-        return judge(self.unit_table, activation, thresholds)
+    def judged(self, thresholds: UnitThresholds) -> dict[int, Judged]:
+        """Return the states of the units of each activation, by its index."""
+        return judge(self.unit_table, range(len(self.network.activations)), thresholds)
 
     def placed(self, family: Family) -> dict[str, Records]:
         """Return the records of a family whose rows the network has, by tag."""

@@ -70,8 +70,8 @@ class Recorded(Protocol):
     def metrics(self) -> Sequence[Logged]:
         """The scalars that were logged."""
 
-    def judged(self, activation: int, thresholds: UnitThresholds) -> Judged:
-        """Return the states of an activation's units."""
+    def judged(self, thresholds: UnitThresholds) -> Mapping[int, Judged]:
+        """Return the states of the units of each activation, by its index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ class Case:
     def judged(self, activation: int, thresholds: UnitThresholds | None = None) -> Judged:
         """Return the states of an activation's units."""
         limits = thresholds or UnitThresholds()
-        return self.once(("judged", activation, limits), lambda: self._run.judged(activation, limits))
+        return self.once(("judged", limits), lambda: self._run.judged(limits))[activation]
 
     @property
     def unit_table(self) -> UnitTable:

@@ -125,15 +125,16 @@ class Run(RecordedRun):
             raise UnreadableError("the description of the network is missing; the event file may be damaged")
         return network
 
-    def judged(self, activation: int, thresholds: UnitThresholds) -> Judged:
-        """Return the states of an activation's units."""
-        families = (Family.UNITS, Family.UNIT_STEPS, Family.STEPS, Family.DESCRIPTION)
+    def judged(self, thresholds: UnitThresholds) -> dict[int, Judged]:
+        """Return the states of the units of each activation, by its index."""
+        families = (Family.UNITS, Family.UNIT_STEPS, Family.DESCRIPTION)
         return self._remember(
-            f"judged {activation}",
+            "judged",
             [name for family in families for name in self._tags(family)],
-            lambda: super(Run, self).judged(activation, thresholds),
-            lambda judged: judged.nbytes,
-            thresholds,
+            lambda: super(Run, self).judged(thresholds),
+            lambda judged: sum(one.nbytes for one in judged.values()),
+            # Records of other kinds come far more often; which of units count is all that they decide.
+            (thresholds, self.unit_table.steps.tobytes()),
         )
 
     @cached_property

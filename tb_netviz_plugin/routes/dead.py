@@ -25,8 +25,9 @@ def answer(reader: Reader, call: Call) -> Reply:
     samples = np.full((len(chosen), len(steps)), np.nan, np.float32)
     counts = np.zeros((len(chosen), len(UnitState), len(steps)), np.uint32)
     counts[:, UnitState.NOT_RECORDED] = units[:, None]
+    every = run.judged(limits)
     for place, index in enumerate(chosen):
-        judged = run.judged(index, limits)
+        judged = every[index]
         samples[place, judged.looks.times] = judged.looks.samples
         counts[place][:, judged.looks.times] = judged.counts
     header = {"run": run.name, "revision": run.revision, "activations": chosen, "thresholds": asdict(limits)}

@@ -17,7 +17,6 @@ def answer(reader: Reader, call: Call) -> Reply:
     call.accept("run", *ARGUMENTS)
     limits = thresholds(call)
     run = reader.run(call.context, call.experiment, call.text("run"))
-    judged = {index: run.judged(index, limits) for index, row in enumerate(run.network.activations) if row.units}
     return json_reply(
         {
             "deaths": [
@@ -30,7 +29,7 @@ def answer(reader: Reader, call: Call) -> Reply:
                     "samples": int(death.samples),
                     "revived": death.revived,
                 }
-                for death in moments(judged)[:MOST]
+                for death in moments(run.judged(limits))[:MOST]
             ]
         }
     )

@@ -17,7 +17,8 @@ def answer(reader: Reader, call: Call) -> Reply:
     limits = thresholds(call)
     run = reader.run(call.context, call.experiment, call.text("run"))
     activations = run.network.activations
-    judged = {index: run.judged(index, limits) for index, row in enumerate(activations) if row.units}
+    every = run.judged(limits)
+    judged = {index: every[index] for index, row in enumerate(activations) if row.units}
     layers = compare_layers(run.unit_table, judged) if judged else []
     found = [(layer, activations[layer.activation].source) for layer in layers]
     return json_reply(

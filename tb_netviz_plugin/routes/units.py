@@ -32,7 +32,7 @@ def answer(reader: Reader, call: Call) -> Reply:
     units = run.network.activations[activation].units
     if not units:
         raise NotFoundError(f"activation {activation} has no units that are recorded one by one")
-    judged = run.judged(activation, limits)
+    judged = run.judged(limits)[activation]
     page = ranked(judged, sort)[first : first + count]
     header = {
         "run": run.name,

@@ -8,7 +8,7 @@ from tb_netviz_plugin.analysis.units import judge
 from tb_netviz_plugin.reader.cache import Cache
 from tb_netviz_plugin.routes.series import ROWS_OF
 from tb_netviz_plugin.schema.statistics import STATISTICS
-from tests.support.runs import START, UNIT_NAMES, RunFile, write_run
+from tests.support.runs import COLUMNS, START, UNIT_NAMES, RunFile, write_run
 from tests.support.unitruns import Modelled, describe_modelled, write_modelled
 
 
@@ -77,21 +77,26 @@ def test_units_are_judged_once_for_each_threshold_and_record(tmp_path, open_logd
     app = open_logdir(tmp_path)
     judged = []
 
-    def note(table, index, limits):
-        judged.append(index)
-        return judge(table, index, limits)
+    def note(table, activations, limits):
+        judged.append(list(activations))
+        return judge(table, activations, limits)
 
     monkeypatch.setattr(recorded, "judge", note)
     for _ in range(2):
         app.frame("dead", run="run")
         app.json("deaths", run="run")
         app.frame("units", run="run", activation=1)
-    assert judged == [0, 1]
+    assert judged == [[0, 1]]
     app.frame("units", run="run", activation=1, samples=5)
-    assert judged == [0, 1, 1]
+    assert judged == [[0, 1]] * 2
     description = describe_modelled(layers)
     with RunFile(tmp_path / "run", start=START + 1000) as file:
         file.units(description, 200, np.zeros((8, len(UNIT_NAMES))), np.full((2, 4), 10.0))
     app.reload()
-    app.frame("dead", run="run")
-    assert judged == [0, 1, 1, 0, 1]
+    revision = app.frame("dead", run="run")[0]["revision"]
+    assert judged == [[0, 1]] * 3
+    with RunFile(tmp_path / "run", start=START + 2000) as file:
+        file.record(description, 300, np.ones((1, len(description.parameters), len(COLUMNS))))
+    app.reload()
+    assert app.frame("dead", run="run")[0]["revision"] != revision
+    assert judged == [[0, 1]] * 3  # Nothing new is known of units.

@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tb_netviz.reading import read_runs
 from tb_netviz_plugin.analysis.network import unite
 from tb_netviz_plugin.analysis.records import Records
 from tb_netviz_plugin.analysis.units import (
@@ -18,6 +19,7 @@ from tb_netviz_plugin.analysis.units import (
 from tb_netviz_plugin.schema.description import MAX_UNITS, Response
 from tb_netviz_plugin.schema.tags import Family
 from tests.support.unitfiles import FIRED, ID, LARGEST, NAN, SATURATED, STD, WIDTH, one_activation
+from tests.support.unitruns import Modelled, write_modelled
 from tests.support.unitstates import Look, follow
 
 
@@ -36,6 +38,11 @@ def table_of(description, columns, steps):
         first += len(placement.rows)
     nothing = Records(np.empty(0), np.empty(0), (np.empty((6, 0)),))
     return align_units(network, {"": nothing}, tags)
+
+
+def judged_alone(table, **limits):
+    """Return the states of the units of the only activation."""
+    return judge(table, [0], UnitThresholds(**limits))[0]
 
 
 def looks_at(columns, steps, unit):
@@ -83,7 +90,7 @@ def test_states_are_those_of_their_definitions(records, response, frozen, window
     columns, steps = [np.float32(row).tolist() for row, _ in records], [row for _, row in records]
     units = len(records[0][0])
     table = table_of(one_activation(units, response, frozen=frozen), columns, steps)
-    judged = judge(table, 0, UnitThresholds(windows=windows))
+    judged = judged_alone(table, windows=windows)
     for unit in range(units):
         expected = follow(looks_at(columns, steps, unit), response.value, frozen=frozen, windows=windows)
         assert [ID[code] for code in judged.states[unit]] == [verdict.state for verdict in expected]
@@ -98,7 +105,7 @@ def test_states_are_those_of_their_definitions(records, response, frozen, window
 def test_deaths_are_the_stretches_in_which_a_unit_is_dead(silence, windows):
     columns = [[[0.0, 0, 0, 0, 0, NAN] if silent else [0.5, 0, 0.1, 1, 0, NAN] for silent in row] for row in silence]
     table = table_of(one_activation(3), columns, [[10.0, 1, 600, 60]] * len(silence))
-    judged = judge(table, 0, UnitThresholds(windows=windows))
+    judged = judged_alone(table, windows=windows)
     expected = set()
     for unit in range(3):
         stretch = []
@@ -124,14 +131,14 @@ def test_deaths_are_the_stretches_in_which_a_unit_is_dead(silence, windows):
 
 def test_a_frozen_unit_does_not_die():
     columns = [[[0.0, 0, 0, 0, 0, NAN]]] * 3 + [[[0.5, 0, 1, 1, 0, NAN]]]
-    judged = judge(table_of(one_activation(1, frozen=True), columns, [[10.0, 1, 600, 60]] * 4), 0, UnitThresholds())
+    judged = judged_alone(table_of(one_activation(1, frozen=True), columns, [[10.0, 1, 600, 60]] * 4))
     assert [ID[code] for code in judged.states[0]] == ["silent", "frozen", "frozen", "alive"]
     assert not judged.deaths.units.size
 
 
 def test_one_sample_at_a_time_kills_no_smooth_unit():
     columns = [[[1.0, 0.5, 0, 0.5, 0, NAN], [0.0, -0.1, 0, -0.1, 0, NAN]]] * 2000
-    judged = judge(table_of(one_activation(2, Response.SMOOTH), columns, [[1.0, 1, 1, 1]] * 2000), 0, UnitThresholds())
+    judged = judged_alone(table_of(one_activation(2, Response.SMOOTH), columns, [[1.0, 1, 1, 1]] * 2000))
     assert not judged.states.any()
 
 
@@ -144,7 +151,7 @@ def test_a_hundred_thousand_units_over_several_chunks():
     columns[..., FIRED] = np.where(dead, 0, 0.4)
     description = one_activation(units)
     assert len([chunk for chunk in description.chunks if chunk.family == "units"]) == -(-units // MAX_UNITS)
-    judged = judge(table_of(description, columns, [[10.0, 1, 600, 60]] * 4), 0, UnitThresholds())
+    judged = judged_alone(table_of(description, columns, [[10.0, 1, 600, 60]] * 4))
     np.testing.assert_array_equal(judged.states[:, -1], np.where(dead, UnitState.DEAD, UnitState.ALIVE))
     (death,) = moments({0: judged})
     assert death.units == tuple(np.flatnonzero(dead))
@@ -154,7 +161,7 @@ def test_summaries_say_on_how_many_samples_they_stand():
     off, on, rare = [0.0, 0, 0, 0, 0, NAN], [0.5, 0, 1, 1, 0, NAN], [0.0, 0, 1, 1, 0, NAN]
     columns = [[on, off, rare, on], [on, off, off, off], [on, off, off, off]]
     table = table_of(one_activation(4), columns, [[10.0, 1, 600, 60]] * 3)
-    summary = summarise(table, 0, judge(table, 0, UnitThresholds()))
+    summary = summarise(table, 0, judged_alone(table))
     assert [ID[code] for code in summary.states] == ["alive", "dead", "silent", "dead"]
     np.testing.assert_array_equal(summary.since, [NAN, 1, NAN, 11])
     np.testing.assert_array_equal(summary.samples, [180, 1800, 180, 1200])
@@ -165,14 +172,35 @@ def test_a_unit_that_fires_rarely_is_not_dead_after_a_while():
     """After it has fired for one sample in 600, some thousand silent ones are nothing unusual."""
     on, off = [0.0, 0, 1, 1, 0, NAN], [0.0, 0, 0, 0, 0, NAN]
     columns = [[on], *[[off]] * 7]
-    judged = judge(table_of(one_activation(1), columns, [[10.0, 1, 600, 60]] * 8), 0, UnitThresholds())
+    judged = judged_alone(table_of(one_activation(1), columns, [[10.0, 1, 600, 60]] * 8))
     assert [ID[code] for code in judged.states[0]] == ["alive", *["silent"] * 6, "dead"]
     often = [[[0.1, 0, 1, 1, 0, NAN]], *[[off]] * 2]
-    judged = judge(table_of(one_activation(1), often, [[10.0, 1, 600, 60]] * 3), 0, UnitThresholds())
+    judged = judged_alone(table_of(one_activation(1), often, [[10.0, 1, 600, 60]] * 3))
     assert [ID[code] for code in judged.states[0]] == ["alive", "silent", "dead"]
 
 
 def test_it_takes_a_thousand_samples_to_call_a_unit_sparse():
     rare = [0.0, 0, 1, 1, 0, NAN]
-    judged = judge(table_of(one_activation(1), [[rare]] * 4, [[10.0, 1, 600, 400]] * 4), 0, UnitThresholds())
+    judged = judged_alone(table_of(one_activation(1), [[rare]] * 4, [[10.0, 1, 600, 400]] * 4))
     assert [ID[code] for code in judged.states[0]] == ["alive", "alive", "sparse", "sparse"]
+
+
+def test_activations_are_judged_together_as_each_alone(tmp_path):
+    layers = [
+        Modelled("a", units=4, changes={1: [(100, -50.0)]}),
+        Modelled("b", "GELU", units=3, changes={0: [(200, -50.0)], 2: [(100, -50.0), (300, 0.0)]}),
+        Modelled("c", units=5, changes={0: [(50, -50.0)], 4: [(150, -50.0), (300, 0.0)]}),
+        Modelled("d", units=2, runs=(0, 200)),
+        Modelled("e", units=2, changes={0: [(100, -50.0)]}),
+    ]
+    write_modelled(tmp_path, layers, steps=500, frozen=("e",))
+    table = read_runs(tmp_path)[0].unit_table
+    together = judge(table, range(5), UnitThresholds())
+    assert sum(len(one.deaths.units) for one in together.values()) >= 4
+    assert list(together) == [0, 1, 2, 3, 4]
+    for index, one in together.items():
+        alone = judge(table, [index], UnitThresholds())[index]
+        for part in ("states", "counts", "since", "activity"):
+            np.testing.assert_array_equal(getattr(one, part), getattr(alone, part))
+        for part in ("units", "first", "samples", "revived"):
+            np.testing.assert_array_equal(getattr(one.deaths, part), getattr(alone.deaths, part))

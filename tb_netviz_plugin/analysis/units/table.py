@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -77,12 +77,14 @@ def align_units(network: Network, steps: Mapping[str, Records], tags: Mapping[st
     return UnitTable(network, spans, *tables)
 
 
-def looks(table: UnitTable, activation: int) -> Looks:
-    """Return the records in which an activation stands, whether it ran or not."""
-    row = np.array([activation])
-    span, samples, counted = (
-        _numbers(table.activations.column(name, rows=row)[0]) for name in ("span", "samples", "counted")
-    )
+def looks(table: UnitTable, activations: Sequence[int]) -> list[Looks]:
+    """Return the records in which each of these activations stands, whether it ran or not."""
+    rows = np.asarray(activations, np.intp)
+    columns = (_numbers(table.activations.column(name, rows=rows)) for name in ("span", "samples", "counted"))
+    return [_looks(table, *row) for row in zip(*columns, strict=True)]
+
+
+def _looks(table: UnitTable, span: Floats, samples: Floats, counted: Floats) -> Looks:
     times = np.flatnonzero(~np.isnan(samples))
     first_steps = table.steps[times] - np.fmax(span[times], 1) + 1
     return Looks(times, first_steps, samples[times], np.fmax(counted[times], 0))

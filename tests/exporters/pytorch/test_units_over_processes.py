@@ -317,7 +317,7 @@ def judged(folder, activation="act"):
     """Return the verdicts on the units of an activation, as the tab and `tb-netviz units` have them."""
     (run,) = read_runs(folder)
     index = [row.name for row in run.network.activations].index(activation)
-    return run.judged(index, UnitThresholds())
+    return run.judged(UnitThresholds())[index]
 
 
 def units(folder, activation="act"):
