@@ -12,7 +12,7 @@ import pytest
 from tb_netviz.live import lookout
 from tb_netviz.live.alarm import Alarm
 from tb_netviz_plugin.analysis.network import Network
-from tb_netviz_plugin.diagnosis import Report
+from tb_netviz_plugin.diagnosis import Report, check
 from tb_netviz_plugin.reader import Run
 from tests.diagnosis.scenario import Scenario, Truth
 from tests.diagnosis.store import trained
@@ -35,7 +35,7 @@ class Heard:
 @contextmanager
 def listening() -> Iterator[Heard]:
     """Check what is trained in the meantime at its end, whatever is to be done about findings."""
-    heard, check = Heard(), lookout.check
+    heard = Heard()
 
     def listen(run: Any) -> Report:
         report = check(run)

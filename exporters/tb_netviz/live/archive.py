@@ -58,8 +58,9 @@ class _Series:
     def drop(self, steps: AbstractSet[int]) -> None:
         """Let go of the records of these steps."""
         kept = [index for index, step in enumerate(self.steps) if step not in steps]
-        for column in (self.steps, self.walls, self.tensors):
-            column[:] = [column[index] for index in kept]
+        self.steps[:] = [self.steps[index] for index in kept]
+        self.walls[:] = [self.walls[index] for index in kept]
+        self.tensors[:] = [self.tensors[index] for index in kept]
 
 
 class Archive:

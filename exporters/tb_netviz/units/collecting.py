@@ -109,8 +109,8 @@ def collect(runs: Sequence[Run], layer: str | None, kind: str | None, thresholds
 def _units_of(run: Run, layer: str | None, kind: str | None, thresholds: UnitThresholds) -> RunUnits:
     rows = [(index, row) for index, row in enumerate(run.network.activations) if row.units]
     sources = {row.source for _, row in rows if layer in (None, row.source, row.name)}
-    every = run.judged(thresholds)
-    judged = {index: every[index] for index, row in rows if row.source in sources}
+    states = run.judged(thresholds)
+    judged = {index: states[index] for index, row in rows if row.source in sources}
     redundant = {found.activation: found for found in find_redundant(run.unit_table, judged)} if rows else {}
     layers = []
     for index, row in rows:
