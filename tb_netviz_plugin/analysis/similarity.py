@@ -30,20 +30,25 @@ def cka(one: Signature, other: Signature) -> float:
     """
     if len(one) != len(other):
         raise ValueError(f"expected signatures of the same points, got {len(one)} and {len(other)} landmarks")
-    first, second = _unit(one), _unit(other)
-    norms = np.linalg.norm(first.T @ first) * np.linalg.norm(second.T @ second)
-    shared = float(np.linalg.norm(first.T @ second) ** 2)
-    return float(min(shared / norms, 1.0)) if norms > 0 else float("nan")
+    return _of_units(_unit(one), _unit(other))
 
 
 def cka_matrix(ones: Sequence[Signature], others: Sequence[Signature]) -> npt.NDArray[np.float32]:
     """Return the linear CKA of each of `ones` with each of `others`, [ones, others]; NaN where points differ."""
-    values = [[cka(one, other) if len(one) == len(other) else np.nan for other in others] for one in ones]
+    first, second = [_unit(one) for one in ones], [_unit(other) for other in others]
+    values = [[_of_units(one, other) if len(one) == len(other) else np.nan for other in second] for one in first]
     return np.array(values, np.float32).reshape(len(ones), len(others))
 
 
+def _of_units(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+    shared = float(np.square(one.T @ other).sum())
+    return shared if np.isnan(shared) else min(shared, 1.0)
+
+
 def _unit(signature: Signature) -> npt.NDArray[np.float64]:
-    """Return a signature in float64 with 1 as its largest magnitude, which keeps fourth powers in range."""
+    """Return a signature whose products with itself have the norm 1; NaN where it does not vary."""
     values = np.asarray(signature, np.float64)
-    largest = float(np.abs(values).max(initial=0.0))
-    return values / largest if largest > 0 else values
+    largest = np.abs(values).max(initial=0.0)
+    values = values / largest if largest > 0 else values  # Keeps fourth powers in range.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(values / np.sqrt(np.linalg.norm(values.T @ values)), np.float64)

@@ -23,12 +23,14 @@ Vectors = npt.NDArray[np.floating[Any]]
 LANDMARKS, MOST_FITTED = 2_000, 10_000
 """Points that are fitted where there are more than the latter; the others are placed among them."""
 FEWEST = 4
-ALIKE = 0.97
+ALIKE = 0.98
 """Linear CKA from which on vectors are nearly those of the fit that was exaggerated last."""
 _NOISE = 0.02
 """Share of their deviation by which vectors are disturbed to see how far points move for nothing."""
 _SMALL = 1e-4
 """Deviation of the positions that a cold fit begins with, so that its first steps are not held back."""
+_EPOCHS = 50
+"""Of UMAP, from where the points were: its own 200 to 500 are for a fit from anywhere."""
 NAN = float("nan")
 
 
@@ -149,10 +151,10 @@ class Course:
         fitted = sample(len(values), LANDMARKS, self._seed) if len(values) > MOST_FITTED else np.arange(len(values))
         start = self._start(values[fitted], None if last is None else last.positions[held][fitted])
         perplexity = min(self._perplexity, max((len(fitted) - 1) / 3, 1.0))
-        fit = chosen().fit(values[fitted], start, perplexity, effort, self._seed)
+        others = np.setdiff1d(np.arange(len(values)), fitted)
+        fit = chosen().fit(values[fitted], start, perplexity, effort, self._seed, more=others.size > 0)
         positions = np.empty((len(values), self._dims))
         positions[fitted] = fit.positions
-        others = np.setdiff1d(np.arange(len(values)), fitted)
         if others.size:
             positions[others] = fit.place(values[others])
         return _spread(positions, held), len(fitted)
@@ -278,7 +280,8 @@ class _Backwards(Course):
         if last is None:
             start = 10 / _SMALL * start / max(float(np.abs(start).max()) / _SMALL, 1.0)
         neighbours = int(min(self._perplexity, len(values) - 1))
-        estimator = UMAP(max(neighbours, 2), self._dims, init=start, random_state=self._seed, n_jobs=1)
+        epochs = None if last is None else _EPOCHS
+        estimator = UMAP(max(neighbours, 2), self._dims, init=start, n_epochs=epochs, random_state=self._seed, n_jobs=1)
         positions = _spread(np.asarray(estimator.fit_transform(values), np.float64), held)
         if last is not None:
             positions = align(positions, last.positions)

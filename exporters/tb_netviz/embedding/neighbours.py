@@ -34,13 +34,22 @@ def faithfulness(vectors: Array, positions: Array, seed: int = 0) -> tuple[float
     if near < 1 or points < 4:
         return float("nan"), float("nan")
     really, shown = distances(vectors[chosen]), distances(positions[chosen])
-    ranks = np.empty((points, points), np.int64)
-    order = np.argsort(really, axis=1, kind="stable")
-    np.put_along_axis(ranks, order, np.broadcast_to(np.arange(1, points + 1), ranks.shape), axis=1)
     in_picture = np.argpartition(shown, near - 1, axis=1)[:, :near]
-    found = np.take_along_axis(ranks, in_picture, axis=1)
+    apart = np.take_along_axis(really, in_picture, axis=1)
+    # Rank of each among the real neighbours of its point; those as far away don't come before it.
+    found = 1 + (really[:, None, :] < apart[:, :, None]).sum(axis=2)
     worst = points * near * (2 * points - 3 * near - 1) / 2
     return float(1 - np.maximum(found - near, 0).sum() / worst), float((found <= near).mean())
+
+
+def nearest(points: Array, count: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+    """Return which neighbours of each point are nearest and how far they are, [points, count], the nearest first."""
+    apart = distances(points)
+    found = np.argpartition(apart, count - 1, axis=1)[:, :count]
+    squares = np.take_along_axis(apart, found, axis=1)
+    order = np.argsort(squares, axis=1, kind="stable")
+    sorted_squares = np.take_along_axis(squares, order, axis=1)
+    return np.take_along_axis(found, order, axis=1).astype(np.int32), np.sqrt(sorted_squares)
 
 
 def distances(points: Array) -> npt.NDArray[np.float64]:

@@ -14,11 +14,15 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tb_netviz.embedding.neighbours import nearest
+
 Array = npt.NDArray[np.float64]
 
 _EXAGGERATION = 12.0
 _MANY = 10_000
 """Points from which on interpolation by FFT pays; it knows two dimensions only."""
+_FEW = 4_096
+"""Points up to which all distances among them fit into memory with ease."""
 _NEAREST = 5
 """Fitted points that a further one is placed among."""
 
@@ -36,7 +40,7 @@ class Effort:
     plain: int
 
 
-COLD, WARM, STILL = Effort(250, 500), Effort(50, 100), Effort(0, 100)
+COLD, WARM, STILL = Effort(250, 500), Effort(50, 100), Effort(0, 50)
 """From principal components; from the last picture of other vectors; from that of nearly the same ones."""
 
 
@@ -54,8 +58,11 @@ class Fit(Protocol):
 class Backend(Protocol):
     """What fits points."""
 
-    def fit(self, vectors: Array, start: Array, perplexity: float, effort: Effort, seed: int) -> Fit:
-        """Fit `vectors` [points, width], beginning with the positions `start` [points, dims]."""
+    def fit(self, vectors: Array, start: Array, perplexity: float, effort: Effort, seed: int, *, more: bool) -> Fit:
+        """Fit `vectors` [points, width], beginning with the positions `start` [points, dims].
+
+        `more` says whether further points are to be placed.
+        """
 
 
 def backend() -> str | None:
@@ -86,14 +93,21 @@ def chosen() -> Backend:
 class OpenTSNE:
     """openTSNE: it starts anywhere, and can place further points."""
 
-    def fit(self, vectors: Array, start: Array, perplexity: float, effort: Effort, seed: int) -> Fit:
+    def fit(self, vectors: Array, start: Array, perplexity: float, effort: Effort, seed: int, *, more: bool) -> Fit:
         """Fit `vectors`."""
         from openTSNE import TSNEEmbedding
         from openTSNE.affinity import PerplexityBasedNN
+        from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
         # Said and not left to it: beyond 10,000 points its own choice fails in three dimensions.
         method = "fft" if start.shape[1] == 2 and len(vectors) > _MANY else "bh"
-        affinities = PerplexityBasedNN(vectors, perplexity, n_jobs=1, random_state=seed)
+        given: dict[str, Any] = {"data": vectors}
+        if (
+            len(vectors) <= _FEW and not more
+        ):  # All distances at once take a tenth of its time; but it can't place then.
+            count = min(len(vectors) - 1, int(3 * perplexity))
+            given = {"knn_index": PrecomputedNeighbors(*nearest(vectors, count))}
+        affinities = PerplexityBasedNN(**given, perplexity=perplexity, n_jobs=1, random_state=seed)
         embedding = TSNEEmbedding(
             start.copy(), affinities, negative_gradient_method=method, n_jobs=1, random_state=seed
         )
@@ -123,7 +137,7 @@ class ScikitLearn:
 
     _LEAST = 250
 
-    def fit(self, vectors: Array, start: Array, perplexity: float, effort: Effort, seed: int) -> Fit:
+    def fit(self, vectors: Array, start: Array, perplexity: float, effort: Effort, seed: int, *, more: bool) -> Fit:  # noqa: ARG002
         """Fit `vectors`."""
         from sklearn.manifold import TSNE
 
