@@ -7,9 +7,9 @@ import platform
 
 import torch
 
-from benchmarks import first_paint, maps, peers, reductions, server, watch_cost, write_path
+from benchmarks import embedding, first_paint, maps, peers, reductions, server, watch_cost, write_path
 
-PARTS = (write_path, server, first_paint, maps, reductions, watch_cost, peers)
+PARTS = (write_path, server, first_paint, maps, embedding, reductions, watch_cost, peers)
 
 
 def main() -> None:
