@@ -163,7 +163,9 @@ def test_damaged_records_are_told_in_words(tmp_path, open_logdir):
         damage(written, 5, positions, scale=np.nan)
         damage(written, 6, positions, origin_y=np.inf)
         written.measure(0, {"set": 0}, predictions=np.zeros(5, np.float32))
-        file.values(7, [tensor_value(written.description.layouts[0].steps_tag, Family.POSITION_STEPS, np.float32([1]))])
+        file.values(
+            7, [tensor_value(written.description.layouts[0].steps_tag, Family.POSITION_STEPS, np.ones(1, np.float32))]
+        )
         file.values(8, [tensor_value(written.description.measures_tag, Family.MEASURES, np.zeros((2, 2), np.float32))])
         written.labels(0, np.zeros(5, np.float32))
         file.values(0, [tensor_value(one.thumbnail_tags[0], Family.THUMBNAILS, pictures(4))])
@@ -215,8 +217,8 @@ def test_columns_of_other_writers_are_passed_on(tmp_path, open_logdir):
     assert [layout["method"] for layout in found["layouts"]] == ["new", "pca"]
     assert_near(app.frame("points", **FC, layout=0, step=0)[1]["positions"], positions)
     assert app.error("points", **FC, layout=1, step=0)[:2] == (422, "unreadable")
-    for layout, columns in enumerate((newer, poorer)):
-        assert app.frame("layout", **FC, layout=layout)[0]["columns"] == list(columns)
+    for index, columns in enumerate((newer, poorer)):
+        assert app.frame("layout", **FC, layout=index)[0]["columns"] == list(columns)
     assert app.frame("measures", **FC)[1]["values"].tolist() == [[2.5]]
 
 

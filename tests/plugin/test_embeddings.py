@@ -12,7 +12,7 @@ from tests.support.runs import HOSTILE_NAMES, START, RunFile, write_run
 
 FC = {"run": "run", "embedding": "fc"}
 
-REFUSED = [
+REFUSED: list[tuple[str, dict[str, object], int, str, str]] = [
     ("points", {"step": 1}, 404, "not_found", "no positions of this layout were recorded at step 1"),
     ("points", {"step": "-1"}, 400, "bad_argument", "step is one of"),
     ("points", {"step": "1e3"}, 400, "bad_argument", "step is one of"),
@@ -164,8 +164,8 @@ def test_labels_come_as_they_were_given(tmp_path, open_logdir):
         for index, labels in enumerate(given):
             written.labels(index, labels)
     app = open_logdir(tmp_path)
-    for index, labels in enumerate([*given, np.empty(0)]):
-        np.testing.assert_array_equal(app.frame("point_labels", **FC, set=index)[1]["labels"], labels)
+    for index, expected in enumerate([*given, np.empty(0)]):
+        np.testing.assert_array_equal(app.frame("point_labels", **FC, set=index)[1]["labels"], expected)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -183,7 +183,7 @@ def test_thumbnails_come_across_pages(tmp_path, open_logdir, channels):
 def test_wrong_arguments_are_refused_in_words(tmp_path, open_logdir):
     write(tmp_path / "run", [0])
     app = open_logdir(tmp_path)
-    usual = {"points": {"layout": 0, "step": 0}, "layout": {"layout": 0}}
+    usual: dict[str, dict[str, object]] = {"points": {"layout": 0, "step": 0}, "layout": {"layout": 0}}
     for route, changes, status, kind, words in REFUSED:
         arguments = {**(FC if route != "embeddings" else {"run": "run"}), **usual.get(route, {}), **changes}
         given = {name: value for name, value in arguments.items() if value is not None}

@@ -128,7 +128,8 @@ def test_positions_are_off_by_half_a_code_at_most(seed, points, dims, spread, of
     rng = np.random.default_rng(seed)
     given_positions = spread * rng.standard_normal((points, dims)) + offset
     codes, origin, scale = encode_positions(given_positions)
-    assert (codes.dtype, origin.dtype) == (np.uint16, np.float32)
+    assert codes.dtype == np.uint16
+    assert origin.dtype == np.float32
     exact = origin.astype(np.float64) + scale * codes.astype(np.float64)
     # Beside half a code there is only what float32 can't tell apart at this distance from 0.
     rounding = 2.0**-23 * np.abs(given_positions).max()

@@ -169,7 +169,7 @@ class Course:
             size = float(scores[:, 0].std())
             # A little scatter parts points that are equal.
             return _SMALL * ((scores / size if size > 0 else scores) + 0.01 * scatter)
-        known = np.isfinite(before).all(axis=1)
+        known = np.asarray(np.isfinite(before).all(axis=1))
         size = float(before[known].std())
         return np.where(known[:, None], before, before[known].mean(axis=0) + 0.1 * size * scatter)
 

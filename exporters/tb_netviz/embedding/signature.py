@@ -35,4 +35,4 @@ def signature(vectors: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]
         return np.zeros((len(values), 1), np.float32)
     components = int(np.searchsorted(weights, _KEPT * weights[-1])) + 1
     scores = (left * sizes)[:, : min(components, MOST_COMPONENTS)]
-    return (scores / np.abs(scores).max()).astype(np.float32)
+    return np.asarray(scores / np.abs(scores).max(), np.float32)

@@ -74,13 +74,15 @@ def thumbnails(array: npt.NDArray[Any], most_bytes: int) -> UInt8:
             raise NoRoomError(
                 f"{count:,} of {SMALLEST_SIDE}×{SMALLEST_SIDE} take more than the {most_bytes:,} bytes left"
             )
-    rows, columns = (_overlaps(old, new) for old, new in zip((height, width), _shape(height, width, side), strict=True))
+    smaller = _shape(height, width, side)
+    rows, columns = (_overlaps(old, new) for old, new in zip((height, width), smaller, strict=True))
     low, high = _range(array)
     pages = []
     for first in range(0, count, ON_PAGE):  # So that only a page of them is ever there as float32.
         page = np.nan_to_num(array[first : first + ON_PAGE].astype(np.float32), nan=low, posinf=high, neginf=low)
-        reduced = np.einsum("rh,nhwc,sw->nrsc", rows, page, columns, optimize=True)
-        pages.append(np.rint(255 * np.clip((reduced - low) / (high - low), 0, 1)).astype(np.uint8))
+        if smaller != (height, width):
+            page = np.einsum("rh,nhwc,sw->nrsc", rows, page, columns, optimize=True)
+        pages.append(np.rint(255 * np.clip((page - low) / (high - low), 0, 1)).astype(np.uint8))
     return np.concatenate(pages)
 
 

@@ -4,8 +4,8 @@ import re
 
 from playwright.sync_api import expect
 
+from tests.support.embeddings import CLASSES
 from tests.support.embeddingviews import (
-    CLASSES,
     NOWHERE,
     POINTS,
     UNLABELLED,

@@ -28,7 +28,7 @@ def passed(pipe, message):
 
 
 def test_values_and_arrays_of_every_kind(pipe):
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "large": np.random.default_rng(0).standard_normal((300, 1000)).astype(np.float32),
         "bytes": np.arange(24, dtype=np.uint8).reshape(2, 3, 4, 1),
         "turned": np.arange(6.0).reshape(2, 3).T,

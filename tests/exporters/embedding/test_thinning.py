@@ -20,7 +20,7 @@ def test_nothing_goes_where_there_is_room():
 
 
 def test_what_stays_is_spread_over_the_run():
-    kept = []
+    kept: list[VectorFile] = []
     for step in range(0, 1_500, 5):
         kept = [one for one in kept if one not in drop(kept, 40 * (len(kept) - 31))]
         kept.append(file(step))
@@ -31,7 +31,7 @@ def test_what_stays_is_spread_over_the_run():
 
 
 def test_an_embedding_has_so_many_steps_and_not_more():
-    kept = []
+    kept: list[VectorFile] = []
     for step in range(500):
         gone = drop(kept + [file(0, name="b")] * (step > 0), -1_000_000)
         kept = [one for one in kept if one not in gone] + [file(step)]
