@@ -108,7 +108,8 @@ def independent(vectors: list[Vectors]) -> npt.NDArray[np.float64]:
 
 def summary(placed: list[Placed]) -> npt.NDArray[np.float64]:
     """Return the means of COLUMNS over the steps; the cost of the first, which is cold, included."""
-    return np.array([np.nanmean([one.figures[name] for one in placed]) for name in COLUMNS])
+    known = ([one.figures[name] for one in placed if np.isfinite(one.figures[name])] for name in COLUMNS)
+    return np.array([np.mean(values) if values else np.nan for values in known])
 
 
 def row(name: str, values: npt.NDArray[np.float64]) -> str:
