@@ -63,6 +63,7 @@ class Planes(Sequence[Values]):
 
     def __init__(self, tensors: Sequence[Values]) -> None:
         self._tensors = tensors
+        self._count = max(len(tensor) for tensor in tensors)
         self._centre = _time_last(tensors, 0)
 
     @property
@@ -72,7 +73,7 @@ class Planes(Sequence[Values]):
 
     def __len__(self) -> int:
         """Return how many there are."""
-        return max(len(tensor) for tensor in self._tensors)
+        return self._count
 
     def __getitem__(self, index: Any) -> Any:
         """Return one, time last."""
