@@ -48,13 +48,13 @@ class Variety:
         return Line(f"{self.row.label}: share of its outputs that varies", "units", self.steps, self.share, threshold)
 
 
-def varieties(case: Case, model: str) -> Iterator[Variety]:
-    """Yield the activations of a model whose units were recorded, in the order of the forward pass.
+def varieties(case: Case, model: str, *, last_first: bool = False) -> Iterator[Variety]:
+    """Yield the activations of a model whose units were recorded, in the order of the forward pass or its reverse.
 
     Those of attention weights are left out, whose units are heads.
     """
     table = case.unit_table
-    for row in case.network.activations:
+    for row in case.network.activations[:: -1 if last_first else 1]:
         bare = row.activation.response is Response.SOFTMAX or len(row.units) < _FEWEST_UNITS
         if row.model != model or bare or not table.steps.size:
             continue

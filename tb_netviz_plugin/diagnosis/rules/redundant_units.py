@@ -26,9 +26,18 @@ _SPARE = (Remedy("They cost time and add nothing: `tb-netviz units LOGDIR --stat
 
 def find(case: Case, limits: Limits) -> list[Finding]:
     """Find layers of which many units do what another one does, and tell of those of which a few do."""
-    judged = {index: case.judged(index) for index, row in enumerate(case.network.activations) if row.units}
+    judged = {index: case.judged(index) for index in _with_twins(case)}
     layers = [layer for layer in compare_layers(case.unit_table, judged) if (layer.twins >= 0).any()]
     return [_finding(case, layer, limits["share"]) for layer in layers]
+
+
+def _with_twins(case: Case) -> list[int]:
+    """Return the activations of layers some unit of which ever had weights that equal another's."""
+    rows = case.network.activations
+    told = np.nan_to_num(case.unit_table.units.column("twin")) != 0
+    ever = told.any(axis=1)
+    sources = {(row.model, row.source) for row in rows if ever[row.units.start : row.units.stop].any()}
+    return [index for index, row in enumerate(rows) if row.units and (row.model, row.source) in sources]
 
 
 def _finding(case: Case, layer: Redundant, threshold: float) -> Finding:

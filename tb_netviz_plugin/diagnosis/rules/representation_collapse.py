@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 import numpy as np
 
 from tb_netviz_plugin.analysis.outputs import CLASS_INDICES, NUMBERS
@@ -55,10 +58,10 @@ def find(case: Case, limits: Limits) -> list[Finding]:
 
 
 def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding | None:
-    looks = list(varieties(case, model))
-    if not looks:
+    looks = varieties(case, model, last_first=True)
+    last = next(looks, None)
+    if last is None:
         return None
-    last = looks[-1]
     share = last.share
     stretch = to_the_end(share <= limit, np.isfinite(share))
     if stretch is None or stretch.first == 0 or not lasting(stretch, last.steps, _LASTS):
@@ -77,7 +80,7 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
         message=f"Since step {since:,.0f} {last.row.label} puts out nearly the same for all samples: what varies is "
         f"{share[stretch.last]:.2%} of its outputs, from {before:.0%} before.",
         beyond=Beyond("share of the outputs that varies from sample to sample", float(share[stretch.last]), limit),
-        evidence=(last.line(limit), *(look.line() for look in _earlier(looks))),
+        evidence=(last.line(limit), *(look.line() for look in _earlier(looks, last))),
         remedies=_REMEDIES,
         excluded=(
             "Not dead units: they still put something out, the same for all samples.",
@@ -88,9 +91,9 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
     )
 
 
-def _earlier(looks: list[Variety]) -> list[Variety]:
-    """Return the activations in front of the last one, of other layers."""
-    return [look for look in looks[:-1] if look.row.layer != looks[-1].row.layer][-2:]
+def _earlier(looks: Iterator[Variety], last: Variety) -> list[Variety]:
+    """Return the two activations in front of the last one, of other layers."""
+    return [*islice((look for look in looks if look.row.layer != last.row.layer), 2)][::-1]
 
 
 def _constant(case: Case, limit: float) -> Finding | None:
