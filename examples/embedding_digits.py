@@ -2,7 +2,8 @@
 
 A small network learns scikit-learn's digits. Five hundred of them are run through it now and then; the Embeddings view
 shows how the classes come apart in its last hidden layer, how far the picture can be trusted, and what the model takes
-each digit for. `tb-netviz embed runs` lays the same vectors out once more, backwards from the end, which is calmer.
+each digit for. A training as short as this is over before each step has its t-SNE: `tb-netviz embed runs` lays out all
+that were kept, backwards from the end, which is calmer, too.
 """
 
 import torch
@@ -25,7 +26,7 @@ model = nn.Sequential(
     nn.ReLU(),
     nn.Linear(64, 10),
 )
-optimizer = torch.optim.Adam(model.parameters(), lr=5e-4)
+optimizer = torch.optim.Adam(model.parameters(), lr=3e-4)
 criterion = nn.CrossEntropyLoss()
 
 with NetVizWriter("runs/embedding") as writer:
@@ -36,9 +37,9 @@ with NetVizWriter("runs/embedding") as writer:
         images[:500],
         labels=classes[:500],
         thumbnails=images[:500],
-        every=20,
+        every=40,
     )
-    for _epoch in range(8):
+    for _epoch in range(20):
         for x, y in loader:
             loss = criterion(model(x), y)
             loss.backward()

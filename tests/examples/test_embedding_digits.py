@@ -8,7 +8,7 @@ from tests.support.apps import decode_frame
 from tests.support.distributions import ROOT
 from tests.support.servers import tensorboard
 
-STEPS = [*range(0, 232, 20)]
+STEPS = [*range(0, 580, 40)]
 
 
 def run(*command, cwd):
@@ -24,14 +24,14 @@ def test_the_example_writes_layouts_that_the_tab_reads(tmp_path):
     run(ROOT / "examples" / "embedding_digits.py", cwd=tmp_path)
     program = "import sys; from tb_netviz.cli import main; sys.exit(main())"
     said = run("-c", program, "embed", "runs", "--method", "pca", cwd=tmp_path)
-    assert said.startswith("embedding, hidden: PCA of 12 steps")
+    assert said.startswith("embedding, hidden: PCA of 15 steps")
     with tensorboard(tmp_path / "runs") as server:
-        server.wait_for_runs("embedding", last_step=231)
+        server.wait_for_runs("embedding", last_step=579)
         (one,) = server.plugin_json("embeddings", run="embedding")["embeddings"]
         layouts = {(layout["method"], layout["origin"]): layout["steps"] for layout in one["layouts"]}
         index = [*layouts].index(("pca", "offline"))
         where = {"run": "embedding", "embedding": "hidden"}
-        _, points = decode_frame(server.plugin("points", **where, layout=index, step=220))
+        _, points = decode_frame(server.plugin("points", **where, layout=index, step=560))
         header, arrays = decode_frame(server.plugin("measures", **where))
         listed = server.json("/data/plugin/projector/info", {"run": "embedding"})["embeddings"]
     assert (one["name"], one["module"], one["omissions"]) == ("hidden", "4", [])
