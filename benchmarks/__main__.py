@@ -7,9 +7,20 @@ import platform
 
 import torch
 
-from benchmarks import embedding, first_paint, maps, peers, reductions, server, watch_cost, write_path
+from benchmarks import (
+    checking,
+    embedding,
+    first_paint,
+    live_cost,
+    maps,
+    peers,
+    reductions,
+    server,
+    watch_cost,
+    write_path,
+)
 
-PARTS = (write_path, server, first_paint, maps, embedding, reductions, watch_cost, peers)
+PARTS = (write_path, server, first_paint, checking, maps, embedding, reductions, watch_cost, live_cost, peers)
 
 
 def main() -> None:
