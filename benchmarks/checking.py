@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,13 +34,14 @@ KINDS = {"parameters and loss": False, "and activations, 38,400 units": True}
 
 
 def main() -> None:
-    """Print a table: what `tb-netviz check` costs, and what each new record costs an open tab."""
-    heads = ["run", "`tb-netviz check`", *(f"tab, a new record, {loader}" for loader in LOADERS)]
+    """Print a table: what `tb-netviz check` costs, and what each new record and moved threshold cost an open tab."""
+    heads = ["run", "`tb-netviz check`", *(f"tab, {loader}: a new record, only the rules" for loader in LOADERS)]
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     for kind, activations in KINDS.items():
         with tempfile.TemporaryDirectory() as folder, _growing(Path(folder), activations=activations) as run:
             checked = min(_checked(Path(folder)) for _ in range(REPEATS))
-            cells = [f"{checked:.2f} s", *(f"{_followed(Path(folder), loader, run):.0f} ms" for loader in LOADERS)]
+            tabs = [_followed(Path(folder), loader, run) for loader in LOADERS]
+            cells = [f"{checked:.2f} s", *(f"{record:.0f} ms, {rules:.0f} ms" for record, rules in tabs)]
             print(f"| {LAYERS} layers × {RECORDS:,} records: {kind} | {' | '.join(cells)} |", flush=True)
 
 
@@ -53,21 +54,22 @@ def _checked(folder: Path) -> float:
     return after.children_user - before.children_user + after.children_system - before.children_system
 
 
-def _followed(folder: Path, loader: str, run: _Growing) -> float:
-    """Return CPU milliseconds of the verdict at a new record, which is read then: the median."""
+def _followed(folder: Path, loader: str, run: _Growing) -> tuple[float, float]:
+    """Return CPU milliseconds of the verdict at a new record, and where a threshold is moved: the medians."""
     with open_app(folder, loader) as app:
         _judged(app)
-        spent = []
-        for _ in range(REPEATS):
+        spent, moved = [], []
+        for number in range(REPEATS):
             run.grow()
             app.reload()
             spent.append(_judged(app))
-    return float(np.median(spent))
+            moved.append(_judged(app, thresholds=f"loss_plateau.fall:{0.01 * (number + 1)}"))
+    return float(np.median(spent)), float(np.median(moved))
 
 
-def _judged(app: App) -> float:
+def _judged(app: App, **arguments: str) -> float:
     start = time.process_time()
-    response = app.get("findings", run=RUN)
+    response = app.get("findings", run=RUN, **arguments)
     assert response.status_code == 200, response.text
     return (time.process_time() - start) * 1e3
 
@@ -131,8 +133,9 @@ class _Growing:
         count = len(self._description.activations)
         size = float(BATCH * WIDTH)
         norm = np.sqrt(size) * np.exp(0.1 * self._random.standard_normal(count))
-        values = {"act_values": size, "act_samples": float(BATCH), "act_norm": norm, "act_abs_max": 3.0}
-        return _table(values | {"act_zeros": 0.2 * size, "act_grad_norm": 0.1}, OUTPUT_NAMES, count)
+        values: dict[str, np.ndarray | float] = {"act_values": size, "act_samples": float(BATCH), "act_norm": norm}
+        values |= {"act_abs_max": 3.0, "act_zeros": 0.2 * size, "act_grad_norm": 0.1}
+        return _table(values, OUTPUT_NAMES, count)
 
     def _units(self, span: int) -> tuple[np.ndarray, np.ndarray]:
         count = len(self._description.activations)
@@ -143,7 +146,7 @@ class _Growing:
         return _table(values, UNIT_NAMES, count * WIDTH), _table(spans, UNIT_STEP_NAMES, count)
 
 
-def _table(values: dict[str, np.ndarray | float], names: tuple[str, ...], rows: int) -> np.ndarray:
+def _table(values: Mapping[str, np.ndarray | float], names: tuple[str, ...], rows: int) -> np.ndarray:
     """Return [rows, names] with these values, and 0 elsewhere."""
     return np.stack([np.broadcast_to(np.asarray(values.get(name, 0.0)), (rows,)) for name in names], axis=1)
 
