@@ -140,7 +140,8 @@ class _Growing:
     def _units(self, span: int) -> tuple[np.ndarray, np.ndarray]:
         count = len(self._description.activations)
         scatter = np.exp(0.1 * self._random.standard_normal(count * WIDTH))
-        values = {"fired": 0.5, "mean": 0.4 * scatter, "std": 0.6 * scatter, "largest": 2.5 * scatter, "gradient": 0.01}
+        values: dict[str, np.ndarray | float] = {"fired": 0.5, "gradient": 0.01}
+        values |= {"mean": 0.4 * scatter, "std": 0.6 * scatter, "largest": 2.5 * scatter}
         samples = float(UNITS_EVERY * BATCH)
         spans = {"span": float(span), "observations": 1.0, "samples": samples, "counted": samples}
         return _table(values, UNIT_NAMES, count * WIDTH), _table(spans, UNIT_STEP_NAMES, count)
