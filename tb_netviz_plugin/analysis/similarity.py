@@ -41,7 +41,7 @@ def cka_matrix(ones: Sequence[Signature], others: Sequence[Signature]) -> npt.ND
 
 
 def _of_units(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
-    shared = float(np.square(one.T @ other).sum())
+    shared = _overlap(one, other) if one.size and other.size else float("nan")
     return shared if np.isnan(shared) else min(shared, 1.0)
 
 
@@ -51,4 +51,11 @@ def _unit(signature: Signature) -> npt.NDArray[np.float64]:
     largest = np.abs(values).max(initial=0.0)
     values = values / largest if largest > 0 else values  # Keeps fourth powers in range.
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(values / np.sqrt(np.linalg.norm(values.T @ values)), np.float64)
+        return np.asarray(values / _overlap(values, values) ** 0.25, np.float64)
+
+
+def _overlap(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+    """Return the squared norm of `one.T @ other`, through whichever products are fewer."""
+    if max(one.shape[1], other.shape[1]) <= len(one):
+        return float(np.square(one.T @ other).sum())
+    return float(((one @ one.T) * (other @ other.T)).sum())

@@ -2,70 +2,41 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tb_netviz.embedding import umaps
 from tb_netviz.embedding.alignment import align, drift
-from tb_netviz.embedding.neighbours import faithfulness, sample
-from tb_netviz.embedding.pca import centred, principal_components
-from tb_netviz.embedding.tsne import COLD, STILL, WARM, Effort, backend, chosen, missing_words
+from tb_netviz.embedding.landmarks import MOST_FITTED, landmarks, lay_out, start
+from tb_netviz.embedding.neighbours import faithfulness
+from tb_netviz.embedding.pca import centred, narrowed, principal_components
+from tb_netviz.embedding.placed import (
+    Bools,
+    CannotPlaceError,
+    Float64,
+    Last,
+    Placed,
+    Vectors,
+    compared,
+    finite,
+    similarity,
+    spread,
+)
+from tb_netviz.embedding.tsne import COLD, STILL, WARM, Effort, backend, missing_words
 from tb_netviz_plugin.schema.embedding import Method
 
 __all__ = ["CannotPlaceError", "Course", "Placed", "backend", "backwards", "missing_words"]
 
-Vectors = npt.NDArray[np.floating[Any]]
-
-LANDMARKS, MOST_FITTED = 2_000, 10_000
-"""Points that are fitted where there are more than the latter; the others are placed among them."""
-FEWEST = 4
-ALIKE = 0.98
-"""Linear CKA from which on vectors are nearly those of the fit that was exaggerated last."""
-_NOISE = 0.02
+MOVED = 1e-3
+"""What CKA lacks of 1 from one step to the next where a fit gets all its iterations; they fall as its square root."""
+LEAST_SHARE = 1 / 3
+"""Of the iterations, where nothing has moved."""
+NOISE = 0.02
 """Share of their deviation by which vectors are disturbed to see how far points move for nothing."""
-_SMALL = 1e-4
-"""Deviation of the positions that a cold fit begins with, so that its first steps are not held back."""
-_EPOCHS = 50
-"""Of UMAP, from where the points were: its own 200 to 500 are for a fit from anywhere."""
 NAN = float("nan")
-
-
-class CannotPlaceError(Exception):
-    """Points have no positions; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """Where points are.
-
-    Attributes:
-        method: How that came about.
-        positions: Float32 [points, dims]; NaN where the vector is not finite.
-        figures: Those of LAYOUT_COLUMNS that are known here; NaN where one makes no sense.
-    """
-
-    method: Method
-    positions: npt.NDArray[np.float32]
-    figures: dict[str, float]
-
-
-@dataclass(slots=True)
-class _Last:
-    """What a picture left for the next one.
-
-    Attributes:
-        vectors: [points, width], as they were given.
-        positions: [points, dims].
-        exaggerated: Vectors of the fit that was exaggerated last, [points, width].
-    """
-
-    vectors: Vectors
-    positions: npt.NDArray[np.float64]
-    exaggerated: Vectors
 
 
 class Course:
@@ -80,6 +51,10 @@ class Course:
         ValueError: If `dims` or `perplexity` makes no sense.
     """
 
+    most_fitted: int = MOST_FITTED
+    alike = 0.98
+    """Linear CKA from which on vectors are much the same as those of the fit that was exaggerated last."""
+
     def __init__(self, dims: int = 2, perplexity: float = 30, seed: int = 0) -> None:
         if dims not in (2, 3):
             raise ValueError(f"dims must be 2 or 3, got {dims!r}")
@@ -92,8 +67,8 @@ class Course:
 
     def restart(self) -> None:
         """Begin anew: the points are others from now on."""
-        self._last: dict[Method, _Last] = {}
-        self._floor = NAN
+        self._last: dict[Method, Last] = {}
+        self._floors: dict[Method, float] = {}
 
     def pca(self, vectors: Vectors) -> Placed:
         """Return the points on their first principal components, turned as they lay the last time.
@@ -105,121 +80,104 @@ class Course:
             CannotPlaceError: If too few of them are finite.
         """
         began = time.process_time()
-        held = _held(vectors)
+        held = finite(vectors)
         last = self._known(Method.PCA, vectors)
-        found = _spread(principal_components(vectors[held], self._dims), held)
-        positions = found if last is None else align(found, last.positions)
-        figures = {"fitted": float(held.sum()), "exaggerated": 0.0, "noise_floor": NAN}
-        return self._placed(Method.PCA, vectors, positions, last, figures, began, exaggerated=False)
+        positions = principal_components(vectors[held], self._dims)
+        if Method.PCA not in self._floors:
+            again = principal_components(self._disturbed(vectors[held]), self._dims)
+            self._floors[Method.PCA] = drift(align(again, positions), positions)
+        now = Last(_aligned(spread(positions, held), last), compared(vectors))
+        return self._judged(Method.PCA, vectors, now, {"fitted": held.sum(), "exaggerated": 0}, began)
 
     def tsne(self, vectors: Vectors) -> Placed:
         """Return the points as t-SNE lays them out, from where they were the last time.
+
+        The first time that is from nothing. Later a fit begins with some iterations in which attraction is exaggerated,
+        where the vectors have changed since there were such ones, and goes on the shorter the less they have changed.
 
         Args:
             vectors: [points, width].
 
         Raises:
-            CannotPlaceError: If too few of them are finite, or there is no library that could.
+            CannotPlaceError: If too few of them are finite, all are the same, or there is no library that could.
         """
         began = time.process_time()
-        held = _held(vectors)
+        held = finite(vectors)
         last = self._known(Method.TSNE, vectors)
-        effort = COLD if last is None else STILL if similarity(vectors, last.exaggerated) >= ALIKE else WARM
-        positions, fitted = self._lay_out(vectors, held, last, effort)
-        if last is not None:
-            positions = align(positions, last.positions)
-        exaggerated = effort is not STILL
-        figures = {"fitted": float(fitted), "exaggerated": float(exaggerated), "noise_floor": NAN}
-        placed = self._placed(Method.TSNE, vectors, positions, last, figures, began, exaggerated=exaggerated)
+        some = compared(vectors)
+        effort = self._effort(some, last)
+        positions, fitted = self._fit(vectors[held], held, last, effort)
+        now = Last(_aligned(positions, last), some, some if last is None or effort.exaggerated else last.exaggerated)
+        if Method.TSNE not in self._floors:
+            again, _ = self._fit(self._disturbed(vectors[held]), held, now, STILL)
+            self._floors[Method.TSNE] = drift(align(again, now.positions), now.positions)
+        return self._judged(Method.TSNE, vectors, now, {"fitted": fitted, "exaggerated": effort.exaggerated > 0}, began)
+
+    def _known(self, method: Method, vectors: Vectors) -> Last | None:
+        """Return what the last picture has left, if it was of as many points."""
+        if any(len(last.positions) != len(vectors) for last in self._last.values()):
+            self.restart()
+        return self._last.get(method)
+
+    def _effort(self, vectors: Vectors, last: Last | None) -> Effort:
+        """Return how long a fit goes on that begins with the last picture."""
         if last is None:
-            self._floor = self._noise_floor(vectors, held)
-        placed.figures["noise_floor"] = self._floor
-        placed.figures["cpu_seconds"] = time.process_time() - began
-        return placed
+            return COLD
+        if not similarity(vectors, last.exaggerated) >= self.alike:
+            return WARM
+        moved = 1 - similarity(vectors, last.vectors)
+        share = np.sqrt(np.clip(moved / MOVED, LEAST_SHARE**2, 1))
+        return Effort(STILL.exaggeration, STILL.exaggerated, round(STILL.plain * share))
 
-    def _known(self, method: Method, vectors: Vectors) -> _Last | None:
-        last = self._last.get(method)
-        return last if last is not None and len(last.vectors) == len(vectors) else None
-
-    def _lay_out(
-        self, vectors: Vectors, held: npt.NDArray[np.bool_], last: _Last | None, effort: Effort
-    ) -> tuple[npt.NDArray[np.float64], int]:
-        """Return where the points are, and how many of them were fitted."""
+    def _fit(self, some: Vectors, held: Bools, last: Last | None, effort: Effort) -> tuple[Float64, int]:
+        """Return where the points are, [points, dims], and how many of them were fitted."""
         if backend() is None:
             raise CannotPlaceError(missing_words())
-        values = centred(vectors[held])
-        fitted = sample(len(values), LANDMARKS, self._seed) if len(values) > MOST_FITTED else np.arange(len(values))
-        start = self._start(values[fitted], None if last is None else last.positions[held][fitted])
-        perplexity = min(self._perplexity, max((len(fitted) - 1) / 3, 1.0))
-        others = np.setdiff1d(np.arange(len(values)), fitted)
-        fit = chosen().fit(values[fitted], start, perplexity, effort, self._seed, more=others.size > 0)
-        positions = np.empty((len(values), self._dims))
-        positions[fitted] = fit.positions
-        if others.size:
-            positions[others] = fit.place(values[others])
-        return _spread(positions, held), len(fitted)
+        fitted = landmarks(held, self.most_fitted, self._seed)
+        before = self._before(held, last)
+        positions = lay_out(_varying(some), fitted, before, self._perplexity, effort, self._seed)
+        return spread(positions, held), len(fitted)
 
-    def _start(
-        self, values: npt.NDArray[np.float64], before: npt.NDArray[np.float64] | None
-    ) -> npt.NDArray[np.float64]:
-        """Return where a fit begins; points that had no position begin in the middle of the others."""
-        scatter = np.random.default_rng([self._seed, len(values)]).standard_normal((len(values), self._dims))
-        if before is None or not np.isfinite(before).any():
-            scores = principal_components(values, self._dims)
-            size = float(scores[:, 0].std())
-            # A little scatter parts points that are equal.
-            return _SMALL * ((scores / size if size > 0 else scores) + 0.01 * scatter)
-        known = np.asarray(np.isfinite(before).all(axis=1))
-        size = float(before[known].std())
-        return np.where(known[:, None], before, before[known].mean(axis=0) + 0.1 * size * scatter)
+    def _before(self, held: Bools, last: Last | None) -> Float64:
+        """Return where the points that are held were the last time, NaN where that was nowhere."""
+        return np.full((held.sum(), self._dims), np.nan) if last is None else last.positions[held]
 
-    def _noise_floor(self, vectors: Vectors, held: npt.NDArray[np.bool_]) -> float:
-        """Return how far points move where nothing changes but by a little noise."""
-        values = vectors[held].astype(np.float64)
+    def _disturbed(self, values: Vectors) -> Float64:
+        """Return vectors with a little noise."""
         noise = np.random.default_rng([self._seed, 1]).standard_normal(values.shape)
-        disturbed = np.full(vectors.shape, np.nan)
-        disturbed[held] = values + _NOISE * values.std(axis=0) * noise
-        last = self._last[Method.TSNE]
-        again, _fitted = self._lay_out(disturbed, held, last, STILL)
-        return drift(align(again, last.positions), last.positions)
+        exact = values.astype(np.float64)
+        return np.asarray(exact + NOISE * exact.std(axis=0) * noise)
 
-    def _placed(
-        self,
-        method: Method,
-        vectors: Vectors,
-        positions: npt.NDArray[np.float64],
-        last: _Last | None,
-        figures: dict[str, float],
-        began: float,
-        *,
-        exaggerated: bool,
-    ) -> Placed:
-        """Judge a picture, and keep what the next one needs."""
-        held = np.isfinite(positions).all(axis=1)
-        trust, recall = faithfulness(vectors[held], positions[held], self._seed)
-        figures |= {
-            "trustworthiness": trust,
+    def _judged(self, method: Method, vectors: Vectors, now: Last, figures: dict[str, float], began: float) -> Placed:
+        """Return a picture with what is known of it, and keep what the next one needs."""
+        held = np.isfinite(now.positions).all(axis=1)
+        trustworthiness, recall = faithfulness(narrowed(centred(vectors[held])), now.positions[held], self._seed)
+        last = self._last.get(method)
+        figures = {name: float(value) for name, value in figures.items()} | {
+            "trustworthiness": trustworthiness,
             "recall": recall,
-            "drift": NAN if last is None else drift(positions, last.positions),
-            "similarity": NAN if last is None else similarity(vectors, last.vectors),
+            "drift": NAN if last is None else drift(now.positions, last.positions),
+            "noise_floor": self._floors.get(method, NAN),
+            "similarity": NAN if last is None else similarity(now.vectors, last.vectors),
             "cpu_seconds": time.process_time() - began,
         }
-        reference = vectors if exaggerated or last is None else last.exaggerated
-        self._last[method] = _Last(vectors, positions, reference)
-        return Placed(method, positions.astype(np.float32), figures)
+        self._last[method] = now
+        return Placed(method, now.positions.astype(np.float32), figures)
 
 
-def similarity(one: Vectors, other: Vectors) -> float:
-    """Return the linear CKA of two sets of vectors of the same points, over those that are finite in both.
+def _varying(vectors: Vectors) -> Float64:
+    """Return vectors around their mean, and narrow.
 
-    Args:
-        one: [points, width].
-        other: [points, other width].
+    Raises:
+        CannotPlaceError: If all are the same.
     """
-    both = np.isfinite(one).all(axis=1) & np.isfinite(other).all(axis=1)
-    first, second = centred(one[both]), centred(other[both])
-    norms = np.linalg.norm(first.T @ first) * np.linalg.norm(second.T @ second)
-    return float(np.linalg.norm(first.T @ second) ** 2 / norms) if norms > 0 else NAN
+    if not np.ptp(vectors, axis=0).any():
+        raise CannotPlaceError(f"needs vectors that differ, and all {len(vectors)} are the same")
+    return narrowed(centred(vectors))
+
+
+def _aligned(positions: Float64, last: Last | None) -> Float64:
+    return positions if last is None else align(positions, last.positions)
 
 
 def backwards(
@@ -229,7 +187,7 @@ def backwards(
     perplexity: float = 30,
     seed: int = 0,
 ) -> Iterator[tuple[int, Placed]]:
-    """Lay out steps from the last to the first, each from the picture of the step after it.
+    """Lay out steps from the last to the first, each from the picture of the step after it, with all points fitted.
 
     The end of a training is where the structure is: what comes before is seen to grow into that.
 
@@ -246,65 +204,30 @@ def backwards(
     Raises:
         CannotPlaceError: If a step has too few finite vectors, or the library is missing.
     """
-    course = _Backwards(dims, perplexity, seed)
+    course = _Offline(dims, perplexity, seed)
     place = {Method.TSNE: course.tsne, Method.PCA: course.pca, Method.UMAP: course.umap}[method]
     for index in reversed(range(len(vectors))):
         yield index, place(vectors[index]())
 
 
-class _Backwards(Course):
-    """Pictures from the last step on: only that is fitted cold, and the others follow it without exaggeration."""
+class _Offline(Course):
+    """Pictures that nobody waits for: all points are fitted, by UMAP too."""
 
-    def tsne(self, vectors: Vectors) -> Placed:
-        """Return the points as t-SNE lays them out."""
-        last = self._known(Method.TSNE, vectors)
-        if last is not None:
-            last.exaggerated = vectors
-        return super().tsne(vectors)
+    most_fitted = sys.maxsize
+    alike = 0.9  # Backwards structure only dissolves, which needs exaggeration less often.
 
     def umap(self, vectors: Vectors) -> Placed:
         """Return the points as UMAP lays them out.
 
         Raises:
-            CannotPlaceError: If umap-learn is not installed.
+            CannotPlaceError: If too few of them are finite, all are the same, or umap-learn is not installed.
         """
-        try:
-            from umap import UMAP
-        except ImportError as error:
-            raise CannotPlaceError("umap-learn is not installed; pip install 'tb-netviz-plugin[umap]'") from error
         began = time.process_time()
-        held = _held(vectors)
+        held = finite(vectors)
         last = self._known(Method.UMAP, vectors)
-        values = centred(vectors[held])
-        start = self._start(values, None if last is None else last.positions[held])
-        if last is None:
-            start = 10 / _SMALL * start / max(float(np.abs(start).max()) / _SMALL, 1.0)
-        neighbours = int(min(self._perplexity, len(values) - 1))
-        epochs = None if last is None else _EPOCHS
-        estimator = UMAP(max(neighbours, 2), self._dims, init=start, n_epochs=epochs, random_state=self._seed, n_jobs=1)
-        positions = _spread(np.asarray(estimator.fit_transform(values), np.float64), held)
-        if last is not None:
-            positions = align(positions, last.positions)
-        figures = {"fitted": float(held.sum()), "exaggerated": 0.0, "noise_floor": NAN}
-        return self._placed(Method.UMAP, vectors, positions, last, figures, began, exaggerated=False)
-
-
-def _held(vectors: Vectors) -> npt.NDArray[np.bool_]:
-    """Return which vectors are finite.
-
-    Raises:
-        CannotPlaceError: If they are too few.
-    """
-    if vectors.ndim != 2 or vectors.shape[1] == 0:
-        raise CannotPlaceError(f"needs vectors, [points, width], and got the shape {vectors.shape}")
-    held = np.isfinite(vectors).all(axis=1)
-    if held.sum() < FEWEST:
-        raise CannotPlaceError(f"needs at least {FEWEST} points with finite vectors, and there are {int(held.sum())}")
-    return np.asarray(held, np.bool_)
-
-
-def _spread(positions: npt.NDArray[np.float64], held: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Return positions for all points, NaN for those that were not held."""
-    found = np.full((len(held), positions.shape[1]), np.nan)
-    found[held] = positions
-    return found
+        values, before = _varying(vectors[held]), self._before(held, last)
+        found = umaps.fit(
+            values, start(values, before, self._seed), self._perplexity, self._seed, warm=last is not None
+        )
+        now = Last(_aligned(spread(found, held), last), compared(vectors))
+        return self._judged(Method.UMAP, vectors, now, {"fitted": held.sum(), "exaggerated": 0}, began)

@@ -1,30 +1,31 @@
 """t-SNE by openTSNE, or by scikit-learn where that is all there is, on one thread.
 
 Van der Maaten and Hinton, *Visualizing data using t-SNE*, 2008; how a fit begins is Kobak and Berens, *The art of using
-t-SNE for single-cell transcriptomics*, 2019.
+t-SNE for single-cell transcriptomics*, 2019; the learning rate is that of Belkina et al., *Automated optimized
+parameters for t-distributed stochastic neighbor embedding*, 2019. `benchmarks/embedding.py` measures what comes of it.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import warnings
+import importlib
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from tb_netviz.embedding.neighbours import nearest
-
 Array = npt.NDArray[np.float64]
 
-_EXAGGERATION = 12.0
 _MANY = 10_000
 """Points from which on interpolation by FFT pays; it knows two dimensions only."""
-_FEW = 4_096
-"""Points up to which all distances among them fit into memory with ease."""
+_ANGLE = 0.8
+"""How coarsely Barnes and Hut's tree sees what is far: a third faster than .5, and the pictures are as good."""
+_LEAST_RATE = 50.0
+"""Learning rate of few points, which would take too long otherwise."""
 _NEAREST = 5
-"""Fitted points that a further one is placed among."""
+"""Perplexity with which a further point is placed, and fitted points that it is placed among."""
+_TURNS_OF_A_PLACE = 100
+"""Iterations for a further point; 250 find the same place in twice the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +33,17 @@ class Effort:
     """How long a fit goes on.
 
     Attributes:
-        exaggerated: Iterations in which attraction is exaggerated, so that clusters find their places.
+        exaggeration: By how much attraction is exaggerated at first, so that clusters find their places.
+        exaggerated: Iterations of that.
         plain: Iterations after that.
     """
 
+    exaggeration: float
     exaggerated: int
     plain: int
 
 
-COLD, WARM, STILL = Effort(250, 500), Effort(50, 100), Effort(0, 50)
+COLD, WARM, STILL = Effort(12.0, 250, 500), Effort(4.0, 50, 75), Effort(1.0, 0, 75)
 """From principal components; from the last picture of other vectors; from that of nearly the same ones."""
 
 
@@ -58,17 +61,14 @@ class Fit(Protocol):
 class Backend(Protocol):
     """What fits points."""
 
-    def fit(self, vectors: Array, start: Array, perplexity: float, effort: Effort, seed: int, *, more: bool) -> Fit:
-        """Fit `vectors` [points, width], beginning with the positions `start` [points, dims].
-
-        `more` says whether further points are to be placed.
-        """
+    def fit(self, vectors: Array, start: Array, perplexity: float, effort: Effort, seed: int) -> Fit:
+        """Fit `vectors` [points, width], beginning with the positions `start` [points, dims]."""
 
 
 def backend() -> str | None:
     """Return which library lays points out: "openTSNE", "scikit-learn", or None where there is neither."""
-    for name, module in (("openTSNE", "openTSNE"), ("scikit-learn", "sklearn")):
-        if importlib.util.find_spec(module) is not None:
+    for name, module in (("openTSNE", "openTSNE"), ("scikit-learn", "sklearn.manifold")):
+        if _works(module):
             return name
     return None
 
@@ -93,67 +93,65 @@ def chosen() -> Backend:
 class OpenTSNE:
     """openTSNE: it starts anywhere, and can place further points."""
 
-    def fit(self, vectors: Array, start: Array, perplexity: float, effort: Effort, seed: int, *, more: bool) -> Fit:
+    def fit(self, vectors: Array, start: Array, perplexity: float, effort: Effort, seed: int) -> Fit:
         """Fit `vectors`."""
         from openTSNE import TSNEEmbedding
         from openTSNE.affinity import PerplexityBasedNN
-        from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
+        # All neighbours are looked at: with so few points that is as fast as a forest of trees, and right.
+        affinities = PerplexityBasedNN(vectors, perplexity, method="exact", n_jobs=1)
         # Said and not left to it: beyond 10,000 points its own choice fails in three dimensions.
         method = "fft" if start.shape[1] == 2 and len(vectors) > _MANY else "bh"
-        given: dict[str, Any] = {"data": vectors}
-        if (
-            len(vectors) <= _FEW and not more
-        ):  # All distances at once take a tenth of its time; but it can't place then.
-            count = min(len(vectors) - 1, int(3 * perplexity))
-            given = {"knn_index": PrecomputedNeighbors(*nearest(vectors, count))}
-        affinities = PerplexityBasedNN(**given, perplexity=perplexity, n_jobs=1, random_state=seed)
         embedding = TSNEEmbedding(
-            start.copy(), affinities, negative_gradient_method=method, n_jobs=1, random_state=seed
+            start.copy(), affinities, negative_gradient_method=method, theta=_ANGLE, n_jobs=1, random_state=seed
         )
-        if effort.exaggerated:
-            embedding.optimize(effort.exaggerated, exaggeration=_EXAGGERATION, momentum=0.5, inplace=True)
-        embedding.optimize(effort.plain, momentum=0.8, inplace=True)
+        for exaggeration, turns, momentum in ((effort.exaggeration, effort.exaggerated, 0.5), (1.0, effort.plain, 0.8)):
+            if turns:
+                rate = max(len(vectors) / exaggeration, _LEAST_RATE)
+                embedding.optimize(
+                    turns, learning_rate=rate, exaggeration=exaggeration, momentum=momentum, inplace=True
+                )
         return _OfOpenTSNE(embedding)
 
 
 class _OfOpenTSNE:
     def __init__(self, embedding: Any) -> None:
         self._embedding = embedding
-
-    @property
-    def positions(self) -> Array:
-        """Where the points are."""
-        return np.asarray(self._embedding, np.float64)
+        self.positions: Array = np.array(embedding, np.float64)
 
     def place(self, vectors: Array) -> Array:
         """Return where further points belong."""
-        placed = self._embedding.transform(vectors, perplexity=_NEAREST)
-        return np.asarray(placed, np.float64)
+        placed = self._embedding.transform(vectors, perplexity=_NEAREST, n_iter=_TURNS_OF_A_PLACE)
+        # It has moved what was fitted to the middle, and so the further points.
+        moved = self.positions[0] - np.asarray(self._embedding)[0]
+        return np.asarray(placed + moved, np.float64)
 
 
 class ScikitLearn:
-    """scikit-learn: each fit takes 250 iterations at least, and a further point lies among its nearest ones."""
+    """scikit-learn: a fit takes 250 iterations at least, and a further point lies among its nearest ones."""
 
     _LEAST = 250
+    """Iterations that it always begins with, and exaggerates in."""
 
-    def fit(self, vectors: Array, start: Array, perplexity: float, effort: Effort, seed: int, *, more: bool) -> Fit:  # noqa: ARG002
+    def fit(self, vectors: Array, start: Array, perplexity: float, effort: Effort, seed: int) -> Fit:
         """Fit `vectors`."""
         from sklearn.manifold import TSNE
 
+        rate = max(len(vectors) / effort.exaggeration, _LEAST_RATE)
+        if not effort.exaggerated:  # As far as the iterations that were asked for would go.
+            rate *= effort.plain / self._LEAST
         estimator = TSNE(
             start.shape[1],
             perplexity=perplexity,
             init=start.astype(np.float32),
-            early_exaggeration=_EXAGGERATION if effort.exaggerated else 1.0,
-            max_iter=max(effort.exaggerated + effort.plain, self._LEAST),
+            learning_rate=rate / 4,  # Its gradient is four times that of others.
+            early_exaggeration=effort.exaggeration,
+            max_iter=self._LEAST + effort.plain * (effort.exaggerated > 0),
+            angle=_ANGLE,
             random_state=seed,
             n_jobs=1,
         )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            positions = estimator.fit_transform(vectors.astype(np.float32))
-        return _OfScikitLearn(vectors, np.asarray(positions, np.float64))
+        return _OfScikitLearn(vectors, np.asarray(estimator.fit_transform(vectors.astype(np.float32)), np.float64))
 
 
 class _OfScikitLearn:
@@ -168,3 +166,11 @@ class _OfScikitLearn:
         near = min(_NEAREST, len(self.positions))
         regressor = KNeighborsRegressor(near, weights="distance", n_jobs=1).fit(self._vectors, self.positions)
         return np.asarray(regressor.predict(vectors), np.float64)
+
+
+def _works(module: str) -> bool:
+    try:
+        importlib.import_module(module)
+    except Exception:  # Not installed, or built for another NumPy: the other one may do.
+        return False
+    return True

@@ -6,11 +6,14 @@ from functools import partial
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from sklearn.manifold import trustworthiness
 
 from tb_netviz.embedding import course as courses
+from tb_netviz.embedding import landmarks
 from tb_netviz.embedding.alignment import align, drift
-from tb_netviz.embedding.course import FEWEST, CannotPlaceError, Course, backwards, similarity
-from tb_netviz.embedding.pca import principal_components
+from tb_netviz.embedding.course import CannotPlaceError, Course, backwards
+from tb_netviz.embedding.pca import narrowed, principal_components
+from tb_netviz.embedding.placed import FEWEST, similarity
 from tb_netviz_plugin.schema.embedding import LAYOUT_COLUMNS, Method
 
 KNOWN = set(LAYOUT_COLUMNS) - {"set", "origin_x", "origin_y", "origin_z", "scale", "dropped"}
@@ -26,6 +29,11 @@ def library(request, monkeypatch):
     """Either library, the other one as if it were not there."""
     monkeypatch.setattr("tb_netviz.embedding.tsne.backend", lambda: request.param)
     return request.param
+
+
+def apart(points):
+    """Return the distances of all pairs."""
+    return np.sqrt(np.square(points[:, None] - points).sum(axis=2))
 
 
 def changed(vectors, share=0.02, seed=0):
@@ -91,14 +99,32 @@ def test_components_come_out_alike_whichever_way_is_the_cheapest(points, width):
 
 
 def test_many_points_are_placed_among_those_that_were_fitted(digits, library, monkeypatch):
-    monkeypatch.setattr(courses, "MOST_FITTED", 250)
-    monkeypatch.setattr(courses, "LANDMARKS", 200)
-    course = Course()
+    monkeypatch.setattr(Course, "most_fitted", 250)
+    monkeypatch.setattr(landmarks, "LANDMARKS", 200)
+    course, broken = Course(), digits.copy()
     placed = course.tsne(digits)
     assert placed.figures["fitted"] == 200
     assert np.isfinite(placed.positions).all()
-    assert placed.figures["trustworthiness"] > 0.93
+    assert placed.figures["trustworthiness"] > 0.95
+    assert trustworthiness(digits, placed.positions, n_neighbors=10) == pytest.approx(
+        placed.figures["trustworthiness"],
+        abs=1e-4,  # Some are as far away as others.
+    )
     assert course.tsne(changed(digits)).figures["drift"] < 0.15
+    broken[5] = np.nan
+    assert course.tsne(broken).figures["drift"] < 0.15
+
+
+def test_landmarks_stay_where_other_points_come_and_go(monkeypatch):
+    monkeypatch.setattr(landmarks, "LANDMARKS", 100)
+    held = np.ones(500, np.bool_)
+    before = landmarks.landmarks(held, 400, 0)
+    assert len(before) == 100
+    assert np.array_equal(landmarks.landmarks(held, 500, 0), np.arange(500))
+    held[np.setdiff1d(np.arange(500), before)[::7]] = False
+    assert np.array_equal(np.flatnonzero(held)[landmarks.landmarks(held, 400, 0)], before)
+    held[before[3]] = False
+    assert len(np.intersect1d(np.flatnonzero(held)[landmarks.landmarks(held, 400, 0)], before)) == 99
 
 
 def test_points_without_a_finite_vector_are_nowhere_until_they_have_one(digits):
@@ -114,7 +140,6 @@ def test_points_without_a_finite_vector_are_nowhere_until_they_have_one(digits):
 @pytest.mark.parametrize(
     "vectors",
     [
-        np.zeros((40, 3)),
         np.repeat(np.eye(3), 20, axis=0),
         np.random.default_rng(0).standard_normal((FEWEST, 6)),
         np.random.default_rng(0).standard_normal((9, 1)),
@@ -122,13 +147,29 @@ def test_points_without_a_finite_vector_are_nowhere_until_they_have_one(digits):
         np.random.default_rng(0).standard_normal((40, 3)).astype(np.float16),
         np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32) * 1e-38,
     ],
-    ids=["all equal", "duplicates", "four", "one dimension", "huge", "halves", "tiny"],
+    ids=["duplicates", "four", "one dimension", "huge", "halves", "tiny"],
 )
 def test_odd_vectors_are_laid_out_all_the_same(vectors, library):
     course = Course()
     for place in (course.pca, course.tsne):
         for _ in range(2):
             assert np.isfinite(place(vectors).positions).all()
+
+
+def test_vectors_that_are_all_the_same_have_no_neighbours_to_show():
+    still = np.full((40, 3), 0.1, np.float32)
+    assert (Course().pca(still).positions == 0).all()
+    with pytest.raises(CannotPlaceError, match="all 40 are the same"):
+        Course().tsne(still)
+
+
+def test_a_step_that_can_not_be_laid_out_is_passed_over(digits):
+    course = Course()
+    first = course.tsne(digits)
+    with pytest.raises(CannotPlaceError):
+        course.tsne(np.zeros_like(digits))
+    assert course.tsne(changed(digits)).figures["drift"] < 0.1
+    assert course.tsne(changed(digits)).figures["noise_floor"] == first.figures["noise_floor"]
 
 
 @pytest.mark.parametrize(
@@ -212,3 +253,45 @@ def test_similarity_of_wide_vectors_is_linear_cka():
     grams = first @ first.T, second @ second.T
     expected = (grams[0] * grams[1]).sum() / np.sqrt((grams[0] ** 2).sum() * (grams[1] ** 2).sum())
     assert similarity(one, other) == pytest.approx(expected)
+
+
+def test_what_hardly_changes_hardly_moves(digits):
+    course = Course()
+    course.tsne(digits)
+    moves = [course.tsne(changed(digits, 0.02, seed)).figures["drift"] for seed in range(4)]
+    assert np.mean(moves) < 0.03
+    assert np.mean(moves) < course.tsne(digits).figures["noise_floor"]
+
+
+def test_small_changes_that_add_up_are_laid_out_with_exaggeration(digits):
+    course, other = Course(), changed(digits, 2.0)
+    shares = np.linspace(0, 0.3, 9)
+    placed = [course.tsne(digits + share * (other - digits)) for share in shares]
+    assert all(one.figures["similarity"] > Course.alike for one in placed[1:])
+    assert any(one.figures["exaggerated"] for one in placed[1:])
+
+
+def test_a_point_that_turns_up_lies_beside_the_nearest(digits):
+    course, twice = Course(), np.vstack([digits, digits[:1] + 1e-3])
+    course.tsne(np.vstack([digits, np.full((1, 64), np.nan)]))
+    positions = course.tsne(twice).positions
+    apart = np.linalg.norm(positions - positions[-1], axis=1)
+    assert apart[0] < 0.1 * np.median(apart)
+
+
+def test_wide_vectors_become_narrow_and_keep_their_distances():
+    random = np.random.default_rng(0)
+    values = random.standard_normal((1500, 40)) @ random.standard_normal((40, 2000)) / 6
+    values += 0.05 * random.standard_normal(values.shape)
+    few = narrowed(values[:300] - values[:300].mean(0))
+    assert few.shape[1] <= 300
+    assert apart(few) == pytest.approx(apart(values[:300]), abs=1e-6)
+    many = narrowed(values - values.mean(0))
+    assert many.shape == (1500, 512)
+    assert apart(many[::50]) == pytest.approx(apart(values[::50]), rel=0.02)
+
+
+def test_principal_components_have_the_unit_of_the_vectors():
+    line = np.outer(np.arange(20.0), [3.0, 4.0])
+    assert np.ptp(principal_components(line, 2), axis=0) == pytest.approx([95, 0])
+    assert np.isfinite(principal_components(line * 1e300, 2).astype(np.float32)).all()
