@@ -13,6 +13,7 @@ Float64 = npt.NDArray[np.float64]
 
 LANDMARKS, MOST_FITTED = 2_000, 10_000
 """Points that are fitted where there are more than the latter."""
+_STREAM = 1
 _SMALL = 1e-4
 """Deviation of the positions that a cold fit begins with, so that its first steps are not held back."""
 _SCATTER = 1e-2
@@ -32,7 +33,8 @@ def landmarks(held: npt.NDArray[np.bool_], most: int, seed: int) -> Indices:
     count = int(held.sum())
     if count <= most:
         return np.arange(count)
-    order = np.random.default_rng([seed, len(held)]).permutation(len(held))
+    # Of a stream of its own: those whose neighbours are looked at would all be landmarks otherwise.
+    order = np.random.default_rng([seed, len(held), _STREAM]).permutation(len(held))
     points = order[held[order]][:LANDMARKS]
     return np.sort((np.cumsum(held) - 1)[points])
 

@@ -9,9 +9,10 @@ from sklearn.datasets import load_digits
 from sklearn.manifold import trustworthiness
 
 from tb_netviz.embedding import course as courses
-from tb_netviz.embedding import landmarks
+from tb_netviz.embedding import landmarks, neighbours
 from tb_netviz.embedding.alignment import align, drift
 from tb_netviz.embedding.course import CannotPlaceError, Course, backwards
+from tb_netviz.embedding.neighbours import faithfulness
 from tb_netviz.embedding.pca import narrowed, principal_components
 from tb_netviz.embedding.placed import FEWEST, similarity
 from tb_netviz_plugin.schema.embedding import LAYOUT_COLUMNS, Method
@@ -113,6 +114,18 @@ def test_many_points_are_placed_among_those_that_were_fitted(digits, library, mo
     assert course.tsne(changed(digits)).figures["drift"] < 0.15
     broken[5] = np.nan
     assert course.tsne(broken).figures["drift"] < 0.15
+
+
+def test_trust_is_not_that_of_the_landmarks_alone(monkeypatch):
+    vectors = load_digits().data.astype(np.float32)
+    monkeypatch.setattr(Course, "most_fitted", 1000)
+    monkeypatch.setattr(landmarks, "LANDMARKS", 300)
+    monkeypatch.setattr(neighbours, "MOST_ASKED", 300)
+    placed = Course().tsne(vectors)
+    monkeypatch.setattr(neighbours, "MOST_ASKED", len(vectors))
+    whole, recall = faithfulness(vectors, placed.positions)
+    assert placed.figures["trustworthiness"] == pytest.approx(whole, abs=0.003)
+    assert placed.figures["recall"] == pytest.approx(recall, abs=0.03)
 
 
 def test_landmarks_stay_where_other_points_come_and_go(monkeypatch):
