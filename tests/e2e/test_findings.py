@@ -50,7 +50,7 @@ def head(findings, title):
 
 def test_it_opens_on_the_worst_finding_with_layer_step_cause_and_remedy_in_sight(found):
     findings = open_run(found, "ill")
-    found.wait_for_selection("finding", "nonfinite:1")
+    found.wait_for_selection("finding", "nonfinite")
     assert (found.selection()["layer"], found.selection()["step"]) == ("fc", "30")
     expect(head(findings, "NaN or infinite values")).to_have_attribute("aria-current", "true")
     shown = findings.locator(".finding.selected").first
@@ -69,9 +69,9 @@ def test_it_opens_on_the_worst_finding_with_layer_step_cause_and_remedy_in_sight
 
 def test_another_finding_can_be_chosen_and_stays_in_the_address(found):
     findings = open_run(found, "ill")
-    found.wait_for_selection("finding", "nonfinite:1")
+    found.wait_for_selection("finding", "nonfinite")
     head(findings, "Unused parameters").click()
-    found.wait_for_selection("finding", "unused_parameter:2")
+    found.wait_for_selection("finding", "unused_parameter")
     assert found.selection()["layer"] == "spare"
     found.page.reload()
     found.wait_until_drawn("Gradient norm")
@@ -79,25 +79,25 @@ def test_another_finding_can_be_chosen_and_stays_in_the_address(found):
 
 
 def test_a_link_to_a_finding_selects_its_layer_and_step(found):
-    open_run(found, "ill", finding="unused_parameter:2")
+    open_run(found, "ill", finding="unused_parameter")
     found.wait_for_selection("layer", "spare")
-    assert found.selection()["finding"] == "unused_parameter:2"
+    assert found.selection()["finding"] == "unused_parameter"
 
 
 def test_the_keyboard_goes_through_the_findings(found):
     open_run(found, "ill")
-    found.wait_for_selection("finding", "nonfinite:1")
+    found.wait_for_selection("finding", "nonfinite")
     found.heatmap("Gradient norm").focus()
     found.page.keyboard.press("]")
     found.page.wait_for_function("!location.hash.includes('finding=nonfinite')")
     for _ in range(20):
         found.page.keyboard.press("[")
-    found.wait_for_selection("finding", "nonfinite:1")
+    found.wait_for_selection("finding", "nonfinite")
 
 
 def test_a_layer_that_the_finding_is_not_about_shows_no_evidence(found):
     findings = open_run(found, "ill")
-    found.wait_for_selection("finding", "nonfinite:1")
+    found.wait_for_selection("finding", "nonfinite")
     evidence = found.page.frame_locator("iframe").locator(".evidence")
     expect(evidence.first).to_be_visible()
     found.heatmap("Gradient norm").focus()
@@ -109,7 +109,7 @@ def test_a_layer_that_the_finding_is_not_about_shows_no_evidence(found):
 
 def test_a_finding_leads_to_the_view_that_shows_it(found):
     findings = open_run(found, "ill")
-    found.wait_for_selection("finding", "nonfinite:1")
+    found.wait_for_selection("finding", "nonfinite")
     findings.get_by_role("button", name="Show in Gradient flow").click()
     found.wait_for_selection("view", "flow")
     assert (found.selection()["layer"], found.selection()["step"]) == ("fc", "30")
@@ -167,7 +167,7 @@ def test_a_threshold_that_makes_no_sense_is_said_in_words_and_can_be_taken_back(
     findings.get_by_text("must be from 2 to 1000").first.wait_for()
     findings.get_by_role("button", name="1 threshold moved").click()
     findings.get_by_role("button", name="Reset all").click()
-    found.wait_for_selection("finding", "nonfinite:1")
+    found.wait_for_selection("finding", "nonfinite")
     assert all("400 (BAD REQUEST)" in complaint for complaint in found.complaints)
     found.complaints.clear()
 
@@ -203,11 +203,11 @@ def test_findings_of_another_run_are_resolved_persisting_or_new_though_layers_we
 
 def test_another_run_opens_on_its_own_worst_finding(found):
     open_run(found, "ill")
-    found.wait_for_selection("finding", "nonfinite:1")
+    found.wait_for_selection("finding", "nonfinite")
     found.role("button", "Run: ill").click()
     found.role("combobox", "Search runs").fill("unused")
     found.page.keyboard.press("Enter")
-    found.wait_for_selection("finding", "unused_parameter:2")
+    found.wait_for_selection("finding", "unused_parameter")
     assert found.selection()["layer"] == "spare"
 
 
@@ -230,7 +230,7 @@ def test_the_selection_stays_while_findings_come(open_page, tmp_path):
         server.wait_for_runs("run", last_step=29)
         tab = open_page(server)
         findings = open_run(tab, "run")
-        tab.wait_for_selection("finding", "unused_parameter:2")
+        tab.wait_for_selection("finding", "unused_parameter")
         for step in range(30, 60):
             record(file, step, broken=True)
         expect(head(findings, "NaN or infinite values")).to_have_count(1)
