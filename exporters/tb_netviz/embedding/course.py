@@ -84,8 +84,9 @@ class Course:
         last = self._known(Method.PCA, vectors)
         positions = principal_components(vectors[held], self._dims)
         if Method.PCA not in self._floors:
+            still = principal_components(centred(vectors[held]), self._dims)
             again = principal_components(self._disturbed(vectors[held]), self._dims)
-            self._floors[Method.PCA] = drift(align(again, positions), positions)
+            self._floors[Method.PCA] = drift(align(again, still), still)
         now = Last(_aligned(spread(positions, held), last), compared(vectors))
         return self._judged(Method.PCA, vectors, now, {"fitted": held.sum(), "exaggerated": 0}, began)
 
@@ -143,9 +144,9 @@ class Course:
         return np.full((held.sum(), self._dims), np.nan) if last is None else last.positions[held]
 
     def _disturbed(self, values: Vectors) -> Float64:
-        """Return vectors with a little noise."""
+        """Return vectors around their mean, with a little noise."""
+        exact = centred(values)
         noise = np.random.default_rng([self._seed, 1]).standard_normal(values.shape)
-        exact = values.astype(np.float64)
         return np.asarray(exact + NOISE * exact.std(axis=0) * noise)
 
     def _judged(self, method: Method, vectors: Vectors, now: Last, figures: dict[str, float], began: float) -> Placed:
@@ -171,7 +172,7 @@ def _varying(vectors: Vectors) -> Float64:
     Raises:
         CannotPlaceError: If all are the same.
     """
-    if not np.ptp(vectors, axis=0).any():
+    if (vectors == vectors[0]).all():
         raise CannotPlaceError(f"needs vectors that differ, and all {len(vectors)} are the same")
     return narrowed(centred(vectors))
 

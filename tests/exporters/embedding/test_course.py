@@ -156,11 +156,15 @@ def test_points_without_a_finite_vector_are_nowhere_until_they_have_one(digits):
         np.repeat(np.eye(3), 20, axis=0),
         np.random.default_rng(0).standard_normal((FEWEST, 6)),
         np.random.default_rng(0).standard_normal((9, 1)),
-        np.random.default_rng(0).standard_normal((40, 3)) * 1e30,
+        np.random.default_rng(0).standard_normal((40, 3)) * 1e300,
+        np.random.default_rng(0).uniform(-3.4e38, 3.4e38, (40, 3)).astype(np.float32),
+        np.random.default_rng(0).standard_normal((40, 3)) > 0,
+        (np.random.default_rng(0).standard_normal((40, 3)) * 9).astype(np.int8),
+        np.vstack([np.random.default_rng(0).standard_normal((40, 3)), np.full((1, 3), 1e30)]),
         np.random.default_rng(0).standard_normal((40, 3)).astype(np.float16),
         np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32) * 1e-38,
     ],
-    ids=["duplicates", "four", "one dimension", "huge", "halves", "tiny"],
+    ids=["duplicates", "four", "one dimension", "huge", "largest", "bools", "ints", "outlier", "halves", "tiny"],
 )
 def test_odd_vectors_are_laid_out_all_the_same(vectors, library):
     course = Course()
