@@ -61,7 +61,7 @@ ACTIVATION_COLUMNS: tuple[Column, ...] = (
     Column("act_abs_max", Merge.MAX, "Largest magnitude among the values."),
     Column("act_zeros", Merge.SUM, "Values that are exactly zero."),
     Column("act_saturated", Merge.SUM, "Values where the function is flat."),
-    Column("act_nonfinite", Merge.SUM, "Values that are NaN or infinite."),
+    Column("act_nonfinite", Merge.SUM, "Values that are NaN or infinite; at least one where any was, measured or not."),
     Column("act_grad_norm", Merge.ROOT_SQUARE, "Euclidean norm of the gradient of the loss by the output."),
 )
 ACTIVATION_COLUMN: dict[str, Column] = {column.id: column for column in ACTIVATION_COLUMNS}

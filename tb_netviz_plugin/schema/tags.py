@@ -47,7 +47,7 @@ class Family(StrEnum):
     POINT_LABELS = "point_labels"
     """Float32 [points]: the class or the number of each point; NaN where it has none."""
     THUMBNAILS = "thumbnails"
-    """Uint8 [points, height, width, 1 or 3]: small pictures of a page of points."""
+    """Uint8 [points, height, width, 1, 3 or 4]: small pictures of a page of points."""
     POSITIONS = "positions"
     """Uint16 [points, dims]: where the points are; 65535 where one is nowhere. In buckets of steps."""
     POSITION_STEPS = "position_steps"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -20,8 +21,8 @@ from tb_netviz.live.tap import Tap
 from tb_netviz_plugin.analysis.network import Network
 from tb_netviz_plugin.diagnosis import Finding, Severity, check
 
-SHARE = 0.005
-"""Share of the time that looking may take."""
+SHARE_OF_BUDGET = 0.25
+"""Share of the budget that looking may take. The schedule leaves 0.4 of it alone, see `recorder/budget.py`."""
 SHORTEST_WAIT = 5.0
 """Seconds from one look to the next, at least."""
 FEWEST_RECORDS = 8
@@ -48,11 +49,17 @@ class Lookout:
         self._told: set[str] = set()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
+        self._share = math.inf
         self._took = self._spent = 0.0  # Seconds of the last look, and of its thread at its end.
         self._on = True
 
-    def begin(self) -> None:
-        """Look from now on; more than once is harmless."""
+    def begin(self, budget: float) -> None:
+        """Look from now on; more than once is harmless.
+
+        Args:
+            budget: Share of the training time that recording and looking may take together; the smallest one holds.
+        """
+        self._share = min(self._share, SHARE_OF_BUDGET * budget)
         if self._alarm.wanted and self._on and (self._thread is None or self._ended.is_set()):
             self.end()
             self._tap.listening = True
@@ -80,7 +87,7 @@ class Lookout:
                 self._guarded(self._take)
             else:
                 self._guarded(self._look)
-                due = time.monotonic() + max(SHORTEST_WAIT, self._took / SHARE)
+                due = time.monotonic() + max(SHORTEST_WAIT, self._took / self._share)
         if self._took <= LONGEST_LAST_LOOK:
             self._guarded(lambda: self._look(last=True))
 

@@ -161,7 +161,7 @@ def watch(
     )
     run.watches.append(watched)
     if leads():
-        run.look_out(model_name, root, on_finding)
+        run.look_out(model_name, root, on_finding, budget)
     _watched[root] = watched
     _recorded[_place(run, model_name)] = watched
     # What is held is written once the model is gone, or at the end of the process, before the writer is closed.

@@ -19,7 +19,7 @@ from tb_netviz.recorder.schedule import Plan, stride
 
 SPARSER_ABOVE = 0.6
 """Share of the budget above which the interval grows. The rest is for what can't be timed from within: torch's way of
-calling hooks, and the thread that writes."""
+calling hooks, the thread that writes, and that which checks (`live/lookout.py`)."""
 DENSER_BELOW = 0.3
 """Share of the budget below which the cost must stay after the interval shrinks."""
 LONGEST_INTERVAL = 2**20
@@ -37,6 +37,19 @@ HEAD_START_SECONDS = 1.0
 what is wrong mostly shows there."""
 
 
+def share_of_time(budget: object) -> float:
+    """Return `budget` as a share of the training time.
+
+    Raises:
+        ValueError: If it is no number in (0, 1].
+    """
+    if not isinstance(budget, int | float) or isinstance(budget, bool) or not 0 < budget <= 1:
+        raise ValueError(
+            f"budget must be a share of the training time, above 0 and at most 1, got {budget!r}; 0.02 stands for 2 %"
+        )
+    return float(budget)
+
+
 class BudgetSchedule:
     """Observes so often that the cost stays under `budget`, a share of the training time.
 
@@ -52,7 +65,7 @@ class BudgetSchedule:
     """
 
     def __init__(self, budget: float, *, shared: bool = False) -> None:
-        self._budget = _share(budget)
+        self._budget = share_of_time(budget)
         self.shared = shared
         self.least = 1
         self._interval = 1  # Until the plan holds.
@@ -122,14 +135,6 @@ class BudgetSchedule:
         self._wanted = max(wanted, self.least)
         if not self.shared:
             self.adopt(self.proposal(step))
-
-
-def _share(budget: object) -> float:
-    if not isinstance(budget, int | float) or isinstance(budget, bool) or not 0 < budget <= 1:
-        raise ValueError(
-            f"budget must be a share of the training time, above 0 and at most 1, got {budget!r}; 0.02 stands for 2 %"
-        )
-    return float(budget)
 
 
 def _fit(interval: int, cost: float, allowed: float) -> int:

@@ -20,7 +20,7 @@ from tb_netviz.recorder.activity import (
     activation_tags,
     unit_records_per_octave,
 )
-from tb_netviz.recorder.budget import BudgetSchedule
+from tb_netviz.recorder.budget import BudgetSchedule, share_of_time
 from tb_netviz.recorder.outputs import OutputRecords, OutputValues
 from tb_netviz.recorder.schedule import RECORDS_PER_OCTAVE, FixedSchedule, Plan, Schedule, stride
 from tb_netviz.recorder.schedule import bins_due as bins_due_everywhere
@@ -68,6 +68,7 @@ class Recorder:
         self._model = model.encode("utf-8", "replace").decode("utf-8")  # As the description will have it.
         self._others = others
         self._clock = clock
+        budget = share_of_time(budget)
         self._schedule: Schedule = BudgetSchedule(budget) if every is None else FixedSchedule(every)
         self._told_schedule = schema.Schedule(
             budget=budget if every is None else 0.0, every=every or 0, records_per_octave=RECORDS_PER_OCTAVE

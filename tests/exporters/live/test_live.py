@@ -13,6 +13,7 @@ from tb_netviz.events import NetVizWarning
 from tb_netviz.live import lookout
 from tb_netviz.live.archive import Archive
 from tb_netviz.pytorch import FindingError, NetVizWriter
+from tb_netviz_plugin.diagnosis import check
 
 LAYER = "20 of 24 features of 0 · ReLU"
 
@@ -21,7 +22,7 @@ LAYER = "20 of 24 features of 0 · ReLU"
 def soon(monkeypatch):
     """Look every few milliseconds: these runs are short."""
     monkeypatch.setattr(lookout, "SHORTEST_WAIT", 0.01)
-    monkeypatch.setattr(lookout, "SHARE", 1.0)
+    monkeypatch.setattr(lookout, "SHARE_OF_BUDGET", 50.0)
 
 
 def network():
@@ -52,6 +53,24 @@ def train(folder, on_finding, model=None, steps=120, ill=True, log=True):
     except FindingError as error:
         return made, error.finding
     return made, None
+
+
+@pytest.mark.parametrize(("budget", "often"), [(1.0, True), (1e-9, False)])
+def test_looking_comes_out_of_the_budget(tmp_path, monkeypatch, budget, often):
+    looks = []
+    monkeypatch.setattr(lookout, "check", lambda run: looks.append(run) or check(run))
+    torch.manual_seed(0)
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, optimizer, every=1, budget=budget, histograms=False)
+        for _ in range(80):
+            model(torch.randn(64, 8)).square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            time.sleep(0.005)
+    first_and_last = 2
+    assert (len(looks) > first_and_last) == often
 
 
 def test_a_line_is_printed_once(tmp_path, capfd):

@@ -9,7 +9,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tb_netviz.pytorch.reductions.strides import readable
-from tb_netviz.pytorch.reductions.units import UNIT_SUMS, gradient_squares, merge_units, unit_counts, unit_sums
+from tb_netviz.pytorch.reductions.units import (
+    UNIT_SUMS,
+    gradient_squares,
+    merge_units,
+    note_nonfinite,
+    unit_counts,
+    unit_sums,
+)
 from tb_netviz.statistics import native
 from tb_netviz.statistics import units as by_hand
 
@@ -130,6 +137,50 @@ def test_the_largest_value_is_that_of_all_samples(way):
     sums = unit_sums(output, 1, stride=8)
     assert sums[UNIT_SUMS.index("largest")].tolist() == [-1, 5, -1, -1]
     assert sums[UNIT_SUMS.index("fired")].tolist() == [0, 0, 0, 0]
+
+
+SPOILED = (
+    "images",
+    "channels last",
+    "tokens",
+    "tokens from channels",
+    "every other feature",
+    "half",
+    "double",
+    "complex",
+)
+
+
+@pytest.mark.parametrize("spoiled", [NAN, -INF])
+@pytest.mark.parametrize("name", SPOILED)
+def test_a_value_that_is_not_finite_is_noted_where_nothing_counts(way, name, spoiled):
+    output, axis = OUTPUTS[name]
+    output = output.clone()
+    output[2].select(axis - 1 if axis == 1 else -1, 1).fill_(spoiled)
+    sums = unit_sums(output, axis, stride=4)
+    row = sums[UNIT_SUMS.index("nonfinite")]
+    assert not row.any()
+    before = sums.clone()
+    note_nonfinite(sums, output, axis)
+    assert row.tolist() == [float(unit == 1) for unit in range(len(row))]
+    row.zero_()
+    assert sums.equal(before)
+
+
+@pytest.mark.parametrize("largest", [3e38, -3e38])
+def test_large_values_are_finite_though_their_sum_overflows(way, largest):
+    output = torch.full((32, 3), largest)
+    sums = unit_sums(output, -1, stride=8)
+    note_nonfinite(sums, output, -1)
+    assert not sums[UNIT_SUMS.index("nonfinite")].any()
+
+
+def test_of_units_in_a_bundle_one_value_is_noted(way):
+    output = torch.zeros(8, 5)
+    output[1, 2] = NAN
+    sums = unit_sums(output[::8].reshape(-1, 1), -1)
+    note_nonfinite(sums, output, -1, bundled=True)
+    assert sums[UNIT_SUMS.index("nonfinite")].tolist() == [1]
 
 
 @pytest.mark.parametrize("flat", [(-INF, INF), (0.01, 0.99), (-INF, 6.0), (0.0, INF)])

@@ -8,7 +8,7 @@ from torch import Tensor
 from tb_netviz.pytorch.activations.outputs import Sampling, sampling_of
 from tb_netviz.pytorch.activations.responses import Bend
 from tb_netviz.pytorch.reductions.strides import grid_of, is_plain
-from tb_netviz.pytorch.reductions.units import gradient_squares, unit_counts, unit_sums
+from tb_netviz.pytorch.reductions.units import gradient_squares, note_nonfinite, unit_counts, unit_sums
 from tb_netviz.statistics import native
 from tb_netviz_plugin.schema.description import Response
 
@@ -44,7 +44,16 @@ class Reading:
         self._grid = _bundle(grid) if bundled and grid is not None else grid
 
     def sums(self, output: Tensor) -> Tensor:
-        """Return UNIT_SUMS of an output of this shape, [len(UNIT_SUMS), units]."""
+        """Return UNIT_SUMS of an output of this shape, [len(UNIT_SUMS), units].
+
+        A unit with a value that is not finite has one of those at least, even where that lies among what does not count.
+        """
+        sums = self._counted(output)
+        if self._sampling.stride > 1:
+            note_nonfinite(sums, output, self._axis, bundled=self._bundled)
+        return sums
+
+    def _counted(self, output: Tensor) -> Tensor:
         grid, (stride, start) = self._grid, self._sampling
         if grid is not None and is_plain(output):
             address = output.data_ptr()

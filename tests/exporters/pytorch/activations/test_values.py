@@ -164,6 +164,25 @@ def test_where_an_activation_stands(tmp_path):
     assert found["act"].shape == (BATCH, 3, 4, 4)
 
 
+def test_values_that_are_not_finite_are_found_in_every_sample(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 5), nn.Tanh())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, optimizer, every=1, histograms=False)
+        for sample in range(8):
+            batch = torch.randn(32, 2, 6, 6)
+            batch[10 + sample] = math.nan
+            model(batch).square().mean().backward()
+            for value in model.parameters():
+                value.grad.zero_()  # The weights stay what they are.
+            optimizer.step()
+    recorded = read(tmp_path).activations
+    assert len(recorded) == 8
+    for step, rows in recorded.items():
+        assert all(row["act_nonfinite"] > 0 for row in rows.values()), step
+
+
 def test_the_loss_scale_is_taken_out_of_gradients(tmp_path):
     torch.manual_seed(0)
     model = Convolutional()
