@@ -46,7 +46,7 @@ class Reading:
     def sums(self, output: Tensor) -> Tensor:
         """Return UNIT_SUMS of an output of this shape, [len(UNIT_SUMS), units].
 
-        A unit with a value that is not finite has one of those at least, even where that lies among what does not count.
+        A unit with a value that is not finite has one of those at least, even where nothing counts that far.
         """
         sums = self._counted(output)
         if self._sampling.stride > 1:
