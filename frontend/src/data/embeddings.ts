@@ -2,6 +2,7 @@
 import { address, frame, json } from './client';
 import { DataError } from './errors';
 import { arrayOf, type Frame } from './frame';
+import type { Omission } from './types';
 
 export interface ThumbnailSize {
   readonly count: number;
@@ -43,7 +44,7 @@ export interface Embedding {
   readonly layouts: readonly Layout[];
   readonly measures: { readonly columns: readonly string[]; readonly steps: readonly number[] };
   readonly predictions: boolean;
-  readonly omissions: readonly { readonly subject: string; readonly reason: string }[];
+  readonly omissions: readonly Omission[];
   readonly nbytes: number;
 }
 

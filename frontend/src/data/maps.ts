@@ -2,6 +2,7 @@
 import { address, frame, json } from './client';
 import { DataError } from './errors';
 import { arrayOf, type Frame } from './frame';
+import type { Omission } from './types';
 
 export type MapKind = 'feature_map' | 'attention' | 'hidden' | 'saliency' | 'grad_cam';
 
@@ -30,7 +31,7 @@ export interface Probe {
   readonly bytes: number;
   readonly budget: number;
   readonly maps: readonly MapSource[];
-  readonly omissions: readonly { readonly subject: string; readonly reason: string }[];
+  readonly omissions: readonly Omission[];
 }
 
 /** Pictures, row-major [count, height, width, channels]. */

@@ -50,6 +50,11 @@ export interface Catalogue {
   readonly schema_version: number;
 }
 
+export interface Omission {
+  readonly subject: string;
+  readonly reason: string;
+}
+
 export interface RunSummary {
   readonly run: string;
   readonly revision: string;
@@ -119,7 +124,7 @@ export interface Run {
   readonly parameters: readonly Parameter[];
   /** In network order. */
   readonly activations: readonly Activation[];
-  readonly omissions: readonly { readonly subject: string; readonly reason: string }[];
+  readonly omissions: readonly Omission[];
   readonly statistics: readonly string[];
   readonly has_bins: boolean;
   readonly has_activation_bins: boolean;

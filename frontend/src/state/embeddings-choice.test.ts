@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Layout } from '../data/embeddings';
-import { bestLayout, chosenLayout, layoutKey, matchingLayout, parseAgainst } from './embeddings-choice';
+import { bestLayout, chosenLayout, layoutKey, matchingLayout } from './embeddings-choice';
 
 const layout = (method: string, dims = 2, origin = 'live', steps: number[] = [0, 10]): Layout => ({
   method,
@@ -36,20 +36,5 @@ describe('the layout on the other side', () => {
     expect(matchingLayout([layout('pca'), layout('tsne')], layout('tsne', 2, 'offline'))).toBe(1);
     expect(matchingLayout([layout('pca')], layout('tsne', 3))).toBe(0);
     expect(matchingLayout([], layout('tsne'))).toBe(-1);
-  });
-});
-
-describe('what an embedding is compared with', () => {
-  it.each([
-    ['step:40', { kind: 'step', step: 40 }],
-    ['embedding:', { kind: 'embedding', embedding: '' }],
-    ['embedding:run:a', { kind: 'embedding', embedding: 'run:a' }],
-    ['run:a\nb', { kind: 'run', run: 'a\nb' }],
-    ['step:-1', null],
-    ['run:', null],
-    ['else', null],
-    [null, null],
-  ])('%j', (text, expected) => {
-    expect(parseAgainst(text)).toEqual(expected);
   });
 });

@@ -1,18 +1,5 @@
-/** Which embedding, which of its layouts, and what it is compared with, by name. */
+/** Which embedding and which of its layouts, by name. */
 import type { Embedding, Layout } from '../data/embeddings';
-
-/** What an embedding is compared with: another step, another embedding of the run, or the same one of another run. */
-export type Against =
-  | { readonly kind: 'step'; readonly step: number }
-  | { readonly kind: 'embedding'; readonly embedding: string }
-  | { readonly kind: 'run'; readonly run: string };
-
-export function parseAgainst(text: string | null): Against | null {
-  const [, kind, value] = /^(step|embedding|run):(.*)$/s.exec(text ?? '') ?? [];
-  if (kind === 'step') return /^\d+$/.test(value!) ? { kind, step: Number(value) } : null;
-  if (kind === 'embedding') return { kind, embedding: value! };
-  return kind === 'run' && value ? { kind, run: value } : null;
-}
 
 /** Name of a layout in the address. */
 export function layoutKey({ method, dims, origin }: Omit<Layout, 'steps'>): string {

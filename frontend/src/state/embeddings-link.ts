@@ -5,16 +5,17 @@ import {
   embeddings,
   labelsQueryOf,
   labelsStore,
+  ownSide,
   pointsStore,
   queryOf,
   sides,
   watchingEmbeddings,
 } from './embeddings';
 import { pointed } from './embeddings-marks';
-import { sidesAhead, stopEmbedding } from './embeddings-play';
+import { embeddingPlayer } from './embeddings-play';
 import { thumbnailsStore } from './embeddings-thumbnails';
 import { sidesOfTrails } from './embeddings-trails';
-import * as selection from './selection';
+import { whenRerecorded } from './rerecorded';
 import { retries } from './store';
 
 const STORES = [pointsStore, labelsStore, thumbnailsStore];
@@ -24,7 +25,7 @@ export function linkEmbeddings(): () => void {
   watchingEmbeddings.value = true;
   const stops = [wantPoints(), wantLabels(), tryAgain(), forgetChanged()];
   return () => {
-    stopEmbedding();
+    embeddingPlayer.stop();
     watchingEmbeddings.value = false;
     pointed.value = null;
     for (const stop of stops) stop();
@@ -34,7 +35,9 @@ export function linkEmbeddings(): () => void {
 
 function wantPoints(): () => void {
   return effect(() => {
-    pointsStore.want([...sides.value, ...sidesAhead(), ...sidesOfTrails.value].map(queryOf));
+    pointsStore.want(
+      [...sides.value, ...embeddingPlayer.ahead(ownSide.value), ...sidesOfTrails.value].map(queryOf),
+    );
   });
 }
 
@@ -56,15 +59,13 @@ function tryAgain(): () => void {
 
 /** What was recorded anew is read anew. */
 function forgetChanged(): () => void {
-  let known: readonly Embedding[] = [];
-  let run = selection.run.peek();
-  return effect(() => {
-    const now = embeddings.value.value ?? [];
-    if (selection.run.value === run && known.some((one) => isChanged(one, now)))
+  return whenRerecorded(
+    () => embeddings.value.value ?? [],
+    isChanged,
+    () => {
       for (const store of STORES) store.clear();
-    known = now;
-    run = selection.run.value;
-  });
+    },
+  );
 }
 
 /** Whether something else was recorded in the place of what was known, as after a resume from an earlier step. */

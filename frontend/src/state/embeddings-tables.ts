@@ -8,15 +8,8 @@ import {
   type Of,
   type StepTable,
 } from '../data/embeddings';
-import {
-  embedding,
-  embeddingAgainst,
-  layout,
-  otherSide,
-  ownCompanions,
-  ownSide,
-  watchingEmbeddings,
-} from './embeddings';
+import { against } from './against';
+import { embedding, layout, otherSide, ownCompanions, ownSide, watchingEmbeddings } from './embeddings';
 import { matchingLayout } from './embeddings-choice';
 import * as selection from './selection';
 import { follow, revision, runs } from './store';
@@ -101,5 +94,5 @@ export function columnOf(table: StepTable | null, column: string): Float32Array 
 
 /** Whether the other side's vectors can differ from those of the own side: another layer or another run. */
 export const hasOther = computed(
-  () => ownSide.value !== null && otherSide.value !== null && embeddingAgainst.value?.kind !== 'step',
+  () => ownSide.value !== null && otherSide.value !== null && against.value?.kind !== 'step',
 );

@@ -8,13 +8,12 @@ import {
   thumbnailsAddress,
 } from '../data/embeddings';
 import type { Scene } from './embeddings';
-import { Store } from './embeddings-store';
+import { PageStore } from './page-store';
+import { type PageLimits, pageOf, pageSize } from './paging';
 
-/** About as many bytes to a page, and never more thumbnails than the server gives at once. */
-const PAGE_BYTES = 2 ** 18;
-const MOST = 4096;
+const PAGE: PageLimits = { bytes: 2 ** 18, most: 4096 };
 
-export const thumbnailsStore = new Store<ThumbnailQuery, ThumbnailPage>({
+export const thumbnailsStore = new PageStore<ThumbnailQuery, ThumbnailPage>({
   address: thumbnailsAddress,
   load: getThumbnails,
   bytes: 64 * 2 ** 20,
@@ -23,20 +22,17 @@ export const thumbnailsStore = new Store<ThumbnailQuery, ThumbnailPage>({
 /** Whether thumbnails are shown: sprites of nothing much can be in the way. */
 export const withThumbnails = signal(true);
 
-/** How many thumbnails make a page; always the same for a set. */
+/** How many thumbnails of a set make a page. */
 export function thumbnailsOnPage({ height, width, channels }: ThumbnailSize): number {
-  const fitting = Math.max(1, Math.floor(PAGE_BYTES / Math.max(1, height * width * channels)));
-  return Math.min(MOST, 2 ** Math.floor(Math.log2(fitting)));
+  return pageSize(height * width * channels, PAGE);
 }
 
 /** The page that holds the thumbnail of a point; null where it has none. */
 export function thumbnailQuery({ side, points, set }: Scene, index: number): ThumbnailQuery | null {
   const size = set.thumbnails;
   if (size === null || index >= size.count) return null;
-  const most = thumbnailsOnPage(size);
-  const first = index - (index % most);
-  const count = Math.min(most, size.count - first);
-  return { run: side.run, embedding: side.embedding.name, set: points.set, first, count };
+  const page = pageOf(index, thumbnailsOnPage(size), size.count);
+  return { run: side.run, embedding: side.embedding.name, set: points.set, ...page };
 }
 
 const wishes = new Map<object, readonly ThumbnailQuery[]>();

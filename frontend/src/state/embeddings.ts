@@ -15,24 +15,23 @@ import {
   pointsAddress,
 } from '../data/embeddings';
 import { DataError } from '../data/errors';
-import { selectStep } from './actions';
+import { aboutCompared, against } from './against';
 import {
   chosenEmbedding,
   chosenLayout,
   companions,
   haveSamePoints,
   matchingLayout,
-  parseAgainst,
 } from './embeddings-choice';
-import { Store } from './embeddings-store';
-import { stepAtOrBefore } from './maps-sources';
+import { PageStore } from './page-store';
 import * as selection from './selection';
-import { aboutRun, follow, runs } from './store';
+import { stepAtOrBefore } from './steps';
+import { aboutRun, follow } from './store';
 
 /** Whether someone looks at embeddings: nothing is asked for before. */
 export const watchingEmbeddings = signal(false);
 
-export const pointsStore = new Store<PointsQuery, Points>({
+export const pointsStore = new PageStore<PointsQuery, Points>({
   address: pointsAddress,
   load: getPoints,
   bytes: 256 * 2 ** 20,
@@ -42,7 +41,7 @@ export interface LabelsQuery extends Of {
   readonly set: number;
 }
 
-export const labelsStore = new Store<LabelsQuery, Float32Array>({
+export const labelsStore = new PageStore<LabelsQuery, Float32Array>({
   address: (query) => labelsAddress(query, query.set),
   load: (query, signal) => getLabels(query, query.set, signal),
   bytes: 64 * 2 ** 20,
@@ -92,23 +91,14 @@ export const ownSide = computed<Side | null>(() => {
     : { run, embedding: own, layout: layoutIndex.value, step };
 });
 
-export const embeddingAgainst = computed(() => parseAgainst(selection.against.value));
-
 /** The embeddings of the run that this one is compared with. */
-export const otherEmbeddings = follow(() => {
-  const other = embeddingAgainst.value;
-  const summary = other?.kind === 'run' ? runs.answer.value?.find(({ run }) => run === other.run) : undefined;
-  if (!watchingEmbeddings.value || summary === undefined || summary.error !== null) return null;
-  return {
-    address: embeddingsAddress(summary.run),
-    version: summary.revision,
-    load: (signal: AbortSignal) => getEmbeddings(summary.run, signal),
-  };
-}).state;
+export const otherEmbeddings = follow(() =>
+  watchingEmbeddings.value ? aboutCompared(embeddingsAddress, getEmbeddings) : null,
+).state;
 
 /** The embedding on the other side; null where there is none. */
 export const otherEmbedding = computed<Embedding | null>(() => {
-  const [own, other] = [embedding.value, embeddingAgainst.value];
+  const [own, other] = [embedding.value, against.value];
   if (own === null || other === null) return null;
   if (other.kind === 'step') return own;
   const list = (other.kind === 'run' ? otherEmbeddings : embeddings).value.value ?? [];
@@ -120,7 +110,7 @@ export const otherEmbedding = computed<Embedding | null>(() => {
 });
 
 export const otherSide = computed<Side | null>(() => {
-  const [own, other, theirs] = [ownSide.value, embeddingAgainst.value, otherEmbedding.value];
+  const [own, other, theirs] = [ownSide.value, against.value, otherEmbedding.value];
   if (own === null || other === null || theirs === null) return null;
   const index = matchingLayout(theirs.layouts, own.embedding.layouts[own.layout]!);
   const steps = theirs.layouts[index]?.steps ?? [];
@@ -222,17 +212,3 @@ export const areLinked = computed(() => {
   if (sameOne) return sameCount && own.points.set === other.points.set;
   return sameCount && haveSamePoints(own.side.embedding, other.side.embedding);
 });
-
-export function selectEmbeddingStep(to: number): void {
-  selectStep(to);
-  // The newest record of the run may lie before the newest of the embedding.
-  if (embeddingStep.value !== to) selection.step.value = to;
-}
-
-/** Move by a number of the layout's steps. */
-export function moveEmbeddingStep(count: number): void {
-  const steps = embeddingSteps.value;
-  if (embeddingStep.value === null) return;
-  const to = steps.indexOf(embeddingStep.value) + count;
-  selectEmbeddingStep(steps[Math.min(steps.length - 1, Math.max(0, to))]!);
-}

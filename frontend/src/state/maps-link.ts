@@ -2,8 +2,10 @@
 import { effect } from '@preact/signals';
 import type { Probe } from '../data/maps';
 import { era, pages, probe, probes, seen, side, sorted, source, watching } from './maps';
+import { mapsPlayer } from './maps-play';
 import { keyOf } from './maps-seen';
 import { sourceKey, sourceOfLayer } from './maps-sources';
+import { whenRerecorded } from './rerecorded';
 import * as selection from './selection';
 import { retries } from './store';
 
@@ -12,6 +14,7 @@ export function linkMaps(): () => void {
   watching.value = true;
   const stops = [followLayer(), keepOrder(), tryAgain(), forgetChanged()];
   return () => {
+    mapsPlayer.stop();
     watching.value = false;
     for (const stop of stops) stop();
     pages.want([]);
@@ -56,21 +59,17 @@ function tryAgain(): () => void {
 
 /** What was recorded anew is read anew. */
 function forgetChanged(): () => void {
-  let known: readonly Probe[] = [];
-  let run = selection.run.peek();
-  return effect(() => {
-    const now = probes.value.value ?? [];
-    if (selection.run.value === run && known.some((one) => isChanged(one, now))) {
+  return whenRerecorded(
+    () => probes.value.value ?? [],
+    isChanged,
+    () => {
       seen.clear();
       pages.clear();
       era.value = era.peek() + 1;
-    }
-    known = now;
-    run = selection.run.value;
-  });
+    },
+  );
 }
 
-/** Whether something else was recorded in the place of what was known, as after a resume from an earlier step. */
 function isChanged(before: Probe, probes: readonly Probe[]): boolean {
   const now = probes.find(({ name }) => name === before.name);
   if (now === undefined) return false;

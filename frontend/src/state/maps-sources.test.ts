@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { matchingSource, sourceKey, sourceOfLayer, stepAtOrBefore } from './maps-sources';
+import { matchingSource, sourceKey, sourceOfLayer } from './maps-sources';
 
 const source = (module: string, kind = 'feature_map') => ({ module, kind, maps: 1, height: 1, width: 1 });
 const MAPS = [source('conv1'), source('conv1', 'grad_cam'), source('encoder.attn', 'attention'), source('')];
@@ -28,21 +28,5 @@ describe('matchingSource', () => {
     expect(matchingSource(MAPS, source('conv1', 'grad_cam'))).toBe(1);
     expect(matchingSource(MAPS, source('conv1', 'saliency'))).toBe(-1);
     expect(sourceKey(MAPS[2]!)).toBe('attention:encoder.attn');
-  });
-});
-
-describe('stepAtOrBefore', () => {
-  it.each([
-    [null, 40],
-    [40, 40],
-    [39, 20],
-    [1000, 40],
-    [3, 10],
-  ])('shows at step %j what was recorded at %i', (step, shown) => {
-    expect(stepAtOrBefore([10, 20, 40], step)).toBe(shown);
-  });
-
-  it('shows nothing where there is nothing', () => {
-    expect(stepAtOrBefore([], 5)).toBeNull();
   });
 });

@@ -25,10 +25,3 @@ export function sourceOfLayer(maps: readonly MapSource[], model: string, layer: 
 export function matchingSource(maps: readonly MapSource[], wanted: MapSource): number {
   return maps.findIndex((source) => sourceKey(source) === sourceKey(wanted));
 }
-
-/** The last of `steps` that is not after `step`, or the first; the newest where `step` is null; null without steps. */
-export function stepAtOrBefore(steps: readonly number[], step: number | null): number | null {
-  if (steps.length === 0) return null;
-  if (step === null) return steps.at(-1)!;
-  return steps.findLast((one) => one <= step) ?? steps[0]!;
-}

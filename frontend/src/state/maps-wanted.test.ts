@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Side, wantedPages } from './maps-wanted';
+import { mapsOnPage, type Side, wantedPages } from './maps-wanted';
 
 const side = (step: number, maps = 600, width = 224): Side => ({
   run: 'r',
@@ -12,6 +12,17 @@ const side = (step: number, maps = 600, width = 224): Side => ({
 
 const asked = (wish: Parameters<typeof wantedPages>[0]) =>
   wantedPages(wish).map(({ step, first, count }) => [step, first, count]);
+
+describe('a page', () => {
+  it.each([
+    [{ height: 32, width: 32 }, 256],
+    [{ height: 224, width: 224 }, 8],
+    [{ height: 4000, width: 4000 }, 1],
+    [{ height: 0, width: 0 }, 256],
+  ])('of maps of %j holds %i', (size, count) => {
+    expect(mapsOnPage(size)).toBe(count);
+  });
+});
 
 describe('wantedPages', () => {
   it('asks for what is in sight first, then for what lies over the input, then ahead', () => {

@@ -1,6 +1,8 @@
 /** Which pages to fetch, the most urgent first. */
 import type { MapSource, PageQuery } from '../data/maps';
-import { pageSize, pagesOf } from './maps-pages';
+import { type PageLimits, pageOf, pageSize, pagesOf } from './paging';
+
+const PAGE: PageLimits = { bytes: 2 ** 19, most: 256 };
 
 /** A module of less than this is fetched whole, so that a scale over it is known and scrolling finds it there. */
 const WHOLE_BYTES = 2 ** 22;
@@ -16,18 +18,20 @@ export interface Side {
   readonly step: number;
 }
 
+/** How many maps of a module make a page. */
+export function mapsOnPage({ height, width }: Pick<MapSource, 'height' | 'width'>): number {
+  return pageSize(height * width, PAGE);
+}
+
 /** The page of a side that holds a map. */
 export function pageQuery({ run, probe, map, source, sample, step }: Side, index: number): PageQuery {
-  const size = pageSize(source);
-  const first = index - (index % size);
-  const count = Math.min(size, source.maps - first);
-  return { run, probe, map, step, sample, first, count };
+  return { run, probe, map, step, sample, ...pageOf(index, mapsOnPage(source), source.maps) };
 }
 
 /** The pages that hold these maps of a side. */
 export function pageQueries(side: Side, maps: readonly number[]): PageQuery[] {
   const there = maps.filter((index) => index < side.source.maps);
-  return pagesOf(there, pageSize(side.source)).map((first) => pageQuery(side, first));
+  return pagesOf(there, mapsOnPage(side.source)).map((first) => pageQuery(side, first));
 }
 
 export interface Wish {

@@ -6,21 +6,26 @@ import {
   getPage,
   getProbes,
   inputsAddress,
+  type MapPage,
   type MapSource,
+  type PageQuery,
   type Probe,
+  pageAddress,
   probesAddress,
 } from '../data/maps';
-import { selectLayer, selectStep } from './actions';
+import { selectLayer } from './actions';
+import { aboutCompared, against } from './against';
 import { filter, layers } from './derived';
 import { rowBy } from './layers';
 import { type MapShow, type MapSort, orderMaps, parseNumbers } from './maps-order';
-import { PageStore } from './maps-pages';
 import { type ScaleMode, scaleOf } from './maps-scale';
 import { keyOf, Seen } from './maps-seen';
-import { matchingSource, sourceKey, sourceOfLayer, stepAtOrBefore } from './maps-sources';
+import { matchingSource, sourceKey, sourceOfLayer } from './maps-sources';
 import { pageQueries, type Side } from './maps-wanted';
+import { PageStore } from './page-store';
 import * as selection from './selection';
-import { aboutRun, follow, runs } from './store';
+import { stepAtOrBefore } from './steps';
+import { aboutRun, follow } from './store';
 
 /** Whether someone looks at maps: nothing is asked for before. */
 export const watching = signal(false);
@@ -43,7 +48,12 @@ export const inView = signal<readonly number[]>([]);
 export const wholePlace = signal<string | null>(null);
 
 export const seen = new Seen();
-export const pages = new PageStore(getPage, 128 * 2 ** 20, (query, page) => seen.add(query, page));
+export const pages = new PageStore<PageQuery, MapPage>({
+  address: pageAddress,
+  load: getPage,
+  bytes: 128 * 2 ** 20,
+  told: (query, page) => seen.add(query, page),
+});
 /** Counts how often what was recorded turned out to have changed. */
 export const era = signal(0);
 
@@ -75,9 +85,11 @@ export const sample = computed(() =>
   Math.max(0, Math.min((probe.value?.samples ?? 1) - 1, selection.sample.value)),
 );
 
+export const probeSteps = computed<readonly number[]>(() => probe.value?.steps ?? []);
+
 /** The probe's step that is shown: the selected one, or the last one before it. */
 export const probeStep = computed<number | null>(() =>
-  stepAtOrBefore(probe.value?.steps ?? [], selection.step.value),
+  stepAtOrBefore(probeSteps.value, selection.step.value),
 );
 
 /** Whether the layer that is selected in the other views is another one. */
@@ -112,41 +124,29 @@ export const side = computed<Side | null>(() => {
   };
 });
 
-export type Against = { readonly step: number } | { readonly run: string };
-
-export const against = computed<Against | null>(() => {
-  const [, kind, value] = /^(step|run):(.*)$/s.exec(selection.against.value ?? '') ?? [];
-  if (kind === 'run' && value) return { run: value };
-  return kind === 'step' && /^\d+$/.test(value ?? '') ? { step: Number(value) } : null;
-});
+/** What maps are compared with: embeddings are nothing to them. */
+export const mapsAgainst = computed(() => (against.value?.kind === 'embedding' ? null : against.value));
 
 /** The probes of the run that this one is compared with. */
-export const otherProbes = follow(() => {
-  const other = against.value;
-  const summary =
-    other && 'run' in other ? runs.answer.value?.find(({ run }) => run === other.run) : undefined;
-  if (!watching.value || summary === undefined || summary.error !== null) return null;
-  return {
-    address: probesAddress(summary.run),
-    version: summary.revision,
-    load: (signal: AbortSignal) => getProbes(summary.run, signal),
-  };
-}).state;
+export const otherProbes = follow(() =>
+  watching.value ? aboutCompared(probesAddress, getProbes) : null,
+).state;
 
 /** The probe of the other side. */
 export const otherProbe = computed<Probe | null>(() => {
-  if (against.value === null || probe.value === null) return null;
-  return 'step' in against.value ? probe.value : chosen(otherProbes.value.value ?? [], probe.value.name);
+  const other = mapsAgainst.value;
+  if (other === null || probe.value === null) return null;
+  return other.kind === 'step' ? probe.value : chosen(otherProbes.value.value ?? [], probe.value.name);
 });
 
 /** What is compared with, where there is such a thing. */
 export const otherSide = computed<Side | null>(() => {
-  const [own, other, theirs] = [side.value, against.value, otherProbe.value];
+  const [own, other, theirs] = [side.value, mapsAgainst.value, otherProbe.value];
   if (own === null || other === null || theirs === null) return null;
   const map = matchingSource(theirs.maps, own.source);
-  const step = stepAtOrBefore(theirs.steps, 'step' in other ? other.step : own.step);
+  const step = stepAtOrBefore(theirs.steps, other.kind === 'step' ? other.step : own.step);
   if (map < 0 || step === null || own.sample >= theirs.samples) return null;
-  const run = 'run' in other ? other.run : own.run;
+  const run = other.kind === 'run' ? other.run : own.run;
   return { ...own, run, probe: theirs.name, map, source: theirs.maps[map]!, step };
 });
 
@@ -162,10 +162,7 @@ export const drawnSides = computed<readonly Side[]>(() => {
   const wanted = sides.value;
   const places = (of: readonly Side[]) => of.map(keyOf).join();
   const maps = inView.value.length > 0 ? inView.value : [0];
-  const isThere = (one: Side) =>
-    pageQueries(one, maps).some(
-      (query) => pages.get(query) !== undefined || pages.failure(query) !== undefined,
-    );
+  const isThere = (one: Side) => pageQueries(one, maps).some((query) => pages.isSettled(query));
   if (places(drawn) !== places(wanted) || wanted.every(isThere)) drawn = wanted;
   return drawn;
 });
@@ -197,12 +194,6 @@ export const scale = computed(() => {
     drawnSides.value.map((one) => ({ seen: seen.of(one), step: one.step })),
   );
 });
-
-export function selectProbeStep(to: number): void {
-  selectStep(to);
-  // The newest record of the run may lie before the newest of the probe.
-  if (probeStep.value !== to) selection.step.value = to;
-}
 
 export function selectSource(index: number): void {
   const picked = probe.value?.maps[index];

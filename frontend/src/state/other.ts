@@ -4,11 +4,11 @@ import { address, getRun } from '../data/client';
 import { type Consequence, findingsAddress, getFindings, type Report } from '../data/findings';
 import type { Request } from '../data/resource';
 import type { Run, RunSummary } from '../data/types';
+import { against } from './against';
 import { type Comparison, compareFindings, matchLayers } from './compare';
 import { everyFinding, moved, report } from './findings';
-import { against } from './maps';
 import * as selection from './selection';
-import { follow, run, runs } from './store';
+import { aboutListed, follow, run, runs } from './store';
 import { formatMoved } from './thresholds';
 
 /** The runs that this one can be compared with. */
@@ -19,7 +19,7 @@ export const otherRuns = computed<readonly RunSummary[]>(() =>
 /** The one that it is compared with; null where there is none. */
 export const otherRun = computed<RunSummary | null>(() => {
   const chosen = against.value;
-  if (chosen === null || !('run' in chosen)) return null;
+  if (chosen?.kind !== 'run') return null;
   return otherRuns.value.find(({ run }) => run === chosen.run) ?? null;
 });
 
@@ -31,9 +31,7 @@ function aboutOther<T>(
   locate: (run: string) => string,
   load: (run: string, signal: AbortSignal) => Promise<T>,
 ): Request<T> | null {
-  const other = otherRun.value;
-  if (other === null || selection.view.value !== 'overview') return null;
-  return { address: locate(other.run), version: other.revision, load: (signal) => load(other.run, signal) };
+  return selection.view.value === 'overview' ? aboutListed(otherRun.value, locate, load) : null;
 }
 
 const network = follow<Run>(() => aboutOther((name) => address('run', { run: name }), getRun)).state;

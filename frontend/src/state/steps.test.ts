@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { recordAt, stepBy, zoomAround } from './steps';
+import { recordAt, stepAtOrBefore, stepBy, zoomAround } from './steps';
 
 const STEPS = [0, 1, 5, 9];
 
@@ -49,5 +49,21 @@ describe('zoomAround', () => {
 
   it('leaves a short run alone', () => {
     expect(zoomAround(STEPS, 1, 30)).toBeNull();
+  });
+});
+
+describe('stepAtOrBefore', () => {
+  it.each([
+    [null, 40],
+    [40, 40],
+    [39, 20],
+    [1000, 40],
+    [3, 10],
+  ])('shows at step %j what was recorded at %i', (step, shown) => {
+    expect(stepAtOrBefore([10, 20, 40], step)).toBe(shown);
+  });
+
+  it('shows nothing where there is nothing', () => {
+    expect(stepAtOrBefore([], 5)).toBeNull();
   });
 });

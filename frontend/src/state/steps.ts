@@ -29,3 +29,10 @@ export function zoomAround(steps: ArrayLike<number>, step: number, records: numb
   const first = Math.max(0, Math.min(record - records, steps.length - 2 * records - 1));
   return [steps[first]!, steps[Math.min(steps.length - 1, first + 2 * records)]!];
 }
+
+/** The last of `steps` that is not after `step`, or the first; the newest where `step` is null; null without steps. */
+export function stepAtOrBefore(steps: readonly number[], step: number | null): number | null {
+  if (steps.length === 0) return null;
+  if (step === null) return steps.at(-1)!;
+  return steps.findLast((one) => one <= step) ?? steps[0]!;
+}

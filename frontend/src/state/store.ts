@@ -42,14 +42,23 @@ export const summary: ReadonlySignal<RunSummary | null> = computed(
 /** The selected run's newest state, as a request's version; null where it can't be read. */
 export const revision = computed(() => (summary.value?.error === null ? summary.value.revision : null));
 
+/** A request about a run of the list; null where it is not there or can't be read. */
+export function aboutListed<T>(
+  listed: RunSummary | null | undefined,
+  locate: (run: string) => string,
+  load: (run: string, signal: AbortSignal) => Promise<T>,
+): Request<T> | null {
+  if (listed?.error !== null) return null;
+  const { run, revision } = listed;
+  return { address: locate(run), version: revision, load: (signal) => load(run, signal) };
+}
+
 /** A request about the selected run. */
 export function aboutRun<T>(
   locate: (run: string) => string,
   load: (run: string, signal: AbortSignal) => Promise<T>,
 ): Request<T> | null {
-  const run = selection.run.value;
-  if (run === null || revision.value === null) return null;
-  return { address: locate(run), version: revision.value, load: (signal) => load(run, signal) };
+  return aboutListed(summary.value, locate, load);
 }
 
 /** A request for one series of the selected run. */

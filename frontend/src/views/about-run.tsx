@@ -2,6 +2,7 @@
 import { formatCount } from '../charts/numbers';
 import type { Run } from '../data/types';
 import { run } from '../state/store';
+import { Omissions } from './omissions';
 import { Popover } from './popover';
 import { Spent } from './spent';
 import { formatCost, plural } from './words';
@@ -72,18 +73,7 @@ function Details({ run }: { run: Run }) {
           <code>--samples_per_plugin netviz=2000</code> to see them all.
         </p>
       )}
-      {omissions.length > 0 && (
-        <>
-          <h3>Left out</h3>
-          <ul>
-            {omissions.map(({ subject, reason }) => (
-              <li key={subject}>
-                <b>{subject}</b>: {reason}
-              </li>
-            ))}
-          </ul>
-        </>
-      )}
+      <Omissions omissions={omissions} />
     </div>
   );
 }

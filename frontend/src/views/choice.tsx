@@ -1,27 +1,29 @@
 /** One of several: the common ones side by side, the others in a menu. */
+import type { Signal } from '@preact/signals';
 import { Down } from './icons';
 import { Menu } from './menu';
 
-export interface Option {
-  readonly id: string;
+export interface Option<Id extends string = string> {
+  readonly id: Id;
   readonly label: string;
   /** How many there are of it. */
   readonly count?: string | undefined;
 }
 
-export interface ChoiceProps {
+export interface ChoiceProps<Id extends string = string> {
   readonly label: string;
-  readonly options: readonly Option[];
-  readonly chosen: string;
-  readonly onChoose: (id: string) => void;
+  readonly options: readonly Option<Id>[];
+  readonly chosen: Id;
+  readonly onChoose: (id: Id) => void;
   /** Ids of those that stand side by side; by default all. */
-  readonly common?: readonly string[];
+  readonly common?: readonly Id[];
   /** Name of the menu that holds the others. */
   readonly more?: string;
 }
 
-export function Choice({ label, options, chosen, onChoose, common, more = 'More' }: ChoiceProps) {
-  const isCommon = ({ id }: Option) => common === undefined || common.includes(id);
+export function Choice<Id extends string>(props: ChoiceProps<Id>) {
+  const { label, options, chosen, onChoose, common, more = 'More' } = props;
+  const isCommon = ({ id }: Option<Id>) => common === undefined || common.includes(id);
   const others = options.filter((option) => !isCommon(option));
   const other = others.find(({ id }) => id === chosen);
   return (
@@ -59,4 +61,14 @@ export function Choice({ label, options, chosen, onChoose, common, more = 'More'
       )}
     </div>
   );
+}
+
+/** What a choice needs that a signal keeps. */
+export function bound<Id extends string>(kept: Signal<Id>): Pick<ChoiceProps<Id>, 'chosen' | 'onChoose'> {
+  return {
+    chosen: kept.value,
+    onChoose: (id) => {
+      kept.value = id;
+    },
+  };
 }

@@ -12,6 +12,13 @@ export function statisticInfo(id: string): StatisticInfo | null {
 export function Explain({ id }: { id: string }) {
   const info = statisticInfo(id);
   if (info === null) return null;
+  return <About info={info} />;
+}
+
+export type Definable = Pick<StatisticInfo, 'label' | 'definition' | 'reading'>;
+
+/** What something is, behind a button. */
+export function About({ info }: { info: Definable }) {
   return (
     <Popover label={`What is ${info.label}?`} class="icon-button small" button={<Info />}>
       {() => (
@@ -23,7 +30,7 @@ export function Explain({ id }: { id: string }) {
   );
 }
 
-export function Definition({ info }: { info: StatisticInfo }) {
+export function Definition({ info }: { info: Definable }) {
   return (
     <div class="definition">
       <h3>{info.label}</h3>

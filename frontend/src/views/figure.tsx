@@ -14,14 +14,14 @@ export type ExportRef = { current: Exportable | null };
 export interface FigureProps {
   readonly title: string;
   /** The statistic that is drawn, which can explain itself. */
-  readonly statistic?: string;
+  readonly statistic?: string | undefined;
   /** What follows the title in the same line. */
   readonly caption?: ComponentChildren | undefined;
   /** What stands at the right of the heading. */
   readonly aside?: ComponentChildren;
   /** In the place of title and caption. */
   readonly heading?: ComponentChildren;
-  readonly class?: string;
+  readonly class?: string | undefined;
   readonly children: (exportRef: ExportRef) => VNode;
 }
 

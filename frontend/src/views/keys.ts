@@ -2,8 +2,8 @@
 import { clearTransient, moveFinding, moveLayer, moveStep, selectStep } from '../state/actions';
 import { moveActivation, shownActivations } from '../state/activations';
 import { steps } from '../state/derived';
-import { moveEmbeddingStep, watchingEmbeddings } from '../state/embeddings';
-import { stopEmbedding, togglePlayEmbedding } from '../state/embeddings-play';
+import { watchingEmbeddings } from '../state/embeddings';
+import { embeddingPlayer } from '../state/embeddings-play';
 import { moveSource, watching } from '../state/maps';
 import { togglePlay } from '../state/play';
 import { toggleTable } from './figure';
@@ -56,7 +56,7 @@ function actionOf({ key, shiftKey }: KeyboardEvent): (() => void) | null {
     case ']':
       return () => moveFinding(1);
     case ' ':
-      return watchingEmbeddings.value ? togglePlayEmbedding : togglePlay;
+      return watchingEmbeddings.value ? () => embeddingPlayer.toggle() : togglePlay;
     case '/':
       return () => document.getElementById(FILTER_ID)?.focus();
     case 't':
@@ -74,10 +74,8 @@ function actionOf({ key, shiftKey }: KeyboardEvent): (() => void) | null {
 
 /** Through the records that the view shows: those of the run, or those of the points. */
 function moveRecord(count: number): void {
-  if (watchingEmbeddings.value) {
-    stopEmbedding();
-    moveEmbeddingStep(count);
-  } else if (Number.isFinite(count)) moveStep(count);
+  if (watchingEmbeddings.value) embeddingPlayer.move(count);
+  else if (Number.isFinite(count)) moveStep(count);
   else selectStep(count < 0 ? (steps.value[0] ?? 0) : count);
 }
 

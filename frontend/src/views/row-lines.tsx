@@ -1,18 +1,14 @@
 /** One statistic of one layer or parameter over the steps. */
 import { useSignal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
-import { StepLines } from '../charts/lines/StepLines';
 import { pageTheme } from '../charts/theme';
-import type { Series as Curve, Insets, Level } from '../charts/types';
+import type { Series as Curve, Level } from '../charts/types';
 import type { Resource } from '../data/resource';
 import type { RowKind, Series } from '../data/types';
-import { skips } from '../state/scaling';
 import { aboutSeries, run } from '../state/store';
 import { rowCurve } from './curves';
-import { DataNotice } from './data-notice';
-import { Figure } from './figure';
-import { colour, hover, labelOf, onSelect, stepSelection, steps } from './page';
-import { say } from './readout';
+import { LinesFigure } from './lines-figure';
+import { colour, labelOf } from './page';
 import { spreadOf } from './spread';
 import { useFollow } from './use-follow';
 
@@ -28,9 +24,6 @@ export interface RowLinesProps {
   readonly heading?: string;
 }
 
-const INSETS: Insets = { left: 48, right: 12, top: 10, bottom: 24 };
-const NAMED: Insets = { ...INSETS, right: 112 };
-
 export function RowLines(props: RowLinesProps) {
   const { statistic, name, others = null, levels, heading } = props;
   const { label, scale } = labelOf(statistic);
@@ -38,32 +31,17 @@ export function RowLines(props: RowLinesProps) {
   const theme = pageTheme().value;
   const curves = useMemo(() => makeCurves(value, others), [value, others, theme]);
   return (
-    <Figure
+    <LinesFigure
       title={heading ?? label}
       statistic={statistic}
       caption={heading === undefined ? undefined : label}
-    >
-      {(exportRef) => (
-        <>
-          <DataNotice error={error} />
-          <StepLines
-            title={`${label} of ${name}`}
-            series={curves}
-            scale={scale}
-            steps={steps}
-            hover={hover}
-            selection={stepSelection.value}
-            onSelect={onSelect}
-            onReadout={say}
-            skips={skips.value}
-            insets={curves.length > 1 ? NAMED : INSETS}
-            exportRef={exportRef}
-            empty={loading ? '' : 'Nothing recorded'}
-            {...(levels ? { levels } : {})}
-          />
-        </>
-      )}
-    </Figure>
+      name={`${label} of ${name}`}
+      error={error}
+      series={curves}
+      scale={scale}
+      empty={loading ? '' : 'Nothing recorded'}
+      {...(levels ? { levels } : {})}
+    />
   );
 }
 

@@ -1,17 +1,15 @@
 /** What recording took of the training time over the steps, and how often steps were observed. */
 import { useMemo } from 'preact/hooks';
-import { StepLines } from '../charts/lines/StepLines';
 import { formatCount } from '../charts/numbers';
+import { NO_SKIPS } from '../charts/skips';
 import { pageTheme } from '../charts/theme';
 import type { Series as Curve, Insets, Level } from '../charts/types';
 import { address, getCost } from '../data/client';
 import type { Run, Spending } from '../data/types';
 import { aboutRun } from '../state/store';
-import { DataNotice } from './data-notice';
-import { Figure } from './figure';
 import { type Change, intervalChanges } from './intervals';
-import { colour, hover, onSelect, stepSelection, steps } from './page';
-import { say } from './readout';
+import { LinesFigure } from './lines-figure';
+import { colour } from './page';
 import { runToken } from './swatch';
 import { useFollow } from './use-follow';
 import { formatCost, plural } from './words';
@@ -29,27 +27,18 @@ export function Spent({ models }: { models: Run['models'] }) {
   return (
     <>
       <div class="spent">
-        <Figure title="Cost over the steps" caption="% of training time">
-          {(exportRef) => (
-            <>
-              <DataNotice error={error} />
-              <StepLines
-                title="Cost in % of training time"
-                series={curves}
-                scale="linear"
-                levels={levels}
-                steps={steps}
-                hover={hover}
-                selection={stepSelection.value}
-                onSelect={onSelect}
-                onReadout={say}
-                insets={INSETS}
-                exportRef={exportRef}
-                empty={loading ? '' : 'No cost was recorded'}
-              />
-            </>
-          )}
-        </Figure>
+        <LinesFigure
+          title="Cost over the steps"
+          caption="% of training time"
+          name="Cost in % of training time"
+          error={error}
+          series={curves}
+          scale="linear"
+          levels={levels}
+          skips={NO_SKIPS}
+          insets={INSETS}
+          empty={loading ? '' : 'No cost was recorded'}
+        />
       </div>
       {(value ?? []).map((spending) => (
         <Intervals key={spending.model} spending={spending} named={(value ?? []).length > 1} />

@@ -4,6 +4,7 @@ import type { ComponentChildren } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
 import { retry } from '../state/store';
 import { Check, Copy } from './icons';
+import { sentence } from './words';
 
 export function Notice({ title, children }: { title: string; children: ComponentChildren }) {
   return (
@@ -19,6 +20,30 @@ export function Retry() {
     <button type="button" class="control" onClick={retry}>
       Try again
     </button>
+  );
+}
+
+/** In the place of what could not be read. */
+export function Unreadable({ what, words }: { what: string; words: string }) {
+  return (
+    <Notice title={`The ${what} can’t be read`}>
+      <p>{sentence(words)}</p>
+      <p>What else was recorded of this run is not affected.</p>
+      <Retry />
+    </Notice>
+  );
+}
+
+/** A line on what failed while something is shown. */
+export function Failures({ words }: { words: readonly string[] }) {
+  if (words.length === 0) return null;
+  return (
+    <span class="warning" role="status">
+      {words.map(sentence).join(' ')}{' '}
+      <button type="button" class="link" onClick={retry}>
+        Try again
+      </button>
+    </span>
   );
 }
 

@@ -5,7 +5,8 @@ import { recordedStep, step, steps } from '../state/derived';
 import { findingList } from '../state/findings';
 import { playing, stopPlaying, togglePlay } from '../state/play';
 import { recordAt } from '../state/steps';
-import { Left, Pause, Play, Right } from './icons';
+import { Pause, Play } from './icons';
+import { Neighbour } from './neighbour';
 
 export function StepControl() {
   const last = steps.value.at(-1) ?? 0;
@@ -40,16 +41,13 @@ export function StepControl() {
 function Move({ count, disabled }: { count: number; disabled: boolean }) {
   const label = count < 0 ? 'Previous recorded step' : 'Next recorded step';
   return (
-    <button
-      type="button"
-      class="icon-button"
-      aria-label={label}
+    <Neighbour
+      by={count}
+      label={label}
       title={`${label} (${count < 0 ? '←' : '→'})`}
       disabled={disabled}
-      onClick={() => moveStep(count)}
-    >
-      {count < 0 ? <Left /> : <Right />}
-    </button>
+      onMove={() => moveStep(count)}
+    />
   );
 }
 

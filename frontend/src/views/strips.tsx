@@ -1,16 +1,14 @@
 /** What the run did: losses, the whole network's gradient norm, learning rates, on the axis of the picture above. */
 import { useMemo } from 'preact/hooks';
-import { StepLines } from '../charts/lines/StepLines';
 import { formatCount, formatShare } from '../charts/numbers';
 import { pageTheme } from '../charts/theme';
 import type { Series as Curve, Insets, ScaleKind } from '../charts/types';
 import type { Metric, Series } from '../data/types';
-import { type Clipped, clipped, skips } from '../state/scaling';
+import { type Clipped, clipped } from '../state/scaling';
 import { metrics, network } from '../state/store';
 import { metricCurve, rowCurve } from './curves';
-import { Figure } from './figure';
-import { colour, hover, labelOf, onSelect, records, stepSelection, steps } from './page';
-import { say } from './readout';
+import { LinesFigure } from './lines-figure';
+import { colour, labelOf, records } from './page';
 import { runToken } from './swatch';
 
 export interface Strip {
@@ -110,25 +108,16 @@ export function Strips({ strips, insets }: { strips: readonly Strip[]; insets: I
         const bottom = lowest ? AXIS : SPACE;
         return (
           <div key={id} style={{ height: `${height - SPACE + bottom}px`, '--foot': `${bottom}px` }}>
-            <Figure title={label} class="strip" caption={note}>
-              {(exportRef) => (
-                <StepLines
-                  title={label}
-                  series={curves}
-                  scale={scale}
-                  steps={steps}
-                  hover={hover}
-                  selection={stepSelection.value}
-                  records={records.value}
-                  onSelect={onSelect}
-                  onReadout={say}
-                  skips={skips.value}
-                  axis={lowest}
-                  insets={{ ...insets, top: SPACE, bottom }}
-                  exportRef={exportRef}
-                />
-              )}
-            </Figure>
+            <LinesFigure
+              title={label}
+              class="strip"
+              caption={note}
+              series={curves}
+              scale={scale}
+              records={records.value}
+              axis={lowest}
+              insets={{ ...insets, top: SPACE, bottom }}
+            />
           </div>
         );
       })}

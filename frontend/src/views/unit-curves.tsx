@@ -2,26 +2,20 @@
 import { useSignal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
 import { lifeWords, stateWords } from '../charts/lifelines/life';
-import { StepLines } from '../charts/lines/StepLines';
 import { formatCount } from '../charts/numbers';
 import { pageTheme } from '../charts/theme';
-import type { Series as Curve, Insets, ScaleKind } from '../charts/types';
+import type { Series as Curve, ScaleKind } from '../charts/types';
 import type { DataError } from '../data/errors';
 import type { Activation, UnitPage } from '../data/types';
 import { aboutUnits, activations, selectUnit, stateNames } from '../state/activations';
 import { step } from '../state/derived';
-import { skips } from '../state/scaling';
 import { recordAt } from '../state/steps';
 import { DataNotice } from './data-notice';
-import { Figure } from './figure';
-import { Left, Right } from './icons';
-import { hover, onSelect, stepSelection, steps } from './page';
-import { say } from './readout';
+import { LinesFigure } from './lines-figure';
+import { Neighbour } from './neighbour';
 import { lifeOf } from './units/pages';
 import { useFollow } from './use-follow';
 import { sentence } from './words';
-
-const INSETS: Insets = { left: 48, right: 12, top: 10, bottom: 24 };
 
 export interface UnitCurvesProps {
   readonly activation: number;
@@ -64,23 +58,7 @@ function Panels({
     <div class="unit-panels">
       <DataNotice error={error} />
       {panels.map(({ title, scale, curve }) => (
-        <Figure key={title} title={title}>
-          {(exportRef) => (
-            <StepLines
-              title={`${title}: ${name}`}
-              series={[curve]}
-              scale={scale}
-              steps={steps}
-              hover={hover}
-              selection={stepSelection.value}
-              onSelect={onSelect}
-              onReadout={say}
-              skips={skips.value}
-              insets={INSETS}
-              exportRef={exportRef}
-            />
-          )}
-        </Figure>
+        <LinesFigure key={title} title={title} name={`${title}: ${name}`} series={[curve]} scale={scale} />
       ))}
     </div>
   );
@@ -153,17 +131,12 @@ function UnitPicker({ activation, unit }: { activation: Activation; unit: number
 }
 
 function Move({ by, unit, last }: { by: number; unit: number; last: number }) {
-  const label = by < 0 ? 'Previous unit' : 'Next unit';
   return (
-    <button
-      type="button"
-      class="icon-button"
-      aria-label={label}
-      title={label}
+    <Neighbour
+      by={by}
+      label={by < 0 ? 'Previous unit' : 'Next unit'}
       disabled={by < 0 ? unit <= 0 : unit >= last}
-      onClick={() => selectUnit(unit + by)}
-    >
-      {by < 0 ? <Left /> : <Right />}
-    </button>
+      onMove={() => selectUnit(unit + by)}
+    />
   );
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { formatAge } from '../state/live';
 import { newestRun } from '../state/opening';
 import { searchRuns } from './run-picker';
-import { formatCost, nameOr, plural, sentence } from './words';
+import { formatBytes, formatCost, nameOr, plural, sentence } from './words';
 
 const run = (name: string, wall_time: number | null, error: string | null = null) => ({
   run: name,
@@ -41,6 +41,16 @@ describe('words', () => {
     [0.123, '12 %'],
   ])('say the cost %f as %s', (fraction, words) => {
     expect(formatCost(fraction)).toBe(words);
+  });
+
+  it.each([
+    [1023, '1,023 bytes'],
+    [1024, '1 KiB'],
+    [12_345_678, '11.8 MiB'],
+    [2 ** 20 - 1, '1 MiB'],
+    [5 * 2 ** 50, '5,120 TiB'],
+  ])('count %d bytes as %s', (bytes, words) => {
+    expect(formatBytes(bytes)).toBe(words);
   });
 });
 

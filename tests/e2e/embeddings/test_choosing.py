@@ -75,7 +75,7 @@ def test_playing_starts_anew_and_ends_at_the_newest_step(points):
 def test_a_step_between_shows_what_was_recorded_before_and_says_so(points):
     tab = points(step=35)
     named(tab, "at step 20")
-    notes = tab.page.frame_locator("iframe").locator(".maps-notes")
+    notes = tab.page.frame_locator("iframe").locator(".view-notes")
     expect(notes).to_contain_text("Points were recorded at step 20, not at 35.")
 
 

@@ -60,16 +60,16 @@ def test_two_runs_stand_side_by_side(points, embedded):
 
 def test_what_is_not_there_is_said(points):
     tab = points(embedding="fc2", against="run:plain")
-    notes = tab.page.frame_locator("iframe").locator(".maps-notes")
+    notes = tab.page.frame_locator("iframe").locator(".view-notes")
     expect(notes).to_contain_text("Plain has no embedding fc2.")
     tab = points(against="run:numbers")
-    notes = tab.page.frame_locator("iframe").locator(".maps-notes")
+    notes = tab.page.frame_locator("iframe").locator(".view-notes")
     expect(notes).to_contain_text("Numbers has no embedding fc1.")
 
 
 def test_other_points_are_not_linked(points):
     tab = points("other", against="embedding:none")
-    notes = tab.page.frame_locator("iframe").locator(".maps-notes")
+    notes = tab.page.frame_locator("iframe").locator(".view-notes")
     expect(notes).to_contain_text("This run has no embedding none.")
 
 

@@ -37,7 +37,7 @@ def test_playing_ends_at_the_newest_step(maps):
 def test_a_step_between_shows_what_was_recorded_before_and_says_so(maps):
     tab = maps(layer="blocks.0", step=35)
     expect(grid(tab)).to_have_accessible_name(re.compile("at step 20"))
-    notes = tab.page.frame_locator("iframe").locator(".maps-notes")
+    notes = tab.page.frame_locator("iframe").locator(".view-notes")
     expect(notes).to_contain_text("Maps were recorded at step 20, not at 35.")
 
 
@@ -46,7 +46,7 @@ def test_maps_are_sorted_by_strength_and_stay_so_while_steps_go_by(maps, probed)
     tab.role("button", "Strength", exact=True).click()
     strength = page(probed, step=40)["strength"]
     expected = [ILL, *(int(index) for index in np.argsort(-np.nan_to_num(strength), kind="stable") if index != ILL)]
-    notes = tab.page.frame_locator("iframe").locator(".maps-notes")
+    notes = tab.page.frame_locator("iframe").locator(".view-notes")
     expect(notes).to_contain_text("Sorted by strength at step 40.")
     assert [int(row["map"]) for row in csv_of(tab)] == expected
     tab.role("slider", "Recorded maps").focus()

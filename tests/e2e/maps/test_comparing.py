@@ -42,4 +42,4 @@ def test_two_runs_stand_side_by_side(maps, probed):
     assert rows[-1]["strength, other, step 80"] == ""
     tab.role("button", re.compile("^Module: ")).click()
     tab.role("menuitemradio", re.compile("^encoder.attn")).click()
-    expect(tab.page.frame_locator("iframe").locator(".maps-notes")).to_contain_text("Other has no maps of")
+    expect(tab.page.frame_locator("iframe").locator(".view-notes")).to_contain_text("Other has no maps of")

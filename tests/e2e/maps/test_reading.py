@@ -114,7 +114,7 @@ def test_a_png_holds_the_maps(maps):
 
 def test_each_scale_says_what_it_was_taken_from(maps, probed):
     tab = maps(layer="blocks.0")
-    notes = tab.page.frame_locator("iframe").locator(".maps-notes")
+    notes = tab.page.frame_locator("iframe").locator(".view-notes")
     legend = tab.role("img", re.compile("^Colours of the maps"))
     expect(notes).to_contain_text("Each channel over its own range")
     first = float(np.abs(page(probed)["ranges"][0]).max())

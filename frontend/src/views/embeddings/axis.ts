@@ -2,11 +2,11 @@
 import { computed } from '@preact/signals';
 import { stepExtent } from '../../charts/columns';
 import type { Domain, Selection, StepDomain } from '../../charts/types';
-import { embedding, embeddingStep, selectEmbeddingStep } from '../../state/embeddings';
-import { stopEmbedding } from '../../state/embeddings-play';
+import { embedding, embeddingStep } from '../../state/embeddings';
+import { embeddingPlayer } from '../../state/embeddings-play';
 import { tracks } from '../../state/embeddings-tables';
-import { stepAtOrBefore } from '../../state/maps-sources';
 import * as selection from '../../state/selection';
+import { stepAtOrBefore } from '../../state/steps';
 
 const allSteps = computed<Float64Array>(() => {
   const own = embedding.value;
@@ -30,6 +30,5 @@ export const embeddingSelection = computed<Selection>(() => ({ row: null, step: 
 /** Go to the record at a step of the axis, or before it. */
 export function goToStep(step: number): void {
   const to = stepAtOrBefore([...allSteps.value], step);
-  stopEmbedding();
-  if (to !== null) selectEmbeddingStep(to);
+  if (to !== null) embeddingPlayer.select(to);
 }

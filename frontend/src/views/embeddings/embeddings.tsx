@@ -5,24 +5,24 @@ import type { Embedding } from '../../data/embeddings';
 import { embedding, embeddings, ownSide, type Scene, scenes, sides, troubleOf } from '../../state/embeddings';
 import { linkEmbeddings } from '../../state/embeddings-link';
 import * as selection from '../../state/selection';
-import { retry } from '../../state/store';
-import { formatBytes } from '../maps/words';
-import { Notice, Retry } from '../states';
-import { nameOr, plural, sentence } from '../words';
+import { Omissions } from '../omissions';
+import { Failures, Unreadable } from '../states';
+import { formatBytes, nameOr, plural } from '../words';
 import { Cloud } from './cloud';
 import { comparisonTrouble } from './compare';
-import { NoEmbeddings, NoPositions, Omissions } from './empty';
+import { NoEmbeddings, NoPositions } from './empty';
 import { Legend } from './legend';
 import { Measures } from './measures';
 import { sceneName } from './points-table';
 import { pickedScene, Selected } from './selected';
 import { Similarity } from './similarity';
-import { Toolbar } from './toolbar';
+import { PointsToolbar } from './toolbar';
 
 export function Embeddings() {
   useEffect(linkEmbeddings, []);
   const { value, error } = embeddings.value;
-  if (value === null) return error === null ? <Waiting /> : <Trouble words={error.message} />;
+  if (value === null)
+    return error === null ? <Waiting /> : <Unreadable what="embeddings" words={error.message} />;
   if (embedding.value === null) return <NoEmbeddings />;
   if (ownSide.value === null) return <NoPositions embedding={embedding.value} />;
   return <Page embedding={embedding.value} />;
@@ -34,7 +34,7 @@ function Page({ embedding }: { embedding: Embedding }) {
     <div class={picked === null ? 'embeddings' : 'embeddings with-selected'}>
       <h2 class="visually-hidden">Embeddings</h2>
       <section class="embeddings-stage" aria-label="Points">
-        <Toolbar embedding={embedding} />
+        <PointsToolbar embedding={embedding} />
         <Notes />
         <Clouds embedding={embedding} />
       </section>
@@ -78,16 +78,9 @@ function Notes() {
   const troubles = [...new Set(sides.value.map((side) => troubleOf(side)?.message ?? ''))].filter(Boolean);
   if (notes.length === 0 && troubles.length === 0) return null;
   return (
-    <p class="maps-notes">
+    <p class="view-notes">
       {notes.length > 0 && <span>{notes.join(' ')}</span>}
-      {troubles.length > 0 && (
-        <span class="warning" role="status">
-          {troubles.map(sentence).join(' ')}{' '}
-          <button type="button" class="link" onClick={retry}>
-            Try again
-          </button>
-        </span>
-      )}
+      <Failures words={troubles} />
     </p>
   );
 }
@@ -96,27 +89,17 @@ function Recorded({ embedding }: { embedding: Embedding }) {
   const { layouts, module, nbytes } = embedding;
   const steps = Math.max(0, ...layouts.map((layout) => layout.steps.length));
   return (
-    <section class="about-probe" aria-label="What was recorded">
+    <section class="recorded" aria-label="What was recorded">
       <h3>Recorded</h3>
       <p>
         {module === '' ? 'Vectors that were given' : <>Outputs of {module}</>}, {plural(steps, 'step')},{' '}
         {formatBytes(nbytes)}
       </p>
-      <Omissions embedding={embedding} />
+      <Omissions omissions={embedding.omissions} />
     </section>
   );
 }
 
 function Waiting() {
   return <div class="clouds-waiting" role="status" aria-label="Loading embeddings" />;
-}
-
-function Trouble({ words }: { words: string }) {
-  return (
-    <Notice title="The embeddings can’t be read">
-      <p>{sentence(words)}</p>
-      <p>What else was recorded of this run is not affected.</p>
-      <Retry />
-    </Notice>
-  );
 }

@@ -1,5 +1,6 @@
 /** Why there is no picture, and what to do. */
 import type { Embedding } from '../../data/embeddings';
+import { Omissions } from '../omissions';
 import { Code, Notice } from '../states';
 import { nameOr, plural } from '../words';
 
@@ -35,24 +36,7 @@ export function NoPositions({ embedding }: { embedding: Embedding }) {
           ? `Its ${plural(points, 'point')} are described; where they are comes with the next step that is recorded.`
           : 'Its points come with the next step that is recorded.'}
       </p>
-      <Omissions embedding={embedding} />
+      <Omissions omissions={embedding.omissions} />
     </Notice>
-  );
-}
-
-/** What was left out, and why. */
-export function Omissions({ embedding: { omissions } }: { embedding: Embedding }) {
-  if (omissions.length === 0) return null;
-  return (
-    <section class="embedding-omissions" aria-label="Left out">
-      <h3>Left out</h3>
-      <ul>
-        {omissions.map(({ subject, reason }) => (
-          <li key={`${subject}\u0000${reason}`}>
-            {nameOr(subject)}: {reason}
-          </li>
-        ))}
-      </ul>
-    </section>
   );
 }

@@ -18,7 +18,7 @@ import {
   typed,
 } from '../../state/embeddings-marks';
 import { matches } from '../../state/embeddings-search';
-import { Search } from '../icons';
+import { SearchField } from '../search-field';
 import { plural } from '../words';
 import { colouring } from './colouring';
 import { DISTINCT } from './palette';
@@ -43,34 +43,14 @@ function Find() {
   const isNumbers = sceneIn(0)?.set.labels === 'numbers';
   const hint = isNumbers ? '> 0.5, 0.2 to 0.8, #3-15' : 'cat, #3, #8-15';
   return (
-    <span class="find">
-      <label class={error === null ? 'search' : 'search wrong'}>
-        <Search />
-        <input
-          type="text"
-          aria-label="Search points"
-          title={`Search points by label or number, such as ${hint}`}
-          aria-invalid={error !== null}
-          placeholder={isNumbers ? '> 0.5 or #3-15' : 'Label or #3-15'}
-          spellcheck={false}
-          autocomplete="off"
-          value={typed.value}
-          onInput={(event) => {
-            typed.value = event.currentTarget.value;
-          }}
-          onKeyDown={(event) => {
-            if (event.key !== 'Escape' || typed.value === '') return;
-            event.stopPropagation();
-            typed.value = '';
-          }}
-        />
-      </label>
-      {error !== null && (
-        <p class="words wrong" role="status">
-          {error}
-        </p>
-      )}
-    </span>
+    <SearchField
+      class="find"
+      label="Search points"
+      title={`Search points by label or number, such as ${hint}`}
+      placeholder={isNumbers ? '> 0.5 or #3-15' : 'Label or #3-15'}
+      typed={typed}
+      error={error}
+    />
   );
 }
 

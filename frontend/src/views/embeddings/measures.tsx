@@ -1,31 +1,25 @@
 /** Measures of the vectors and of the picture over the steps, for all embeddings with the same points. */
 import { signal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
-import { StepLines } from '../../charts/lines/StepLines';
+import { NO_SKIPS } from '../../charts/skips';
 import { pageTheme } from '../../charts/theme';
-import type { Series as Curve, Insets, Level, ScaleKind } from '../../charts/types';
+import type { Series as Curve, Level, ScaleKind } from '../../charts/types';
 import { embedding, ownCompanions, ownSide } from '../../state/embeddings';
 import { columnOf, numberAt, type Track, tracks } from '../../state/embeddings-tables';
 import * as selection from '../../state/selection';
-import { DataNotice } from '../data-notice';
-import { Figure } from '../figure';
-import { Down, Info } from '../icons';
-import { Menu } from '../menu';
-import { colour, hover } from '../page';
-import { Popover } from '../popover';
-import { say } from '../readout';
+import { About, type Definable } from '../explain';
+import { LinesFigure } from '../lines-figure';
+import { colour } from '../page';
+import { Pick } from '../pick';
 import { runToken } from '../swatch';
 import { nameOr } from '../words';
 import { embeddingAxis, embeddingSelection, goToStep } from './axis';
 
-interface Measure {
+interface Measure extends Definable {
   readonly id: string;
-  readonly label: string;
   /** Where the numbers are: of the vectors, or of the layout. */
   readonly from: 'measures' | 'layout';
   readonly scale: ScaleKind;
-  readonly definition: string;
-  readonly reading: string;
 }
 
 const MEASURES: readonly Measure[] = [
@@ -93,9 +87,6 @@ const MEASURES: readonly Measure[] = [
   },
 ];
 
-const INSETS: Insets = { left: 48, right: 12, top: 10, bottom: 24 };
-const NAMED: Insets = { ...INSETS, right: 112 };
-
 const chosen = signal('trustworthiness');
 
 /** The measures of which there is any number. */
@@ -113,20 +104,15 @@ export function Measures() {
   const theme = pageTheme().value;
   const curves = useMemo(() => curvesOf(list, measure), [value, measure, theme]);
   return (
-    <Figure
+    <LinesFigure
       title={measure.label}
       heading={
         <>
           {offered.length > 1 ? (
-            <Menu
-              label={`Measure: ${measure.label}`}
+            <Pick
+              name="Measure"
+              chosen={measure.label}
               class="control slim"
-              button={
-                <>
-                  {measure.label}
-                  <Down />
-                </>
-              }
               items={offered.map(({ id, label }) => ({
                 label,
                 checked: id === measure.id,
@@ -138,48 +124,21 @@ export function Measures() {
           ) : (
             <h3>{measure.label}</h3>
           )}
-          <About measure={measure} />
+          <About info={measure} />
         </>
       }
-    >
-      {(exportRef) => (
-        <>
-          <DataNotice error={error} />
-          <StepLines
-            title={measure.label}
-            series={curves}
-            scale={measure.scale}
-            steps={embeddingAxis}
-            hover={hover}
-            selection={embeddingSelection.value}
-            onSelect={({ step }) => {
-              if (step !== undefined && step !== null) goToStep(step);
-            }}
-            onReadout={say}
-            levels={measure.id === 'drift' ? noiseLevel(list) : NO_LEVELS}
-            insets={curves.length > 1 ? NAMED : INSETS}
-            exportRef={exportRef}
-            empty={loading ? '' : 'Nothing recorded'}
-          />
-        </>
-      )}
-    </Figure>
-  );
-}
-
-function About({ measure: { label, definition, reading } }: { measure: Measure }) {
-  return (
-    <Popover label={`What is ${label}?`} class="icon-button small" button={<Info />}>
-      {() => (
-        <div class="sheet">
-          <div class="definition">
-            <h3>{label}</h3>
-            <p>{definition}</p>
-            <p class="secondary">{reading}</p>
-          </div>
-        </div>
-      )}
-    </Popover>
+      error={error}
+      series={curves}
+      scale={measure.scale}
+      levels={measure.id === 'drift' ? noiseLevel(list) : NO_LEVELS}
+      steps={embeddingAxis}
+      skips={NO_SKIPS}
+      selection={embeddingSelection.value}
+      onSelect={({ step }) => {
+        if (step !== undefined && step !== null) goToStep(step);
+      }}
+      empty={loading ? '' : 'Nothing recorded'}
+    />
   );
 }
 

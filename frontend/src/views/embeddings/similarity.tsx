@@ -7,7 +7,8 @@ import { formatCount } from '../../charts/numbers';
 import { valueScale } from '../../charts/scale';
 import { type Insets, type LayerLabel, type Matrix, STATE } from '../../charts/types';
 import type { Similarity as Between } from '../../data/embeddings';
-import { embeddingAgainst, embeddingStep, otherSide } from '../../state/embeddings';
+import { against } from '../../state/against';
+import { embeddingStep, otherSide } from '../../state/embeddings';
 import {
   chooseSimilarity,
   layerSimilarity,
@@ -18,11 +19,10 @@ import {
 } from '../../state/embeddings-similarity';
 import * as selection from '../../state/selection';
 import { DataNotice } from '../data-notice';
+import { About } from '../explain';
 import { type ExportRef, Figure } from '../figure';
-import { Down, Info } from '../icons';
-import { Menu } from '../menu';
 import { hover } from '../page';
-import { Popover } from '../popover';
+import { Pick } from '../pick';
 import { say } from '../readout';
 import { nameOr } from '../words';
 import { embeddingAxis, goToStep } from './axis';
@@ -31,6 +31,14 @@ import { figureWords } from './words';
 
 const STATISTIC = { label: 'Linear CKA', unit: '', scale: 'fraction' } as const;
 export const CKA_SCALE = valueScale('fraction');
+const CKA = {
+  label: 'Linear CKA',
+  definition:
+    'How alike two sets of vectors of the same points are, whatever their widths: 1 where one is the other turned, mirrored and scaled, 0 where they have nothing in common.',
+  reading:
+    'Bright blocks along the diagonal are phases of the training in which little changed. Layers that are alike do the same work twice. Click a cell to put its two steps side by side.',
+};
+
 const INSETS: Insets = { left: 76, right: 12, top: 8, bottom: 24 };
 const NOTHING_FOLDED: ReadonlySet<string> = new Set();
 const NO_FOLD = () => {};
@@ -44,7 +52,7 @@ export function Similarity() {
       heading={
         <>
           {similarityChoices.value.length > 1 ? <Of of={of} /> : <h3>Similarity</h3>}
-          <About />
+          <About info={CKA} />
         </>
       }
       aside={
@@ -65,15 +73,10 @@ export function Similarity() {
 
 function Of({ of }: { of: SimilarityOf }) {
   return (
-    <Menu
-      label={`Similarity: ${choiceWords(of)}`}
+    <Pick
+      name="Similarity"
+      chosen={choiceWords(of)}
       class="control slim"
-      button={
-        <>
-          <span class="clip">{choiceWords(of)}</span>
-          <Down />
-        </>
-      }
       items={similarityChoices.value.map((id) => ({
         label: choiceWords(id),
         checked: id === of,
@@ -96,29 +99,7 @@ function titleOf(of: SimilarityOf): string {
 
 function otherName(): string {
   const side = otherSide.value;
-  return nameOr((embeddingAgainst.value?.kind === 'run' ? side?.run : side?.embedding.name) ?? '');
-}
-
-function About() {
-  return (
-    <Popover label="What is linear CKA?" class="icon-button small" button={<Info />}>
-      {() => (
-        <div class="sheet">
-          <div class="definition">
-            <h3>Linear CKA</h3>
-            <p>
-              How alike two sets of vectors of the same points are, whatever their widths: 1 where one is the
-              other turned, mirrored and scaled, 0 where they have nothing in common.
-            </p>
-            <p class="secondary">
-              Bright blocks along the diagonal are phases of the training in which little changed. Layers that
-              are alike do the same work twice. Click a cell to put its two steps side by side.
-            </p>
-          </div>
-        </div>
-      )}
-    </Popover>
-  );
+  return nameOr((against.value?.kind === 'run' ? side?.run : side?.embedding.name) ?? '');
 }
 
 function Layers({ exportRef }: { exportRef: ExportRef }) {
@@ -164,7 +145,7 @@ function Steps({ of, exportRef }: { of: SimilarityOf; exportRef: ExportRef }) {
 
 /** The row of the step that is compared with. */
 function rowOfAgainst(value: Between | null, of: SimilarityOf): number | null {
-  const other = embeddingAgainst.value;
+  const other = against.value;
   const step =
     of === 'steps' ? (other?.kind === 'step' ? other.step : null) : (otherSide.value?.step ?? null);
   const row = value?.otherSteps.indexOf(step ?? -1) ?? -1;

@@ -4,7 +4,7 @@ import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import type { Points } from '../../data/embeddings';
 import { embeddingSteps } from '../../state/embeddings';
 import { canMove, eased, type Motion, positionsAt } from '../../state/embeddings-motion';
-import { pace, playingEmbedding } from '../../state/embeddings-play';
+import { embeddingPlayer, pace } from '../../state/embeddings-play';
 
 /** How long points take to another step that the reader chose, in milliseconds. */
 const UNHURRIED = 450;
@@ -39,7 +39,7 @@ const wantsNoMotion = () => matchMedia('(prefers-reduced-motion: reduce)').match
 
 /** Tells a number from 0 to 1 in every frame: evenly while playing, so that one step flows into the next. */
 function animate(frame: { current: number }, tell: (mix: number) => void): void {
-  const isPlaying = playingEmbedding.peek();
+  const isPlaying = embeddingPlayer.playing.peek();
   const duration = isPlaying ? pace(embeddingSteps.peek().length) : UNHURRIED;
   const start = performance.now();
   const next = (now: number) => {

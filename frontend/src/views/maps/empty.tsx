@@ -1,9 +1,10 @@
 /** Why there are no maps, and what to do. */
 import type { Probe } from '../../data/maps';
 import { recordedStatistics } from '../../state/derived';
+import { Omissions } from '../omissions';
 import { Code, Notice } from '../states';
 import { plural } from '../words';
-import { Omissions } from './about-probe';
+import { LEFT_OUT } from './about-probe';
 
 const RECORD = `writer.watch(model, optimizer)
 writer.watch_activation_maps(inputs)  # a few inputs, such as batch[:8]`;
@@ -33,7 +34,7 @@ export function NoMaps({ probe }: { probe: Probe }) {
         to look at:
       </p>
       <Code text="writer.watch_activation_maps(inputs, modules=[…])" />
-      <Omissions probe={probe} />
+      <Omissions omissions={probe.omissions} title={LEFT_OUT} />
     </Notice>
   );
 }
@@ -45,7 +46,7 @@ export function NoSteps({ probe }: { probe: Probe }) {
         The probe of {plural(probe.samples, 'input')} is there; its maps come with the next step that is
         recorded.
       </p>
-      <Omissions probe={probe} />
+      <Omissions omissions={probe.omissions} title={LEFT_OUT} />
     </Notice>
   );
 }

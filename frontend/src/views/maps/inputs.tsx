@@ -8,8 +8,7 @@ import { sourceKey } from '../../state/maps-sources';
 import { pageQuery } from '../../state/maps-wanted';
 import * as selection from '../../state/selection';
 import { DataNotice } from '../data-notice';
-import { Down } from '../icons';
-import { Menu } from '../menu';
+import { Pick } from '../pick';
 import { plural } from '../words';
 import { AboutProbe } from './about-probe';
 import { pictureOf } from './panes';
@@ -66,15 +65,10 @@ function OverInput({ probe }: { probe: Probe }) {
   const chosen = choices.find(({ key }) => key === overChoice.value) ?? choices[0]!;
   return (
     <div class="over-input">
-      <Menu
-        label={`Picture: ${chosen.label}`}
+      <Pick
+        name="Picture"
+        chosen={chosen.label}
         class="control slim"
-        button={
-          <>
-            <span class="clip">{chosen.label}</span>
-            <Down />
-          </>
-        }
         items={choices.map(({ key, label }) => ({
           label,
           checked: key === chosen.key,

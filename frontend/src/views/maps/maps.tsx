@@ -2,24 +2,17 @@
 import { useEffect } from 'preact/hooks';
 import { drawnSides, probe, probes, zoomed } from '../../state/maps';
 import { linkMaps } from '../../state/maps-link';
-import { stopMaps } from '../../state/maps-play';
-import { Notice, Retry } from '../states';
-import { sentence } from '../words';
+import { Unreadable } from '../states';
 import { NoMaps, NoProbes, NoSteps } from './empty';
 import { InputPanel } from './inputs';
 import { Stage } from './stage';
 import { Zoom } from './zoom';
 
 export function Maps() {
-  useEffect(() => {
-    const unlink = linkMaps();
-    return () => {
-      stopMaps();
-      unlink();
-    };
-  }, []);
+  useEffect(linkMaps, []);
   const { value, error } = probes.value;
-  if (value === null) return error === null ? <Waiting /> : <Trouble words={error.message} />;
+  if (value === null)
+    return error === null ? <Waiting /> : <Unreadable what="activation maps" words={error.message} />;
   if (probe.value === null) return <NoProbes />;
   if (probe.value.maps.length === 0) return <NoMaps probe={probe.value} />;
   const side = drawnSides.value[0];
@@ -39,15 +32,5 @@ function Waiting() {
     <div class="maps">
       <div class="maps-waiting" role="status" aria-label="Loading maps" />
     </div>
-  );
-}
-
-function Trouble({ words }: { words: string }) {
-  return (
-    <Notice title="The activation maps can’t be read">
-      <p>{sentence(words)}</p>
-      <p>What else was recorded of this run is not affected.</p>
-      <Retry />
-    </Notice>
   );
 }

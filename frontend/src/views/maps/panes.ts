@@ -3,13 +3,13 @@ import { computed } from '@preact/signals';
 import type { MapPane, MapPicture } from '../../charts/maps/types';
 import { formatCount } from '../../charts/numbers';
 import type { MapPage } from '../../data/maps';
-import { against, drawnSides, inView, pages, seen } from '../../state/maps';
+import { drawnSides, inView, mapsAgainst, pages, seen } from '../../state/maps';
 import { pageQueries, pageQuery, type Side } from '../../state/maps-wanted';
 
 /** One pane, or two that are compared. */
 export const panes = computed<readonly MapPane[]>(() => {
   void pages.arrivals.value;
-  const runs = against.value !== null && 'run' in against.value;
+  const runs = mapsAgainst.value?.kind === 'run';
   return drawnSides.value.map((side) => paneOf(side, titleOf(side, runs && drawnSides.value.length > 1)));
 });
 

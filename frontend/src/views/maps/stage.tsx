@@ -22,16 +22,16 @@ import {
 } from '../../state/maps';
 import type { Side } from '../../state/maps-wanted';
 import * as selection from '../../state/selection';
-import { retry } from '../../state/store';
 import { Figure } from '../figure';
 import { Info } from '../icons';
 import { Popover } from '../popover';
 import { say } from '../readout';
+import { Failures } from '../states';
 import { plural, sentence } from '../words';
 import { otherTrouble } from './compare';
 import { LoadSteps } from './load-steps';
 import { panes } from './panes';
-import { Toolbar } from './toolbar';
+import { MapsToolbar } from './toolbar';
 import { useWishes } from './use-wishes';
 import { kindWords, scaleWords, sourceName, sourceWords } from './words';
 
@@ -44,11 +44,11 @@ export function Stage({ probe, side: shown }: { probe: Probe; side: Side }) {
   const colours = sentence(scaleWords(scale.value, source, probe.steps.length));
   return (
     <section class="maps-stage" aria-label="Maps">
-      <Toolbar probe={probe} />
+      <MapsToolbar probe={probe} />
       <Figure title={title} class="maps-figure" heading={<Heading source={source} />} aside={<Legend />}>
         {(exportRef) => (
           <div class="maps-body">
-            <p class="maps-notes">
+            <p class="view-notes">
               <span>
                 {colours}
                 {scale.value.mode === 'map' && legendMap.value !== null && (
@@ -145,14 +145,7 @@ function Notes() {
   return (
     <>
       {notes.length > 0 && <span>{notes.join(' ')}</span>}
-      {trouble.length > 0 && (
-        <span class="warning" role="status">
-          {trouble.map(sentence).join(' ')}{' '}
-          <button type="button" class="link" onClick={retry}>
-            Try again
-          </button>
-        </span>
-      )}
+      <Failures words={trouble} />
     </>
   );
 }

@@ -15,44 +15,50 @@ import {
   typed,
 } from '../../state/maps';
 import type { MapShow, MapSort } from '../../state/maps-order';
+import { mapsPlayer } from '../../state/maps-play';
 import type { ScaleMode } from '../../state/maps-scale';
 import * as selection from '../../state/selection';
-import { Choice } from '../choice';
-import { Down, Search } from '../icons';
-import { Menu } from '../menu';
+import { bound } from '../choice';
+import { Pick } from '../pick';
+import { SearchField } from '../search-field';
+import { LabelledChoice, Toolbar } from '../toolbar';
 import { nameOr } from '../words';
-import { Compare } from './compare';
-import { StepBar } from './step-bar';
+import { CompareMaps } from './compare';
 import { kindWords, sourceName, sourceWords } from './words';
 
-export function Toolbar({ probe }: { probe: Probe }) {
+export function MapsToolbar({ probe }: { probe: Probe }) {
   return (
-    <>
-      <div class="maps-toolbar">
-        {(probes.value.value ?? []).length > 1 && <ProbeChoice probe={probe} />}
-        <SourceChoice probe={probe} />
-        <StepBar probe={probe} />
-        <Compare probe={probe} />
-      </div>
-      <div class="maps-toolbar">
-        <Ways />
-        <Numbers />
-      </div>
-    </>
+    <Toolbar
+      which={
+        <>
+          <ProbeChoice probe={probe} />
+          <SourceChoice probe={probe} />
+        </>
+      }
+      steps={{ player: mapsPlayer, what: 'maps' }}
+      compare={<CompareMaps />}
+    >
+      <Ways />
+      <SearchField
+        class="map-numbers"
+        label="Numbers of maps to show"
+        title="Numbers of maps to show, such as 3, 8-15"
+        placeholder="3, 8-15"
+        typed={typed}
+        error={numbers.value.error}
+      />
+    </Toolbar>
   );
 }
 
 function ProbeChoice({ probe }: { probe: Probe }) {
+  const list = probes.value.value ?? [];
+  if (list.length < 2) return null;
   return (
-    <Menu
-      label={`Probe: ${probe.name}`}
-      button={
-        <>
-          <span class="clip">{nameOr(probe.name)}</span>
-          <Down />
-        </>
-      }
-      items={(probes.value.value ?? []).map((one) => ({
+    <Pick
+      name="Probe"
+      chosen={nameOr(probe.name)}
+      items={list.map((one) => ({
         label: nameOr(one.name),
         hint: one.kind,
         checked: one.name === probe.name,
@@ -67,15 +73,10 @@ function ProbeChoice({ probe }: { probe: Probe }) {
 function SourceChoice({ probe }: { probe: Probe }) {
   const chosen = source.value;
   return (
-    <Menu
-      label={`Module: ${chosen === null ? 'No module' : sourceName(chosen)}`}
+    <Pick
+      name="Module"
+      chosen={chosen === null ? 'No module' : sourceName(chosen)}
       class="control source-button"
-      button={
-        <>
-          <span class="clip">{chosen === null ? 'No module' : sourceName(chosen)}</span>
-          <Down />
-        </>
-      }
       items={shownSources.value.map((index) => {
         const one = probe.maps[index]!;
         return {
@@ -115,46 +116,19 @@ function Ways() {
   const shown = SHOWN.find(({ id }) => id === show.value)!;
   return (
     <>
-      <span class="labelled">
-        <span class="muted">Scale</span>
-        <Choice
-          label="Scale of the colours"
-          options={SCALES}
-          chosen={scaleMode.value}
-          onChoose={(id) => {
-            scaleMode.value = id as ScaleMode;
-          }}
-        />
-      </span>
-      <span class="labelled">
-        <span class="muted">Sort</span>
-        <Choice
-          label="Sort the maps by"
-          options={SORTS}
-          chosen={sort.value}
-          onChoose={(id) => sortNow(id as MapSort)}
-        />
-      </span>
-      <span class="labelled">
-        <span class="muted">Size</span>
-        <Choice
-          label="Size of the maps"
-          options={SIZES}
-          chosen={size.value}
-          onChoose={(id) => {
-            size.value = id as TileSize;
-          }}
-        />
-      </span>
-      <Menu
-        label={`Show: ${shown.label}`}
+      <LabelledChoice word="Scale" label="Scale of the colours" options={SCALES} {...bound(scaleMode)} />
+      <LabelledChoice
+        word="Sort"
+        label="Sort the maps by"
+        options={SORTS}
+        chosen={sort.value}
+        onChoose={(id) => sortNow(id)}
+      />
+      <LabelledChoice word="Size" label="Size of the maps" options={SIZES} {...bound(size)} />
+      <Pick
+        name="Show"
+        chosen={shown.label}
         class={show.value === 'all' ? 'control' : 'control pressed'}
-        button={
-          <>
-            <span class="clip">{shown.label}</span>
-            <Down />
-          </>
-        }
         items={SHOWN.map(({ id, label }) => ({
           label,
           checked: id === show.value,
@@ -162,39 +136,5 @@ function Ways() {
         }))}
       />
     </>
-  );
-}
-
-function Numbers() {
-  const { error } = numbers.value;
-  return (
-    <span class="map-numbers">
-      <label class={error === null ? 'search' : 'search wrong'}>
-        <Search />
-        <input
-          type="text"
-          aria-label="Numbers of maps to show"
-          title="Numbers of maps to show, such as 3, 8-15"
-          aria-invalid={error !== null}
-          placeholder="3, 8-15"
-          spellcheck={false}
-          autocomplete="off"
-          value={typed.value}
-          onInput={(event) => {
-            typed.value = event.currentTarget.value;
-          }}
-          onKeyDown={(event) => {
-            if (event.key !== 'Escape' || typed.value === '') return;
-            event.stopPropagation();
-            typed.value = '';
-          }}
-        />
-      </label>
-      {error !== null && (
-        <p class="words wrong" role="status">
-          {error}
-        </p>
-      )}
-    </span>
   );
 }

@@ -14,7 +14,7 @@ import {
   zoomed,
 } from '../../state/maps';
 import { over } from '../../state/maps-over';
-import { sidesAhead } from '../../state/maps-play';
+import { mapsPlayer } from '../../state/maps-play';
 import { keyOf } from '../../state/maps-seen';
 import { type Side, wantedPages } from '../../state/maps-wanted';
 
@@ -22,7 +22,7 @@ export function useWishes(): void {
   useEffect(
     () =>
       effect(() => {
-        const ahead = [...sidesAhead(), ...stepsToLoad()];
+        const ahead = [...mapsPlayer.ahead(side.value), ...stepsToLoad()];
         pages.want(wantedPages({ sides: sides.value, visible: inView.value, overlay: over.value, ahead }));
       }),
     [],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { budgetWords, formatBytes, kindWords, rankWords, sampleName, scaleWords, sourceWords } from './words';
+import { budgetWords, kindWords, rankWords, sampleName, scaleWords, sourceWords } from './words';
 
 const source = { module: 'conv1', kind: 'feature_map', maps: 64, height: 16, width: 32 };
 const scale = { signed: false, domain: () => null };
@@ -12,16 +12,6 @@ describe('words about maps', () => {
 
   it('know no kind of a newer writer, and still say something', () => {
     expect(kindWords('integrated_gradients')).toMatchObject({ noun: 'map', label: 'integrated_gradients' });
-  });
-
-  it.each([
-    [1023, '1,023 bytes'],
-    [1024, '1 KiB'],
-    [12_345_678, '11.8 MiB'],
-    [2 ** 20 - 1, '1 MiB'],
-    [5 * 2 ** 50, '5,120 TiB'],
-  ])('count %d as %s', (bytes, words) => {
-    expect(formatBytes(bytes)).toBe(words);
   });
 
   it('say how much of the budget is used', () => {

@@ -1,8 +1,8 @@
 /** What kinds of maps are, in words. */
-import { formatCount, formatShare, formatValue } from '../../charts/numbers';
+import { formatCount, formatShare } from '../../charts/numbers';
 import type { MapSource, Probe } from '../../data/maps';
 import type { ScaleInUse } from '../../state/maps-scale';
-import { nameOr, plural } from '../words';
+import { formatBytes, nameOr, plural } from '../words';
 
 export interface KindWords {
   /** Of one map, of several, and of what is kept of a module. */
@@ -96,18 +96,6 @@ export function scaleWords(scale: ScaleInUse, source: MapSource, steps: number):
   return maps < source.maps
     ? `the same for ${formatCount(maps)} of ${plural(source.maps, noun)} loaded at this step`
     : `the same for all ${plural(source.maps, noun)} at this step`;
-}
-
-/** "12 MiB" */
-export function formatBytes(bytes: number): string {
-  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let power = 0;
-  let size = bytes;
-  while (size >= 1023.5 && power < units.length - 1) {
-    size /= 1024;
-    power++;
-  }
-  return `${formatValue(size, size < 1000 ? 3 : 4)} ${units[power]}`;
 }
 
 export function budgetWords({ bytes, budget }: Pick<Probe, 'bytes' | 'budget'>): string {

@@ -1,28 +1,26 @@
 /** One map large: its values, its range, and its strength over the steps that were seen. */
 import { useMemo } from 'preact/hooks';
-import { StepLines } from '../../charts/lines/StepLines';
 import { MapLarge } from '../../charts/maps/MapLarge';
 import { rangeWords } from '../../charts/maps/words';
 import { formatCount, formatValue } from '../../charts/numbers';
+import { NO_SKIPS } from '../../charts/skips';
 import { pageTheme } from '../../charts/theme';
-import type { Series as Curve, Insets } from '../../charts/types';
+import type { Series as Curve } from '../../charts/types';
 import type { Probe } from '../../data/maps';
-import { cursor, pages, scale, seen, selectProbeStep, sides, zoomed } from '../../state/maps';
+import { cursor, pages, scale, seen, sides, zoomed } from '../../state/maps';
+import { mapsPlayer } from '../../state/maps-play';
 import { strengthCurve } from '../../state/maps-seen';
-import { stepAtOrBefore } from '../../state/maps-sources';
 import type { Side } from '../../state/maps-wanted';
-import { Figure } from '../figure';
+import { stepAtOrBefore } from '../../state/steps';
 import { Close } from '../icons';
-import { colour, hover, steps } from '../page';
+import { LinesFigure } from '../lines-figure';
+import { colour } from '../page';
 import { say } from '../readout';
 import { runToken } from '../swatch';
 import { plural, sentence } from '../words';
 import { LoadSteps } from './load-steps';
 import { panes } from './panes';
 import { kindWords, rankWords, sourceName } from './words';
-
-const INSETS: Insets = { left: 48, right: 12, top: 10, bottom: 24 };
-const NAMED: Insets = { ...INSETS, right: 96 };
 
 export function Zoom({ probe, side }: { probe: Probe; side: Side }) {
   const { source } = side;
@@ -93,7 +91,7 @@ function Strength(props: { probe: Probe; side: Side; index: number; title: strin
   const curves = useMemo(() => curvesOf(sides.value, index), [sides.value, index, arrivals, theme]);
   return (
     <div class="zoom-strength">
-      <Figure
+      <LinesFigure
         title={`Strength of ${title}`}
         heading={
           <>
@@ -101,26 +99,16 @@ function Strength(props: { probe: Probe; side: Side; index: number; title: strin
             <span class="caption clip">{stepsWords(known.size, probe.steps.length)}</span>
           </>
         }
-      >
-        {(exportRef) => (
-          <StepLines
-            title={`Strength of ${title}`}
-            series={curves}
-            scale="linear"
-            steps={steps}
-            hover={hover}
-            selection={{ row: null, step: side.step }}
-            onSelect={({ step }) => {
-              const to = step === undefined || step === null ? null : stepAtOrBefore(probe.steps, step);
-              if (to !== null) selectProbeStep(to);
-            }}
-            onReadout={say}
-            insets={curves.length > 1 ? NAMED : INSETS}
-            exportRef={exportRef}
-            empty=""
-          />
-        )}
-      </Figure>
+        series={curves}
+        scale="linear"
+        skips={NO_SKIPS}
+        selection={{ row: null, step: side.step }}
+        onSelect={({ step }) => {
+          const to = step === undefined || step === null ? null : stepAtOrBefore(probe.steps, step);
+          if (to !== null) mapsPlayer.select(to);
+        }}
+        empty=""
+      />
       <LoadSteps probe={probe} side={side} when />
     </div>
   );

@@ -1,24 +1,17 @@
 /** Series that show what was found, with the threshold as a line and a mark where it began. */
 import { useMemo } from 'preact/hooks';
-import { StepLines } from '../../charts/lines/StepLines';
 import { formatCount } from '../../charts/numbers';
 import { pageTheme } from '../../charts/theme';
-import type { Insets } from '../../charts/types';
 import type { Consequence } from '../../data/findings';
 import { activations } from '../../state/activations';
 import { layers } from '../../state/derived';
-import { skips } from '../../state/scaling';
 import { metrics } from '../../state/store';
-import { Figure } from '../figure';
+import { LinesFigure } from '../lines-figure';
 import { severityOf } from '../marks';
-import { colour, hover, onSelect, records, stepSelection, steps } from '../page';
-import { say } from '../readout';
+import { colour, records } from '../page';
 import { runToken } from '../swatch';
 import { sentence } from '../words';
 import { curveOf, type EvidenceChart, levelsOf, scaleOf } from './evidence-curve';
-
-const INSETS: Insets = { left: 48, right: 12, top: 12, bottom: 24 };
-const NAMED: Insets = { ...INSETS, right: 112 };
 
 export interface EvidenceProps {
   readonly finding: Pick<Consequence, 'first_step' | 'severity'>;
@@ -47,27 +40,17 @@ export function Evidence({ finding: { first_step, severity }, chart }: EvidenceP
   );
   const title = isNamed(chart.title) ? chart.title : sentence(chart.title);
   return (
-    <Figure title={title} caption="evidence" class="evidence">
-      {(exportRef) => (
-        <StepLines
-          title={title}
-          series={curves}
-          scale={scale}
-          steps={steps}
-          hover={hover}
-          selection={stepSelection.value}
-          records={records.value}
-          onSelect={onSelect}
-          onReadout={say}
-          levels={levels}
-          marks={marks}
-          skips={skips.value}
-          spikes
-          insets={curves.length > 1 ? NAMED : INSETS}
-          exportRef={exportRef}
-        />
-      )}
-    </Figure>
+    <LinesFigure
+      title={title}
+      caption="evidence"
+      class="evidence"
+      series={curves}
+      scale={scale}
+      records={records.value}
+      levels={levels}
+      marks={marks}
+      spikes
+    />
   );
 }
 

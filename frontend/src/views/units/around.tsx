@@ -1,16 +1,13 @@
 /** What the layer and the run did around a moment of death, in one row of small charts. */
 import { useSignal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
-import { StepLines } from '../../charts/lines/StepLines';
 import { formatCount } from '../../charts/numbers';
 import type { Series as Curve, Domain, Insets, ScaleKind, StepDomain } from '../../charts/types';
 import type { Death } from '../../data/types';
 import { activations } from '../../state/activations';
 import { steps } from '../../state/derived';
-import { skips } from '../../state/scaling';
-import { Figure } from '../figure';
-import { hover, onSelect, records, stepSelection } from '../page';
-import { say } from '../readout';
+import { LinesFigure } from '../lines-figure';
+import { records } from '../page';
 import { type Strip, useStrips } from '../strips';
 import { nameOr } from '../words';
 import type { Causes } from './causes';
@@ -82,27 +79,20 @@ function Spark({ title, of, scale, curves, step, domain }: SparkProps) {
   );
   const marks = useMemo(() => [{ step, label: '', severity: 'critical' }] as const, [step]);
   return (
-    <Figure title={title} caption={of === '' ? undefined : `of ${of}`} class="spark">
-      {(exportRef) => (
-        <StepLines
-          title={nameOf({ title, of, step, recorded: shown.length > 0 })}
-          series={shown}
-          scale={scale}
-          spikes
-          steps={axis}
-          hover={hover}
-          selection={stepSelection.value}
-          records={records.value}
-          onSelect={onSelect}
-          onReadout={say}
-          marks={marks}
-          skips={skips.value}
-          insets={INSETS}
-          exportRef={exportRef}
-          empty="Not recorded"
-        />
-      )}
-    </Figure>
+    <LinesFigure
+      title={title}
+      caption={of === '' ? undefined : `of ${of}`}
+      class="spark"
+      name={nameOf({ title, of, step, recorded: shown.length > 0 })}
+      series={shown}
+      scale={scale}
+      spikes
+      steps={axis}
+      records={records.value}
+      marks={marks}
+      insets={INSETS}
+      empty="Not recorded"
+    />
   );
 }
 

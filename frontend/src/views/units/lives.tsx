@@ -10,7 +10,7 @@ import { UNIT } from '../../lib/units';
 import { selectUnit, stateNames } from '../../state/activations';
 import { recordedStep } from '../../state/derived';
 import * as selection from '../../state/selection';
-import { Choice } from '../choice';
+import { bound, Choice } from '../choice';
 import { DataNotice } from '../data-notice';
 import { Figure } from '../figure';
 import { hover, onSelect, steps } from '../page';
@@ -78,14 +78,7 @@ export function Lives({ dead, about, place, units, unit, redundancy, insets }: L
           <span class="caption clip">
             {captionOf(units.total, about, whyNotCompared(redundancy, activation))}
           </span>
-          <Choice
-            label="Order"
-            options={SORTS}
-            chosen={sort.value}
-            onChoose={(id) => {
-              sort.value = id as UnitSort;
-            }}
-          />
+          <Choice label="Order" options={SORTS} {...bound(sort)} />
         </>
       }
     >

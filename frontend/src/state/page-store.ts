@@ -5,18 +5,20 @@ import { isAbort } from '../data/client';
 import { asDataError, type DataError } from '../data/errors';
 
 /** Requests at a time. */
-const PARALLEL = 3;
+const PARALLEL = 4;
 
-export interface StoreSource<Q, T> {
+export interface PageSource<Q, T> {
   /** Tells one query from another. */
   readonly address: (query: Q) => string;
   readonly load: (query: Q, signal: AbortSignal) => Promise<T>;
   /** Of answers that are kept. */
   readonly bytes: number;
+  /** Told of every answer that comes. */
+  readonly told?: (query: Q, value: T) => void;
 }
 
-export class Store<Q, T> {
-  readonly #source: StoreSource<Q, T>;
+export class PageStore<Q, T> {
+  readonly #source: PageSource<Q, T>;
   readonly #cache: Cache;
   readonly #failed = new Map<string, DataError>();
   readonly #open = new Map<string, AbortController>();
@@ -24,7 +26,7 @@ export class Store<Q, T> {
   #queue: readonly Q[] = [];
   #era = 0;
 
-  constructor(source: StoreSource<Q, T>) {
+  constructor(source: PageSource<Q, T>) {
     this.#source = source;
     this.#cache = new Cache(source.bytes);
   }
@@ -95,7 +97,9 @@ export class Store<Q, T> {
     const isOurs = () => this.#open.get(address) === controller;
     try {
       const value = await this.#source.load(query, controller.signal);
-      if (isOurs()) this.#cache.set(address, String(this.#era), value);
+      if (!isOurs()) return;
+      this.#cache.set(address, String(this.#era), value);
+      this.#source.told?.(query, value);
     } catch (reason) {
       if (isOurs() && !isAbort(reason)) this.#failed.set(address, asDataError(reason));
     } finally {
