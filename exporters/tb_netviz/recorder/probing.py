@@ -1,9 +1,10 @@
-"""When a probe is run: by steps, by what it costs, and by the bytes that its pictures may take."""
+"""When a probe is run: by steps, by what all probes of a training cost, and by the bytes that its records may take."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from statistics import median
 
 from tb_netviz.recorder.budget import HEAD_START_STEPS, SPARSER_ABOVE, STEP_SAMPLES
@@ -18,8 +19,56 @@ SHARE = 1 - SPARSER_ABOVE
 HEAD_START_OCTAVES = 10
 """Doublings of the step count over which a run's beginning may cost more, by HEAD_START_STEPS in all."""
 COSTS = 5
+FREE_RUNS = 2
+"""Runs of a probe that are not held against anyone."""
 BYTES_OF_A_TAG = 192 << 20
 """TensorBoard hands over a tag at once, in 256 MB at most."""
+
+
+class TimeBudget:
+    """What the probes of one training may cost together.
+
+    Args:
+        share: Of the training time, for everything that is recorded.
+    """
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._steps = 0
+        self._trainings: deque[float] = deque(maxlen=STEP_SAMPLES)
+        self._spent = 0.0
+
+    def trained(self, seconds: float) -> None:
+        """Learn what a training step took, without the probes."""
+        self._steps += 1
+        self._trainings.append(seconds)
+
+    def spend(self, seconds: float) -> None:
+        """Learn what a run of a probe took."""
+        self._spent += seconds
+
+    def afforded(self, due: Iterable[ProbeSchedule]) -> list[ProbeSchedule]:
+        """Return those that may be followed now, of these that are due.
+
+        Each that waits has a claim to an equal part of what may be spent, as far as it has not had that: what is cheap
+        leaves something for what is dear, and the other way round.
+        """
+        allowed, spent = self._allowed(), self._spent
+        wanted = list(due)
+        waiting = sorted((one for one in wanted if one.price), key=lambda one: one.spent)
+        part = allowed / max(len(waiting), 1)
+        for schedule in tuple(waiting):
+            claims = sum(max(part - other.spent, 0.0) for other in waiting if other is not schedule)
+            if spent + schedule.price + claims <= allowed:
+                waiting.remove(schedule)
+                spent += schedule.price
+        return [schedule for schedule in wanted if schedule not in waiting]
+
+    def _allowed(self) -> float:
+        if not self._trainings:
+            return 0.0
+        started = min(1.0, math.log2(self._steps + 2) / HEAD_START_OCTAVES)
+        return self._share * median(self._trainings) * (HEAD_START_STEPS * started + SHARE * self._steps)
 
 
 class ProbeSchedule:
@@ -31,26 +80,27 @@ class ProbeSchedule:
 
     Args:
         every: Every how many steps, or None.
-        budget: Share of the training time for everything that is recorded.
-        budget_bytes: Bytes that the pictures may take.
+        time: What the probes of the training may cost. One with `every` takes nothing from the others.
+        budget_bytes: Bytes that its records may take.
+
+    Attributes:
+        spent: Seconds that were taken from `time`.
 
     Raises:
         ValueError: If `every` or `budget_bytes` is no positive whole number.
     """
 
-    def __init__(self, every: int | None, budget: float, budget_bytes: int) -> None:
+    def __init__(self, every: int | None, time: TimeBudget, budget_bytes: int) -> None:
         self._every = None if every is None else positive_integer("every", every)
-        self._budget = budget
+        self._time = time
         self._bytes = budget_bytes
         self._left = budget_bytes
         self._size = 0  # Of one record, once that is known.
         self._last: int | None = None
         self._next = 0
-        self._steps = 0
-        self._trainings: deque[float] = deque(maxlen=STEP_SAMPLES)
         self._costs: deque[float] = deque(maxlen=COSTS)
-        self._spent = 0.0
-        self._warm = False
+        self._runs = 0
+        self.spent = 0.0
 
     @property
     def exhausted(self) -> bool:
@@ -70,16 +120,16 @@ class ProbeSchedule:
         self._left = max(0, self._bytes - used)
         self._size = size
 
-    def trained(self, seconds: float) -> None:
-        """Learn what a training step took, without the probe."""
-        self._steps += 1
-        self._trainings.append(seconds)
+    @property
+    def price(self) -> float:
+        """Seconds of the budget that the next run will take; 0 where that is not known."""
+        return median(self._costs) if self._costs else 0.0
 
     def due(self, step: int) -> bool:
-        """Whether to run the probe now, at the end of `step`."""
+        """Whether the steps and the bytes let the probe run now, at the end of `step`."""
         if self._last is not None and step < self._last:  # The training went back to an earlier state.
             self._last, self._next = None, step
-        return step >= self._next and not self.exhausted and (self._every is not None or self._affordable())
+        return step >= self._next and not self.exhausted
 
     def ran(self, step: int) -> None:
         """Note that the probe was run, and when it is next."""
@@ -97,20 +147,18 @@ class ProbeSchedule:
         self._next = self._following(step) if self._every else _growing(step, records)
 
     def cost(self, seconds: float) -> None:
-        """Learn what a run of the probe took. The first one is not held against it, being full of first allocations."""
-        if self._warm:
-            self._costs.append(seconds)
-            self._spent += seconds
-        self._warm = True
+        """Learn what a run of the probe took.
 
-    def _affordable(self) -> bool:
-        if not self._costs:
-            return True
-        if not self._trainings:
-            return False
-        started = min(1.0, math.log2(self._steps + 2) / HEAD_START_OCTAVES)
-        allowed = self._budget * median(self._trainings) * (HEAD_START_STEPS * started + SHARE * self._steps)
-        return self._spent + median(self._costs) <= allowed
+        The first one is full of first allocations, and the price of the second nobody knew: they are not held against
+        it, nor against the others.
+        """
+        self._runs += 1
+        if self._every is not None or self._runs == 1:
+            return
+        self._costs.append(seconds)
+        if self._runs > FREE_RUNS:
+            self._time.spend(seconds)
+            self.spent += seconds
 
     def _following(self, step: int) -> int:
         assert self._every is not None

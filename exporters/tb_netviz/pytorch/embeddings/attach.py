@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from tb_netviz.embedding.embeddings import Embeddings, points_of
 from tb_netviz.embedding.labels import given
 from tb_netviz.embedding.track import plan_of
-from tb_netviz.events import warn
 from tb_netviz.pytorch.embeddings.inputs import ManyInputs
 from tb_netviz.pytorch.embeddings.vectors import name_of
-from tb_netviz.pytorch.embeddings.watched import SPREAD, Wanted, WatchedEmbedding
+from tb_netviz.pytorch.embeddings.watched import Wanted, WatchedEmbedding
 from tb_netviz.pytorch.probes.arguments import bytes_of, text_of
+from tb_netviz.pytorch.probes.probe import Probe
 from tb_netviz.pytorch.probes.subject import subject_of
 from tb_netviz.pytorch.run import RunOwner
-from tb_netviz.pytorch.shards import is_spread_over_processes, kind_of, leads
+from tb_netviz.pytorch.shards import is_spread_over_processes, kind_of
 from tb_netviz.pytorch.structure import named_modules
 from tb_netviz.recorder.probing import ProbeSchedule
 
@@ -84,21 +84,19 @@ class EmbeddingOwner(RunOwner):
         if model is None and isinstance(module, nn.Module):
             model = _holder([watch._model() for watch in run.watches if watch.attached], module)
         subject = subject_of(run, model, "watch_embedding")
-        root, session = subject.root, subject.session
+        root, rounds = subject.root, subject.rounds
         wanted_module = name_of(module, root)
-        many, plan = ManyInputs(inputs), plan_of(dims, perplexity, bytes_of(budget_bytes))
+        many, plan = _known(ManyInputs(inputs), rounds.probes), plan_of(dims, perplexity, bytes_of(budget_bytes))
         given_labels = given(labels, many.samples)
         points = points_of(many.samples, given_labels, _array(thumbnails), plan, classes)
         names = None if classes is None else tuple(map(str, classes))
-        schedule = ProbeSchedule(every, session.budget, max(plan.most_bytes - points.nbytes, 1))
+        schedule = ProbeSchedule(every, rounds.time, max(plan.most_bytes - points.nbytes, 1))
         embeddings = self._embeddings()
         track = embeddings.open(subject.name, text_of(name), wanted_module or kind_of(root), many.digest, plan)
         wanted = Wanted(wanted_module, many, points, given_labels, names, plan)
-        embedding = WatchedEmbedding(root, session, wanted, schedule, embeddings, track)
+        embedding = WatchedEmbedding(root, rounds, wanted, schedule, embeddings, track)
         if is_spread_over_processes(root):
-            if leads():
-                warn(f"{SPREAD}.", stacklevel=2)
-            embedding.refuse(SPREAD)
+            embedding.refuse()
         self._follow(embedding)
         return embedding
 
@@ -152,6 +150,12 @@ def _holder(models: Sequence[nn.Module | None], module: nn.Module) -> nn.Module 
     wanted = next(iter(named_modules(module)))[1]
     found = [model for model in models if model is not None and any(one is wanted for _, one in named_modules(model))]
     return found[0] if len(found) == 1 else None
+
+
+def _known(inputs: ManyInputs, probes: Iterable[Probe[Any]]) -> ManyInputs:
+    """Return the same inputs where another embedding has them: both share a pass."""
+    others = [probe.wanted.inputs for probe in probes if isinstance(probe, WatchedEmbedding)]
+    return next((other for other in others if other.same_as(inputs)), inputs)
 
 
 def _array(given: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -46,11 +47,16 @@ class ManyInputs:
         """The tensors among the arguments."""
         return [value for value in self._arguments.values() if isinstance(value, Tensor)]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Tells these inputs from others."""
         parts = "".join(batch.digest for batch in self.batches())
         return hashlib.blake2b(parts.encode(), digest_size=8).hexdigest()
+
+    def same_as(self, other: ManyInputs) -> bool:
+        """Whether a model would not tell them from others."""
+        types = [[(one.dtype, one.device) for one in inputs.tensors] for inputs in (self, other)]
+        return types[0] == types[1] and self.digest == other.digest
 
     def batches(self, device: torch.device | None = None) -> Iterator[ProbeInputs]:
         """Yield so many of them as one pass takes, in order.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tb_netviz.pytorch.embeddings.inputs import ManyInputs
-from tb_netviz.pytorch.probes.maps import first_tensor, maps_of
+from tb_netviz.pytorch.probes.maps import NoMapError, first_tensor, maps_of
 from tb_netviz.pytorch.structure import named_modules
 from tb_netviz.pytorch.transfers import Transfer
 from tb_netviz_plugin.schema.probe import MapKind
@@ -23,23 +24,35 @@ class NoVectorsError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Vectors:
     """What a pass over all inputs came to, on its way to the host.
 
     Attributes:
-        vectors: Float32 [samples, units].
+        found: Of each module float32 [samples, units], or why there are none.
         predictions: Float32 [samples], index of the largest score, NaN where a score is NaN; None where there are none.
         outputs: Scores of a sample.
     """
 
-    vectors: Transfer
+    found: Mapping[str, Transfer | Exception]
     predictions: Transfer | None
     outputs: int | None
 
     @property
     def ready(self) -> bool:
         """Whether nothing of it would have to be waited for."""
-        return self.vectors.ready and (self.predictions is None or self.predictions.ready)
+        return all(one.ready for one in (*self.found.values(), self.predictions) if isinstance(one, Transfer))
+
+    def of(self, name: str) -> Transfer:
+        """Return what a module makes of the inputs.
+
+        Raises:
+            NoVectorsError: If it does not run when the model is.
+            NoMapError: If its output has no vector for each sample.
+        """
+        found = self.found[name]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
 
 def name_of(module: str | nn.Module, root: nn.Module) -> str:
@@ -67,29 +80,23 @@ def _inside(module: nn.Module) -> list[nn.Module]:
     return [found for _, found in list(named_modules(module))[:1]]
 
 
-def run(root: nn.Module, name: str, inputs: ManyInputs) -> Outcome:
-    """Run all inputs through a model that nothing disturbs, and return what its module makes of them.
-
-    Raises:
-        NoVectorsError: If the module does not run, or its output has no vector for each sample.
-    """
-    module = next(found for known, found in named_modules(root) if known == name or (not name and found is root))
-    parts, scores = [], []
-    for batch in inputs.batches(_gpu_of(root)):
-        listener = _Listener(batch.samples)
-        handle = module.register_forward_hook(listener)
-        try:
-            output = batch.call(root)
-        finally:
-            handle.remove()
-        if listener.vectors is None:
-            raise NoVectorsError(f"the module {name!r} does not run when the model is")
-        parts.append(listener.vectors)
-        scores.append(_scores(output, batch.samples))
+def run(root: nn.Module, names: Iterable[str], inputs: ManyInputs) -> Vectors:
+    """Run all inputs through a model that nothing disturbs, and return what modules of these names make of them."""
+    modules = {"" if module is root else name: module for name, module in named_modules(root)}
+    listeners = [_Listener(name, modules[name]) for name in names]
+    scores = []
+    try:
+        for batch in inputs.batches(_gpu_of(root)):
+            for listener in listeners:
+                listener.await_batch(batch.samples)
+            scores.append(_scores(batch.call(root), batch.samples))
+    finally:
+        for listener in listeners:
+            listener.handle.remove()
     known = [score for score in scores if score is not None]
     alike = len(known) == len(scores) and len({score.shape[1] for score in known}) == 1
-    return Outcome(
-        Transfer(torch.cat(parts)),
+    return Vectors(
+        {listener.name: listener.found() for listener in listeners},
         Transfer(torch.cat([_largest(score) for score in known])) if alike else None,
         known[0].shape[1] if alike else None,
     )
@@ -102,15 +109,34 @@ def _gpu_of(root: nn.Module) -> torch.device | None:
 
 
 class _Listener:
-    """A forward hook that keeps what a module puts out when it is first called."""
+    """Keeps what a module puts out when it is first called on each batch."""
 
-    def __init__(self, samples: int) -> None:
-        self._samples = samples
-        self.vectors: Tensor | None = None
+    def __init__(self, name: str, module: nn.Module) -> None:
+        self.name = name
+        self.handle = module.register_forward_hook(self._hear)
+        self._samples = 0  # That it waits for.
+        self._batches = 0
+        self._parts: list[Tensor] = []
+        self._error: Exception | None = None
 
-    def __call__(self, module: nn.Module, _arguments: object, output: Any) -> None:
-        if self.vectors is None:
-            self.vectors = vectors_of(module, output, self._samples)
+    def await_batch(self, samples: int) -> None:
+        """Wait for the vectors of so many samples."""
+        self._samples, self._batches = samples, self._batches + 1
+
+    def found(self) -> Transfer | Exception:
+        """Return the vectors of all batches, or why there are none."""
+        if self._error is None and len(self._parts) < self._batches:
+            return NoVectorsError(f"the module {self.name!r} does not run when the model is")
+        return self._error or Transfer(torch.cat(self._parts))
+
+    def _hear(self, module: nn.Module, _arguments: object, output: Any) -> None:
+        samples, self._samples = self._samples, 0
+        if not samples or self._error is not None:
+            return
+        try:
+            self._parts.append(vectors_of(module, output, samples))
+        except NoMapError as error:
+            self._error = error
 
 
 def vectors_of(module: nn.Module, output: Any, samples: int) -> Tensor:

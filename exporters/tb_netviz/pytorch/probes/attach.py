@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from tb_netviz.events import NullSink, warn
+from tb_netviz.events import NullSink
 from tb_netviz.pytorch.probes.album import Album
 from tb_netviz.pytorch.probes.arguments import bytes_of, text_of
 from tb_netviz.pytorch.probes.attribution import methods_of, targets_of
 from tb_netviz.pytorch.probes.inputs import ProbeInputs
 from tb_netviz.pytorch.probes.places import Selection, patterns_of
-from tb_netviz.pytorch.probes.probe import SPREAD, ActivationMaps, Wanted
 from tb_netviz.pytorch.probes.subject import subject_of
+from tb_netviz.pytorch.probes.watched import ActivationMaps, Wanted
 from tb_netviz.pytorch.run import RunOwner
 from tb_netviz.pytorch.shards import is_spread_over_processes, leads
 from tb_netviz.recorder.probing import ProbeSchedule
@@ -68,7 +68,7 @@ class ProbeOwner(RunOwner):
         """
         run = self.netviz_run()
         subject = subject_of(run, model, "watch_activation_maps")
-        root, session = subject.root, subject.session
+        root = subject.root
         given = ProbeInputs(inputs)
         wanted = Wanted(
             Selection(root, patterns_of(modules)),
@@ -76,7 +76,7 @@ class ProbeOwner(RunOwner):
             targets_of(target, given.samples),
             bool(images),
         )
-        schedule = ProbeSchedule(every, session.budget, bytes_of(budget_bytes))
+        schedule = ProbeSchedule(every, subject.rounds.time, bytes_of(budget_bytes))
         album = Album(
             run.sink if leads() else NullSink(run.sink.log_dir),
             subject.name,
@@ -85,11 +85,9 @@ class ProbeOwner(RunOwner):
             _labels(labels, given.samples),
             budget_bytes,
         )
-        probe = ActivationMaps(root, session, given, wanted, schedule, album)
+        probe = ActivationMaps(root, subject.rounds, given, wanted, schedule, album)
         if is_spread_over_processes(root):
-            if leads():
-                warn(f"{SPREAD}.", stacklevel=2)
-            probe.detach()
+            probe.refuse()
         self._adopt(probe)
         return probe
 

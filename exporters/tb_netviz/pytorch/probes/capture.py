@@ -60,6 +60,11 @@ class Capture:
         self._where = Whereabouts(selection.names)
         self._calls: list[Asked] = []
 
+    @property
+    def ready(self) -> bool:
+        """Whether no map would have to be waited for."""
+        return all(one.pending.ready for one in self.found)
+
     def run(self, model: nn.Module, inputs: ProbeInputs) -> None:
         """Run `inputs` through `model`, which has no hooks but ours now."""
         handles = [handle for module in model.modules() for handle in self._listen(module)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 
 from torch import nn
 
-from tb_netviz.pytorch.probes.sessions import BareTraining, Session, WatchedTraining
+from tb_netviz.pytorch.probes.rounds import Rounds
+from tb_netviz.pytorch.probes.sessions import BareTraining, WatchedTraining
 from tb_netviz.pytorch.run import Run
 from tb_netviz.pytorch.scripted import has_scripted
 from tb_netviz.pytorch.structure import unwrap
@@ -20,12 +22,16 @@ class Subject:
     Attributes:
         root: The model without its wrappers.
         name: Of the model in its run.
-        session: Its training.
+        rounds: The probes of its training.
     """
 
     root: nn.Module
     name: str
-    session: Session
+    rounds: Rounds
+
+
+_rounds: weakref.WeakValueDictionary[int, Rounds] = weakref.WeakValueDictionary()
+"""By the id of the watch, or of the model that nothing else watches. Their probes hold them."""
 
 
 def subject_of(run: Run, model: nn.Module | None, caller: str) -> Subject:
@@ -50,9 +56,17 @@ def subject_of(run: Run, model: nn.Module | None, caller: str) -> Subject:
         raise ValueError(
             f"model has parameters on the meta device, which have no values yet; call {caller} once it has"
         )
-    if watch is None:
-        return Subject(root, run.name(root, None), BareTraining(root))
-    return Subject(root, watch.name, WatchedTraining(watch))
+    return Subject(root, run.name(root, None) if watch is None else watch.name, _rounds_of(watch, root))
+
+
+def _rounds_of(watch: Watch | None, root: nn.Module) -> Rounds:
+    """Return the rounds of a training, which are new where it has no probes."""
+    key = id(root if watch is None else watch)
+    rounds = _rounds.get(key)
+    if rounds is None or rounds.over:
+        rounds = Rounds(BareTraining(root) if watch is None else WatchedTraining(watch))
+        _rounds[key] = rounds
+    return rounds
 
 
 def _find(run: Run, model: nn.Module | None) -> tuple[Watch | None, nn.Module]:

@@ -65,8 +65,9 @@ def test_vectors_and_predictions_of_each_step(tmp_path):
 
 def looked_at(model, module, inputs):
     """Return what a module makes of inputs, in batches."""
-    outcome = run(model.eval(), name_of(module, model), ManyInputs(inputs))
-    return outcome.vectors.array(), outcome.predictions, outcome.outputs
+    name = name_of(module, model)
+    vectors = run(model.eval(), [name], ManyInputs(inputs))
+    return vectors.of(name).array(), vectors.predictions, vectors.outputs
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,15 @@ def test_equal_inputs_have_equal_digests():
     one = ManyInputs(pictures)
     assert one.digest == ManyInputs((pictures.clone(),)).digest
     assert one.digest != ManyInputs(pictures.flip(0)).digest
+    assert one.same_as(ManyInputs(pictures.clone()))
+    assert not one.same_as(ManyInputs(pictures.flip(0)))
     assert [batch.samples for batch in one.batches()] == [64, 64, 22]
+
+
+def test_inputs_of_another_type_are_others_although_their_bytes_are_the_same():
+    one, other = (ManyInputs(torch.zeros(3, 4, dtype=dtype)) for dtype in (torch.float32, torch.int32))
+    assert one.digest == other.digest
+    assert not one.same_as(other)
 
 
 @pytest.mark.parametrize("inputs", [torch.zeros(0, 3), (torch.zeros(3), torch.zeros(4)), torch.zeros(())])

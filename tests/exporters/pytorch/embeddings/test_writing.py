@@ -10,6 +10,7 @@ from torch import nn
 from tb_netviz.events import NetVizWarning
 from tb_netviz.pytorch import NetVizWriter
 from tests.support.placed import read_placed
+from tests.support.probed import steps_of
 from tests.support.small_networks import Convolutions, digits
 
 COUNT = 60
@@ -34,14 +35,6 @@ def pictures():
 @pytest.fixture
 def classes():
     return digits(COUNT)[1]
-
-
-def steps_of(model, optimizer, count):
-    inputs, classes = digits(16)
-    for _ in range(count):
-        nn.functional.cross_entropy(model(inputs), classes).backward()
-        optimizer.step()
-        optimizer.zero_grad()
 
 
 def test_two_layers_of_the_same_inputs_share_these(tmp_path, model, optimizer, pictures, classes):
@@ -78,31 +71,6 @@ def test_labels_without_every_class_of_the_model(tmp_path, model, optimizer, pic
     assert words.description.prediction_stem == numbers.description.prediction_stem == ""
     assert "the labels don't say which output stands for which" in words.reasons["predictions"]
     assert numbers.reasons == {}
-
-
-def test_it_can_pause_resume_and_be_taken_off(tmp_path, model, optimizer, pictures):
-    with NetVizWriter(tmp_path) as writer:
-        watch = writer.watch(model, optimizer)
-        embedding = writer.watch_embedding("out", "", pictures, every=1)
-        assert (embedding.name, embedding.attached) == ("out", True)
-        for step in range(7):
-            actions = {1: embedding.pause, 2: embedding.resume, 3: watch.pause, 4: watch.resume, 6: embedding.detach}
-            actions.get(step, lambda: None)()
-            steps_of(model, optimizer, 1)
-        assert not embedding.attached
-        embedding.detach()
-    assert read_placed(tmp_path, "out").steps("pca") == [0, 2, 4, 5]
-
-
-def test_it_ends_with_the_watch(tmp_path, model, optimizer, pictures):
-    with NetVizWriter(tmp_path) as writer:
-        watch = writer.watch(model, optimizer)
-        embedding = writer.watch_embedding("out", "", pictures, every=1)
-        steps_of(model, optimizer, 2)
-        watch.detach()
-        steps_of(model, optimizer, 2)
-        assert not embedding.attached
-    assert read_placed(tmp_path, "out").steps("pca") == [0, 1]
 
 
 def test_a_second_one_of_the_same_name_takes_the_place_of_the_first(tmp_path, model, optimizer, pictures):

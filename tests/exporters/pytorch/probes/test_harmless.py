@@ -1,91 +1,51 @@
-"""A training with a probe is the training without it, bit for bit, whatever the model does."""
+"""A training with a probe is the training without it, bit for bit, whatever the model does; for either kind alike."""
 
-import random
+import copy
 from typing import Any, cast
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils import parametrizations, prune
-from torch.utils.data import DataLoader, TensorDataset
 
 from tb_netviz.events import NetVizWarning
 from tb_netviz.pytorch import NetVizWriter
 from tests.support.albums import read_album
+from tests.support.probed import KINDS, Drawing, assert_same, steps_of, train
 from tests.support.small_networks import Convolutions, Recurrent, Transformer, digits
 
-
-def states():
-    kind, keys, *rest = np.random.get_state()  # noqa: NPY002  The generator that others share.
-    return torch.get_rng_state().tolist(), random.getstate(), kind, list(keys), rest
+MAPS = KINDS["maps"]
+EXPLAINED = {"attribution": ("saliency", "grad_cam")}
 
 
-def train(make, folder=None, *, probed=True, steps=8, **options):
-    """Return losses, weights, optimizer state and random states; watched if there is a folder, and probed."""
-    torch.manual_seed(3)
-    random.seed(3)
-    np.random.seed(3)  # noqa: NPY002  As above.
-    model = make()
-    pictures, classes = digits(96)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
-    writer = None if folder is None else NetVizWriter(folder)
-    if writer is not None:
-        writer.watch(model, optimizer, every=1)
-        if probed:
-            writer.watch_activation_maps(pictures[:4], **({"every": 1} | options))
-    losses = []
-    for _ in range(steps // 4):
-        for batch, labels in DataLoader(TensorDataset(pictures, classes), batch_size=24, shuffle=True):
-            loss = nn.functional.cross_entropy(model(batch), labels)
-            losses.append(loss.item())
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-    if writer is not None:
-        writer.close()
-    return losses, list(model.state_dict().items()), optimizer.state_dict()["state"], states()
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return KINDS[request.param]
 
 
-def assert_same(one, two):
-    assert one[0] == two[0]
-    assert [name for name, _ in one[1]] == [name for name, _ in two[1]]
-    for (_, left), (_, right) in zip(one[1], two[1], strict=True):
-        assert left.numpy().tobytes() == right.numpy().tobytes()
-    for key, kept in one[2].items():
-        assert all(torch.equal(value, two[2][key][name]) for name, value in kept.items())
-    assert one[3] == two[3]
-
-
-class Drawing(Convolutions):
-    """Draws random numbers of every kind in each forward pass, and counts them in a buffer and in an attribute."""
-
-    calls: torch.Tensor
-
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("calls", torch.zeros(()))
-        self.seen = 0
-
-    def forward(self, pictures):
-        self.calls += 1
-        self.seen += 1
-        self.last = pictures
-        noise = random.random() + float(np.random.rand()) + torch.rand(()).item()  # noqa: NPY002
-        return super().forward(pictures + 0.01 * noise) + 0 * self.calls
+@pytest.fixture
+def explained(kind):
+    """All that a probe of the kind may do in its pass."""
+    return EXPLAINED if kind is MAPS else {}
 
 
 @pytest.mark.parametrize("make", [Convolutions, Transformer, Recurrent, Drawing])
-@pytest.mark.parametrize("attribution", [(), ("saliency", "grad_cam")])
-def test_training_is_bit_for_bit_the_same(tmp_path, make, attribution):
-    if attribution and make in (Transformer, Recurrent):
-        attribution = ("saliency",)
-    bare = train(make)
-    assert_same(bare, train(make, tmp_path / "probed", attribution=attribution))
-    album = read_album(tmp_path / "probed")
+def test_training_is_bit_for_bit_the_same(tmp_path, kind, make):
+    assert_same(train(make, kind), train(make, kind, tmp_path))
+    assert kind.read(tmp_path) == (list(range(8)), {})
+
+
+@pytest.mark.parametrize(
+    ("make", "attribution"),
+    [(Convolutions, EXPLAINED), (Drawing, EXPLAINED), (Transformer, "saliency"), (Recurrent, "saliency")],
+)
+def test_training_is_bit_for_bit_the_same_where_classes_are_explained(tmp_path, make, attribution):
+    options = attribution if attribution is EXPLAINED else {"attribution": attribution}
+    assert_same(train(make, MAPS), train(make, MAPS, tmp_path, **options))
+    album = read_album(tmp_path)
     assert album.steps == list(range(8))
-    assert ("input", "saliency") in album.modules or not attribution
+    assert ("input", "saliency") in album.modules
 
 
 class Reparametrised(nn.Module):
@@ -99,27 +59,31 @@ class Reparametrised(nn.Module):
         return self.spectral(self.normed(self.conv(pictures)).flatten(1))
 
 
-def test_reparametrised_weights_are_those_of_the_training(tmp_path):
-    assert_same(train(Reparametrised), train(Reparametrised, tmp_path))
-    assert read_album(tmp_path).modules == [("conv", "feature_map"), ("normed", "feature_map")]
+def test_reparametrised_weights_are_those_of_the_training(tmp_path, kind):
+    assert_same(train(Reparametrised, kind), train(Reparametrised, kind, tmp_path))
+    assert kind.read(tmp_path) == (list(range(8)), {})
+    if kind is MAPS:
+        assert read_album(tmp_path).modules == [("conv", "feature_map"), ("normed", "feature_map")]
 
 
-def run_two(tmp_path, model, *, pictures=None, prepare=lambda: None, **options):
-    """Train two steps with a probe, prepare just before the second one's end, and return what was written."""
+def run_two(folder, model, kind, *, prepare=lambda: None, **options):
+    """Train two steps with a probe, prepare just before the second one's end, and return what was left out and why."""
     inputs, classes = digits(16)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with NetVizWriter(tmp_path) as writer:
+    with NetVizWriter(folder) as writer:
         writer.watch(model, optimizer)
-        writer.watch_activation_maps(inputs[:4] if pictures is None else pictures, every=1, **options)
+        kind.watch(writer, inputs, classes, **options)
         nn.functional.cross_entropy(model(inputs), classes).backward()
         optimizer.step()
         nn.functional.cross_entropy(model(inputs), classes).backward()
         prepare()
         optimizer.step()
-    return read_album(tmp_path)
+    steps, reasons = kind.read(folder)
+    assert steps == [0, 1]
+    return reasons
 
 
-def test_flags_buffers_gradients_and_attributes_are_those_of_before(tmp_path):
+def test_flags_buffers_gradients_and_attributes_are_those_of_before(tmp_path, kind, explained):
     model = Drawing()
     model.norm.eval()
     before: dict[str, Any] = {}
@@ -134,7 +98,7 @@ def test_flags_buffers_gradients_and_attributes_are_those_of_before(tmp_path):
             if parameter.grad is not None
         ]
 
-    run_two(tmp_path, model, prepare=remember, attribution=("saliency", "grad_cam"))
+    run_two(tmp_path, model, kind, prepare=remember, **explained)
     for module, attributes, (buffers, modules) in zip(
         model.modules(), before["attributes"], before["inner"], strict=True
     ):
@@ -144,17 +108,19 @@ def test_flags_buffers_gradients_and_attributes_are_those_of_before(tmp_path):
         assert all(module._modules[key] is value for key, value in modules.items())
     assert not model.norm.training
     assert model.drop.training
+    assert (model.seen, model.calls.item()) == (2, 2)
     for found, (buffer, version, values) in zip(model.buffers(), before["buffers"], strict=True):
         assert found is buffer
         assert found._version == version
         assert torch.equal(found, values)
+    assert before["gradients"]
     for parameter, gradient, version, values in before["gradients"]:
         assert parameter.grad is gradient
         assert gradient._version == version
         assert torch.equal(gradient, values)
 
 
-def test_hooks_of_the_user_hear_nothing_of_it(tmp_path):
+def test_hooks_of_the_user_hear_nothing_of_it(tmp_path, kind, explained):
     model, heard = Convolutions(), []
     model.conv.register_forward_hook(lambda *_: heard.append("forward"))
     model.conv.register_forward_pre_hook(lambda *_: heard.append("pre"))
@@ -167,13 +133,25 @@ def test_hooks_of_the_user_hear_nothing_of_it(tmp_path):
         everywhere.append(register_module_forward_hook(lambda *_: heard.append("everywhere")))
         remembered.extend(heard)
 
-    album = run_two(tmp_path, model, prepare=remember, attribution=("saliency", "grad_cam"))
+    reasons = run_two(tmp_path, model, kind, prepare=remember, **explained)
     everywhere.pop().remove()
     assert heard == remembered
     model(digits(2)[0])
     assert heard.count("forward") == 3
     assert heard.count("backward") == 2
-    assert "forward hooks" in album.reasons
+    assert ("forward hooks" in reasons) == (kind is MAPS)
+
+
+def test_a_model_is_copied_without_it(tmp_path, kind):
+    model, (pictures, classes) = Convolutions(), digits(70)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with NetVizWriter(tmp_path) as writer:
+        kind.watch(writer, pictures, classes, model=model)
+        twin = copy.deepcopy(model)
+        steps_of(twin, torch.optim.SGD(twin.parameters(), lr=0.1), 2)
+        steps_of(model, optimizer, 1)
+    assert kind.read(tmp_path)[0] == [0]
+    torch.save(model, tmp_path / "model.pt")
 
 
 class Raising(Convolutions):
@@ -186,19 +164,19 @@ class Raising(Convolutions):
         return super().forward(pictures)
 
 
-def test_what_fails_is_told_once_and_the_training_goes_on_the_same(tmp_path):
-    bare = train(Raising)
+def test_what_fails_is_told_once_and_the_training_goes_on_the_same(tmp_path, kind):
+    bare = train(Raising, kind)
     with pytest.warns(NetVizWarning) as told:
-        assert_same(bare, train(Raising, tmp_path))
+        assert_same(bare, train(Raising, kind, tmp_path))
     assert [str(one.message) for one in told] == [
-        "netviz: The activation maps 'probe': no longer recorded, because of RuntimeError: not for evaluation"
+        f"netviz: The {kind.called}: no longer recorded, because of RuntimeError: not for evaluation"
     ]
-    album = read_album(tmp_path)
-    assert "RuntimeError: not for evaluation" in album.reasons["maps"]
-    assert album.steps == []
+    steps, reasons = kind.read(tmp_path)
+    assert steps == []
+    assert "RuntimeError: not for evaluation" in reasons[kind.subject]
 
 
-def test_an_interrupt_passes_through_and_everything_is_put_back(tmp_path):
+def test_an_interrupt_passes_through_and_everything_is_put_back(tmp_path, kind):
     class Interrupted(Convolutions):
         def forward(self, pictures):
             if not self.training:
@@ -207,13 +185,13 @@ def test_an_interrupt_passes_through_and_everything_is_put_back(tmp_path):
 
     model = Interrupted()
     with pytest.raises(KeyboardInterrupt):
-        run_two(tmp_path, model)
+        run_two(tmp_path, model, kind)
     assert all(module.training for module in model.modules())
     assert torch.backends.mha.get_fastpath_enabled()
     model(digits(2)[0])
 
 
-def test_autocast_remembers_no_weights_of_the_probe(tmp_path):
+def test_autocast_remembers_no_weights_of_the_probe(tmp_path, kind):
     """Under no_grad autocast would remember weights that have no gradient, and the training would use them."""
 
     def losses(folder):
@@ -223,7 +201,7 @@ def test_autocast_remembers_no_weights_of_the_probe(tmp_path):
         writer = None if folder is None else NetVizWriter(folder)
         if writer is not None:
             writer.watch(model, optimizer)
-            writer.watch_activation_maps(inputs[:4], every=1)
+            kind.watch(writer, inputs, classes)
         found = []
         with torch.autocast("cpu", dtype=torch.bfloat16):
             for _ in range(3):
@@ -240,10 +218,10 @@ def test_autocast_remembers_no_weights_of_the_probe(tmp_path):
     bare, probed = losses(None), losses(tmp_path)
     assert bare[0] == probed[0]
     assert all(torch.equal(one, two) for one, two in zip(bare[1], probed[1], strict=True))
-    assert read_album(tmp_path).steps == [0, 1, 2]
+    assert kind.read(tmp_path)[0] == [0, 1, 2]
 
 
-def test_compiled_code_stays_as_it_is(tmp_path):
+def test_compiled_code_stays_as_it_is(tmp_path, kind):
     def run(folder):
         torch._dynamo.reset()
         torch.manual_seed(0)
@@ -255,7 +233,7 @@ def test_compiled_code_stays_as_it_is(tmp_path):
         writer = None if folder is None else NetVizWriter(folder)
         if writer is not None:
             writer.watch(fast, optimizer)
-            writer.watch_activation_maps(inputs[:4], every=1)
+            kind.watch(writer, inputs, classes)
         counts = []
         for _ in range(4):
             loss = nn.functional.cross_entropy(fast(inputs), classes)
@@ -270,38 +248,53 @@ def test_compiled_code_stays_as_it_is(tmp_path):
     bare, probed = run(None), run(tmp_path)
     assert len(set(probed[0])) == 1
     assert all(torch.equal(one, two) for one, two in zip(bare[1], probed[1], strict=True))
-    album = read_album(tmp_path)
-    assert album.steps == [0, 1, 2, 3]
-    assert album.modules == [("stem", "feature_map"), ("conv", "feature_map")]
+    assert kind.read(tmp_path)[0] == [0, 1, 2, 3]
+    if kind is MAPS:
+        assert read_album(tmp_path).modules == [("stem", "feature_map"), ("conv", "feature_map")]
 
 
-def test_a_paused_watch_and_one_that_was_detached_have_no_probe(tmp_path):
+def test_it_can_pause_resume_and_be_taken_off(tmp_path, kind):
     model, (inputs, classes) = Convolutions(), digits(16)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    writer = NetVizWriter(tmp_path)
-    watch = writer.watch(model, optimizer)
-    probe = writer.watch_activation_maps(inputs[:4], every=1)
-    for step in range(6):
-        {2: watch.pause, 3: watch.resume, 5: watch.detach}.get(step, lambda: None)()
-        nn.functional.cross_entropy(model(inputs), classes).backward()
-        optimizer.step()
-    assert not probe.attached
-    writer.close()
-    assert read_album(tmp_path).steps == [0, 1, 3, 4]
+    with NetVizWriter(tmp_path) as writer:
+        watch = writer.watch(model, optimizer)
+        probe = kind.watch(writer, inputs, classes)
+        assert probe.attached
+        for step in range(7):
+            actions = {1: probe.pause, 2: probe.resume, 3: watch.pause, 4: watch.resume, 6: probe.detach}
+            actions.get(step, lambda: None)()
+            steps_of(model, optimizer, 1)
+        assert not probe.attached
+        probe.detach()
+    assert kind.read(tmp_path)[0] == [0, 2, 4, 5]
 
 
-def test_the_cost_is_part_of_what_recording_takes(tmp_path):
+def test_it_ends_with_the_watch(tmp_path, kind):
+    model, (inputs, classes) = Convolutions(), digits(16)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with NetVizWriter(tmp_path) as writer:
+        watch = writer.watch(model, optimizer)
+        probe = kind.watch(writer, inputs, classes)
+        steps_of(model, optimizer, 2)
+        watch.detach()
+        steps_of(model, optimizer, 2)
+        assert not probe.attached
+    assert kind.read(tmp_path)[0] == [0, 1]
+
+
+def test_the_cost_is_part_of_what_recording_takes(tmp_path, kind):
     model, (inputs, classes) = Convolutions(), digits(16)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with NetVizWriter(tmp_path) as writer:
         watch = writer.watch(model, optimizer, every=8)
-        probe = writer.watch_activation_maps(inputs[:4], every=10**6)
+        probe = kind.watch(writer, inputs, classes, every=10**6)
         told = []
         for step in range(3):
-            nn.functional.cross_entropy(model(inputs), classes).backward()
-            optimizer.step()
+            steps_of(model, optimizer, 1)
             told.append(watch._guard.seconds)
             if step == 0:
-                probe._session._owed += 1000.0
+                session = probe._rounds._session
+                assert session._owed > 0  # For the first pass.
+                session._owed += 1000.0
         assert told[0] < 1000
         assert told[1] >= 1000  # At a step that the statistics don't observe.

@@ -12,16 +12,9 @@ from torch import nn
 from tb_netviz.events import NetVizWarning
 from tb_netviz.pytorch import NetVizWriter
 from tests.support.albums import read_album
+from tests.support.probed import steps_of
 from tests.support.small_networks import Convolutions, digits
 from tests.support.watching import events_in
-
-
-def steps_of(model, optimizer, count):
-    inputs, classes = digits(16)
-    for _ in range(count):
-        nn.functional.cross_entropy(model(inputs), classes).backward()
-        optimizer.step()
-        optimizer.zero_grad()
 
 
 @pytest.fixture
