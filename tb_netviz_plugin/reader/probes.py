@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tb_netviz_plugin.analysis.records import stack, surviving
 from tb_netviz_plugin.errors import NotFoundError, UnreadableError
 from tb_netviz_plugin.reader.run import Run, message_in
+from tb_netviz_plugin.reader.tensors import by_step
 from tb_netviz_plugin.schema.migrations import UnreadableSchemaError
 from tb_netviz_plugin.schema.probe import MapSource, ProbeDescription, decode_probe
 from tb_netviz_plugin.schema.tags import Family
@@ -76,8 +75,8 @@ class Probe:
     @property
     def inputs(self) -> Pictures | None:
         """Its inputs as pictures, [samples, height, width, 1 or 3]; None where they are none."""
-        found = _tensors(self._run, self.description.inputs) if self.description.inputs else {}
-        pictures = [array for array in found.values() if array.ndim == 4 and array.shape[3] in (1, 3)]
+        found = [stamped.array for stamped in by_step(self._run, self.description.inputs).values()]
+        pictures = [array for array in found if array.ndim == 4 and array.shape[3] in (1, 3)]
         return pictures[-1] if pictures and pictures[-1].dtype == np.uint8 else None
 
     def sheet(self, source: MapSource, step: int) -> Sheet:
@@ -87,16 +86,17 @@ class Probe:
             NotFoundError: If there are none at that step.
             UnreadableError: If they are damaged.
         """
-        ranges, pictures = self._ranges(source).get(step), _tensors(self._run, source.pictures).get(step)
-        if ranges is None or pictures is None:
+        ranges, stamped = self._ranges(source).get(step), by_step(self._run, source.pictures).get(step)
+        if ranges is None or stamped is None:
             raise NotFoundError(f"no maps of this module were recorded at step {step}")
+        pictures = stamped.array
         if pictures.dtype != np.uint8 or pictures.shape != (*ranges.shape[:2], source.height, source.width):
             raise UnreadableError("the maps of this module are damaged")
         counts = ranges[..., 2] if ranges.shape[2] > 2 else np.full(ranges.shape[:2], np.nan, np.float32)
         return Sheet(pictures, ranges[..., :2], counts)
 
     def _ranges(self, source: MapSource) -> Mapping[int, Ranges]:
-        found = _tensors(self._run, source.ranges)
+        found = {step: stamped.array for step, stamped in by_step(self._run, source.ranges).items()}
         shapes = ((source.maps, 2), (source.maps, 3))  # Earlier writers did not count what is not finite.
         return {step: ranges for step, ranges in found.items() if ranges.shape[1:] in shapes}
 
@@ -143,24 +143,3 @@ def _read(run: Run, tags: list[str]) -> dict[tuple[str, str], ProbeDescription]:
 
 def _size(description: ProbeDescription) -> int:
     return _BYTES_PER_MAP_SOURCE * (1 + len(description.maps))
-
-
-def _tensors(run: Run, tag: str) -> dict[int, npt.NDArray[Any]]:
-    """Return the arrays of a tag by step, those that a resumed run superseded left out."""
-    if tag not in run._series:
-        return {}
-    return run._remember(
-        f"by step: {tag}",
-        [tag],
-        lambda: _read_tensors(run, tag),
-        lambda read: sum(array.nbytes for array in read.values()),
-    )
-
-
-def _read_tensors(run: Run, tag: str) -> dict[int, npt.NDArray[Any]]:
-    data = run._source.tensors(run.name, tag)
-    times = stack(
-        [datum.step for datum in data], [datum.wall_time for datum in data], [np.zeros(1) for _ in data], dimensions=1
-    )
-    kept = surviving(times, [times])
-    return {datum.step: datum.numpy for datum, keep in zip(data, kept, strict=True) if keep}
