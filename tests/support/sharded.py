@@ -1,17 +1,48 @@
-"""A network that is trained in one process or sharded over several."""
+"""A network that is trained in one process or sharded over several, and fixtures that start the processes.
+
+A module of tests lists in TWO and FOUR what as many processes run, as functions of the rank and a folder. The fixtures
+`of_two`, `of_four` and `of_several`, which is either, return the folder and the outcomes, in which the values are by
+the names of these functions.
+"""
 
 from collections import Counter
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
 from tb_netviz.pytorch import NetVizWriter
+from tests.support.processes import run_processes
 from tests.support.watching import ByHand, assert_equal, read
 
 STEPS = 4
 SAMPLES = 8
+
+
+@pytest.fixture(scope="module")
+def of_two(request, tmp_path_factory):
+    return run_tasks(request.module.TWO, 2, tmp_path_factory.mktemp("two"))
+
+
+@pytest.fixture(scope="module")
+def of_four(request, tmp_path_factory):
+    return run_tasks(request.module.FOUR, 4, tmp_path_factory.mktemp("four"))
+
+
+@pytest.fixture(params=["of_two", "of_four"])
+def of_several(request):
+    return request.getfixturevalue(request.param)
+
+
+def run_tasks(tasks, count, folder):
+    """Return the folder, and what each of the processes came to."""
+    return folder, run_processes(run_each, count, folder, tasks, folder, limit=200)
+
+
+def run_each(rank, tasks, folder):
+    return {task.__name__: task(rank, folder) for task in tasks}
 
 
 class Net(nn.Module):
@@ -109,8 +140,10 @@ def exchanges():
 def swapped(owner, name, value):
     original = getattr(owner, name)
     setattr(owner, name, value)
-    yield
-    setattr(owner, name, original)
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)
 
 
 def assert_tables(recording, expected, relative=2e-5):

@@ -4,6 +4,10 @@ import sys
 
 import pytest
 
+from tests.support.sharded import of_four, of_several, of_two
+
+__all__ = ["of_four", "of_several", "of_two"]
+
 
 @pytest.fixture(autouse=True)
 def nothing_is_compiled():

@@ -7,7 +7,6 @@ from torch import nn
 
 from tb_netviz.pytorch import NetVizWriter
 from tb_netviz_plugin.schema import bins
-from tests.support.processes import run_processes
 from tests.support.sharded import (
     OPTIMIZERS,
     SAMPLES,
@@ -157,30 +156,8 @@ def differing_columns(rank, folder):
             optimizer.step()
 
 
-def two(rank, folder):
-    tasks = [replicated, same_statistics, one_missing, two_optimizers, partly_whole, differing_columns]
-    return {task.__name__: task(rank, folder) for task in tasks}
-
-
-def four(rank, folder):
-    return {task.__name__: task(rank, folder) for task in (replicated, same_statistics, meshes)}
-
-
-@pytest.fixture(scope="module")
-def of_two(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two")
-    return folder, run_processes(two, 2, folder, folder, limit=200)
-
-
-@pytest.fixture(scope="module")
-def of_four(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("four")
-    return folder, run_processes(four, 4, folder, folder, limit=200)
-
-
-@pytest.fixture(params=["of_two", "of_four"])
-def of_several(request):
-    return request.getfixturevalue(request.param)
+TWO = (replicated, same_statistics, one_missing, two_optimizers, partly_whole, differing_columns)
+FOUR = (replicated, same_statistics, meshes)
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)

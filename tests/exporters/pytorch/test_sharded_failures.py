@@ -9,7 +9,6 @@ import torch
 from tb_netviz.pytorch import NetVizWriter, exchange
 from tb_netviz.pytorch.measurement import Measurement
 from tb_netviz.pytorch.observer import Observer
-from tests.support.processes import run_processes
 from tests.support.sharded import (
     SAMPLES,
     adam,
@@ -89,6 +88,11 @@ def one_pauses(rank, folder):
         train(model, optimizer, rank, 9, before)
 
 
+def either_detaches(rank, folder):
+    for who in (0, 1):
+        one_detaches(rank, folder, who)
+
+
 def one_detaches(rank, folder, who):
     model = shard(network())
     optimizer = adam(model)
@@ -112,33 +116,8 @@ def steps_apart(rank, folder):
             optimizer.zero_grad()
 
 
-def two(rank, folder):
-    results = {task.__name__: task(rank, folder) for task in (first_alone, one_fails, first_fails, one_pauses)}
-    for who in (0, 1):
-        one_detaches(rank, folder, who)
-    steps_apart(rank, folder)
-    return results
-
-
-def four(rank, folder):
-    return {task.__name__: task(rank, folder) for task in (first_alone, one_fails)}
-
-
-@pytest.fixture(scope="module")
-def of_two(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two")
-    return folder, run_processes(two, 2, folder, folder, limit=200)
-
-
-@pytest.fixture(scope="module")
-def of_four(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("four")
-    return folder, run_processes(four, 4, folder, folder, limit=200)
-
-
-@pytest.fixture(params=["of_two", "of_four"])
-def of_several(request):
-    return request.getfixturevalue(request.param)
+TWO = (first_alone, one_fails, first_fails, one_pauses, either_detaches, steps_apart)
+FOUR = (first_alone, one_fails)
 
 
 def test_the_first_process_alone_records_no_shards_and_says_so_once(of_several):

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from tb_netviz.pytorch import NetVizWriter
-from tests.support.processes import run_processes
 from tests.support.sharded import SAMPLES, assert_only_the_first_process_made_files, descent, loss_of, network, omitted
 from tests.support.watching import read
 
@@ -47,14 +46,7 @@ def fsdp1(rank, folder):
                 optimizer.zero_grad()
 
 
-def two(rank, folder):
-    return {task.__name__: task(rank, folder) for task in (partial, fsdp1)}
-
-
-@pytest.fixture(scope="module")
-def of_two(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two")
-    return folder, run_processes(two, 2, folder, folder, limit=200)
+TWO = (partial, fsdp1)
 
 
 def test_a_gradient_in_parts_of_a_sum_is_left_out_in_words(of_two):

@@ -3,12 +3,10 @@
 import math
 import time
 
-import pytest
 import torch
 
 from tb_netviz.pytorch import NetVizWriter
 from tb_netviz.pytorch.measurement import Measurement
-from tests.support.processes import run_processes
 from tests.support.sharded import (
     SAMPLES,
     adam,
@@ -34,7 +32,11 @@ def few_collectives(rank, folder):
     return seen, dict(counted)
 
 
-def budget(rank, folder, delays):
+def budget(rank, folder):
+    return [delayed(rank, folder, delays) for delays in ((0.01, 0.0), (0.0, 0.01))]
+
+
+def delayed(rank, folder, delays):
     """The processes cost very different amounts; the first decides."""
     counted = exchanges()
     model = shard(network())
@@ -87,16 +89,7 @@ def skipped(rank, folder):
             optimizer.zero_grad()
 
 
-def two(rank, folder):
-    results = {task.__name__: task(rank, folder) for task in (few_collectives, own_numbers, skipped)}
-    results["budget"] = [budget(rank, folder, delays) for delays in ((0.01, 0.0), (0.0, 0.01))]
-    return results
-
-
-@pytest.fixture(scope="module")
-def of_two(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two")
-    return folder, run_processes(two, 2, folder, folder, limit=200)
+TWO = (few_collectives, own_numbers, skipped, budget)
 
 
 def test_a_recorded_step_has_one_sum_and_one_maximum_and_others_nothing(of_two):

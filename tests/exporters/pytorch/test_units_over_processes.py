@@ -16,7 +16,7 @@ from tb_netviz.pytorch.activations.posts import TOLD
 from tb_netviz.pytorch.mailbox import Mailbox
 from tb_netviz.reading import read_runs
 from tb_netviz_plugin.analysis.units import UnitState, UnitThresholds
-from tests.support.processes import run_processes
+from tests.support.sharded import swapped
 from tests.support.watching import read
 
 STEPS = 32
@@ -109,16 +109,6 @@ def wrapped(rank, folder):
     return calls
 
 
-@contextmanager
-def swapped(owner, name, value):
-    original = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
-
-
 def small(rank, step):
     return torch.randn(4, 3, generator=torch.Generator().manual_seed(100 * rank + step))
 
@@ -158,6 +148,11 @@ def one_fails(rank, folder):
 
     with swapped(Capture, "_measure", fail), watching(model, folder / "fails", rank, optimizer):
         train(model, optimizer, rank, before=steps.append)
+
+
+def either_detaches(rank, folder):
+    for who in (0, 1):
+        one_detaches(rank, folder, who)
 
 
 def one_detaches(rank, folder, who):
@@ -224,7 +219,11 @@ def uneven(rank, folder):
         train(model, optimizer, rank, STEPS - 12 * rank)
 
 
-def budget(rank, folder, slow):
+def budget(rank, folder):
+    return [slowed(rank, folder, slow) for slow in (0, 1)]
+
+
+def slowed(rank, folder, slow):
     """One of the processes would observe more seldom than the other one, since a look takes it long."""
     model = parallel(Net())
     optimizer = descent(model)
@@ -282,35 +281,23 @@ def shut_down(rank, folder):
     torch.distributed.init_process_group("gloo", store=again, rank=rank, world_size=2)
 
 
-def two(rank, folder):
-    tasks = [wrapped, inner, run_by_one, one_fails, one_pauses, first_alone, apart, not_a_number, uneven]
-    tasks += [sharded, split, shut_down]
-    results = {task.__name__: task(rank, folder) for task in tasks}
-    results["budget"] = [budget(rank, folder, slow) for slow in (0, 1)]
-    for who in (0, 1):
-        one_detaches(rank, folder, who)
-    return results
-
-
-def four(rank, folder):
-    return {task.__name__: task(rank, folder) for task in (wrapped, inner, first_alone)}
-
-
-@pytest.fixture(scope="module")
-def of_two(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two")
-    return folder, run_processes(two, 2, folder, folder, limit=150)
-
-
-@pytest.fixture(scope="module")
-def of_four(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("four")
-    return folder, run_processes(four, 4, folder, folder, limit=150)
-
-
-@pytest.fixture(params=["of_two", "of_four"])
-def of_several(request):
-    return request.getfixturevalue(request.param)
+TWO = (
+    wrapped,
+    inner,
+    run_by_one,
+    one_fails,
+    one_pauses,
+    first_alone,
+    apart,
+    not_a_number,
+    uneven,
+    sharded,
+    split,
+    shut_down,
+    budget,
+    either_detaches,
+)
+FOUR = (wrapped, inner, first_alone)
 
 
 def judged(folder, activation="act"):
