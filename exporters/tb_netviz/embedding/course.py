@@ -25,10 +25,10 @@ from tb_netviz.embedding.placed import (
     similarity,
     spread,
 )
-from tb_netviz.embedding.tsne import COLD, STILL, WARM, Effort, backend, missing_words
+from tb_netviz.embedding.tsne import COLD, STILL, WARM, Effort, backend, broken, missing_words
 from tb_netviz_plugin.schema.embedding import Method
 
-__all__ = ["CannotPlaceError", "Course", "Placed", "backend", "backwards", "missing_words"]
+__all__ = ["CannotPlaceError", "Course", "Placed", "backend", "backwards", "broken", "missing_words"]
 
 MOVED = 1e-3
 """What CKA lacks of 1 from one step to the next where a fit gets all its iterations; they fall as its square root."""

@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from tb_netviz.embedding.book import Book
 from tb_netviz.embedding.client import WorkerEndedError, WorkerProcess
@@ -57,6 +57,7 @@ class Dispatcher:
         self._cut = False
         self._limit = DRAIN_SECONDS
         self._seconds = 0.0
+        self._broken: set[str] = set()  # Libraries of which that was said.
 
     @property
     def worker_pid(self) -> int | None:
@@ -212,8 +213,15 @@ class Dispatcher:
         except WorkerEndedError as error:
             self._mourn(track, step, str(error))
             return False
+        self._complain(answer.values.get("broken", {}))
         track.take(step, question.kind, answer, predictions)
         return True
+
+    def _complain(self, broken: Mapping[str, str]) -> None:
+        """Say of each library once that it is broken."""
+        for library in broken.keys() - self._broken:
+            self._broken.add(library)
+            warn(f"{library} {broken[library]}.", stacklevel=2)
 
     def _working(self, track: Track, step: int) -> WorkerProcess | None:
         """Return the worker, started if need be."""

@@ -25,7 +25,8 @@ class Question(StrEnum):
     """What a worker is asked for."""
 
     POINTS = "points"
-    """Take other points: labels, thumbnails, and how they are to be laid out. The answer has the backend of t-SNE."""
+    """Take other points: labels, thumbnails, and how they are to be laid out. The answer says if t-SNE can be had, and
+    which libraries are broken."""
     VECTORS = "vectors"
     """Take vectors of a step. The answer has their PCA, measures and signature."""
     PROJECTOR = "projector"

@@ -7,12 +7,15 @@ parameters for t-distributed stochastic neighbor embedding*, 2019. `benchmarks/e
 
 from __future__ import annotations
 
+import functools
 import importlib
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from tb_netviz.events import warn
 
 Array = npt.NDArray[np.float64]
 
@@ -66,11 +69,13 @@ class Backend(Protocol):
 
 
 def backend() -> str | None:
-    """Return which library lays points out: "openTSNE", "scikit-learn", or None where there is neither."""
-    for name, module in (("openTSNE", "openTSNE"), ("scikit-learn", "sklearn.manifold")):
-        if _works(module):
-            return name
-    return None
+    """Return which library lays points out: "openTSNE", "scikit-learn", or None where neither can be imported."""
+    return _libraries()[0]
+
+
+def broken() -> dict[str, str]:
+    """Return which libraries are installed and can't be imported, and in words what becomes of that."""
+    return _libraries()[1]
 
 
 def missing_words() -> str:
@@ -168,9 +173,25 @@ class _OfScikitLearn:
         return np.asarray(regressor.predict(vectors), np.float64)
 
 
-def _works(module: str) -> bool:
-    try:
-        importlib.import_module(module)
-    except Exception:  # Not installed, or built for another NumPy: the other one may do.
-        return False
-    return True
+@functools.cache
+def _libraries() -> tuple[str | None, dict[str, str]]:
+    """Return the first library that can be imported, and why those before it can't although they are installed."""
+    failures: dict[str, Exception] = {}
+    found = None
+    for name, module in (("openTSNE", "openTSNE"), ("scikit-learn", "sklearn.manifold")):
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # Such as one that was built for another NumPy.
+            if not (isinstance(error, ModuleNotFoundError) and error.name in (module, module.partition(".")[0])):
+                failures[name] = error
+        else:
+            found = name
+            break
+    instead = f"{found or 'nothing'} lays points out in its place"
+    reasons = {
+        name: f"is installed, but can't be imported ({type(error).__name__}: {error}); {instead}"
+        for name, error in failures.items()
+    }
+    for name, reason in reasons.items():
+        warn(f"{name} {reason}.")
+    return found, reasons

@@ -65,10 +65,11 @@ class Worker:
         return answers[Question(question.kind)](followed, question)
 
     def _points(self, question: Message) -> Message:
-        from tb_netviz.embedding.course import backend, missing_words
+        from tb_netviz.embedding.course import backend, broken, missing_words
 
         self._followed[question.values["embedding"]] = Followed(question)
-        return Message(values={"words": {} if backend() else {"t-SNE": missing_words()}})
+        words = broken() if backend() else broken() | {"t-SNE": missing_words()}
+        return Message(values={"words": words, "broken": broken()})
 
     def _vectors(self, followed: Followed, question: Message) -> Message:
         from tb_netviz.embedding.measures import measure

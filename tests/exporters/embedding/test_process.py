@@ -123,6 +123,23 @@ def test_without_what_tsne_needs_there_is_pca_and_it_is_said(tmp_path, monkeypat
     assert np.isfinite(placed.measures(1)["effective_rank"])
 
 
+def test_an_installation_that_is_broken_is_told_once_and_the_other_library_takes_its_place(tmp_path, monkeypatch):
+    trap(tmp_path / "traps", "openTSNE")
+    monkeypatch.syspath_prepend(str(tmp_path / "traps"))
+    writer = EmbeddingWriter(tmp_path / "run")
+    for step in range(2):
+        writer.add("one", VECTORS, LABELS, step)
+        writer.add("two", VECTORS, LABELS, step)
+    with pytest.warns(NetVizWarning) as told:
+        writer.close()
+    reason = "is installed, but can't be imported (ImportError: openTSNE is a trap); scikit-learn lays points out"
+    assert [str(one.message) for one in told] == [f"netviz: openTSNE {reason} in its place."]
+    for name in ("one", "two"):
+        placed = read_placed(tmp_path / "run", name)
+        assert placed.steps("tsne")[-1] == 1
+        assert placed.reasons == {"openTSNE": f"{reason} in its place"}
+
+
 def test_a_script_without_a_guard_runs_once(tmp_path):
     (tmp_path / "openTSNE.py").write_text("raise SystemExit('of the script')", encoding="utf-8")
     status, out, err = run_script(
