@@ -176,7 +176,7 @@ def write_embedded(log_dir: Path, *, points: int = 600, steps: Sequence[int] = t
     layouts = ((Method.PCA, 2, "live"), (Method.TSNE, 2, "live"), (Method.TSNE, 3, "live"))
     with RunFile(log_dir) as file:
         for seed, name in enumerate(("fc1", "fc2")):
-            one = point_set(points, pages=2, on_page=512)
+            one = point_set(points, key=name, pages=2, on_page=512)
             written = EmbeddingFile(file, described(one, name=name, layouts=layouts))
             _, labels = clusters(points, 0, seed=seed)
             written.labels(0, labels)
