@@ -16,6 +16,16 @@ from tests.diagnosis.healthy import (
     loops,
     mlp,
     sequences,
+    stranger_agents,
+    stranger_columns,
+    stranger_graphs,
+    stranger_pictures,
+    stranger_recipes,
+    stranger_relations,
+    stranger_sciences,
+    stranger_series,
+    stranger_towers,
+    stranger_words,
 )
 from tests.diagnosis.scenario import Scenario
 
@@ -43,5 +53,15 @@ HEALTHY: tuple[Scenario, ...] = (
     *fresh_sequences.SCENARIOS,
     *fresh_graphs.SCENARIOS,
     *fresh_loops.SCENARIOS,
+    *stranger_agents.SCENARIOS,
+    *stranger_columns.SCENARIOS,
+    *stranger_graphs.SCENARIOS,
+    *stranger_pictures.SCENARIOS,
+    *stranger_recipes.SCENARIOS,
+    *stranger_relations.SCENARIOS,
+    *stranger_sciences.SCENARIOS,
+    *stranger_series.SCENARIOS,
+    *stranger_towers.SCENARIOS,
+    *stranger_words.SCENARIOS,
 )
 SCENARIOS = (*FAULTY, *HEALTHY)
