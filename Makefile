@@ -29,12 +29,13 @@ test: $(VENV)/dev.stamp frontend/node_modules/.package-lock.json browser
 	$(NPM) test --silent
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-browser test-python
 
-# A browser test waits most of its time, so the others run beside them; each prints what it has to say at its end.
+# A browser test waits most of its time, so the others run beside them, those of two files at a time; each part prints
+# what it has to say at its end.
 test-browser: $(VENV)/dev.stamp browser
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest tests/e2e --durations=10
 
 test-python: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest --ignore=tests/e2e
+	$(BIN)/python -m pytest --ignore=tests/e2e --durations=10 --numprocesses=2 --dist=loadfile
 
 check: check-python check-proto check-frontend
 

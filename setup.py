@@ -78,6 +78,7 @@ setup(
             "pillow",
             "playwright",
             "pytest",
+            "pytest-xdist",
             "ruff",
             "setuptools>=77",  # The wheel is built and tested without a network.
             "tensorflow-cpu; sys_platform == 'linux' and platform_machine == 'x86_64' and python_version < '3.14'",

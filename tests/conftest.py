@@ -1,5 +1,6 @@
-"""What holds for every test: no skip passes in silence, and property tests repeat themselves."""
+"""What holds for every test: no skip passes in silence, property tests repeat themselves, and each has one thread."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ PERMITTED = [
     for line in Path(__file__).with_name("permitted_skips.txt").read_text(encoding="utf-8").splitlines()
     if line and not line.startswith("#")
 ]
+
+# Before torch and NumPy are imported, here and in other processes: threads that wait for each other where several tests
+# run at once take many times as long as one alone.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)

@@ -18,6 +18,17 @@ DEMO_RUNS = ("cnn", "raised-lr", "sigmoid-mlp")
 HOSTILE_RUN = "<img src=x onerror=alert(1)>"
 
 
+def pytest_generate_tests(metafunc):
+    """Start servers over TensorBoard's own loader, and over its older one too where that may make a difference.
+
+    What a page does with what it is given is the same over both; what it is given is looked at over both.
+    """
+    if "load_fast" in metafunc.fixturenames:
+        both = metafunc.definition.get_closest_marker("both_loaders") is not None
+        loaders = {"rust": True, "python": False} if both else {"rust": True}
+        metafunc.parametrize("load_fast", loaders.values(), ids=loaders, scope="session")
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if Path(__file__).parent in item.path.parents:
@@ -46,10 +57,10 @@ def browser():
         yield running
 
 
-@pytest.fixture(scope="session", params=[True, False], ids=["rust", "python"])
-def server(request, log_dir):
-    """A TensorBoard over the trained runs, over either of its loaders."""
-    with tensorboard(log_dir, load_fast=request.param) as running:
+@pytest.fixture(scope="session")
+def server(load_fast, log_dir):
+    """A TensorBoard over the trained runs."""
+    with tensorboard(log_dir, load_fast=load_fast) as running:
         running.wait_for_runs(*DEMO_RUNS, HOSTILE_RUN)
         yield running
 

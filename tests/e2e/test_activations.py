@@ -1,4 +1,4 @@
-"""The Activations view: statistics of what layers put out, through the depth, and unit by unit, over both loaders."""
+"""The Activations view: statistics of what layers put out, through the depth, and unit by unit."""
 
 import pytest
 from playwright.sync_api import expect
@@ -25,10 +25,10 @@ def log_dir(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["rust", "python"])
-def server(request, log_dir):
-    """A TensorBoard over these runs, over either of its loaders."""
-    with tensorboard(log_dir, load_fast=request.param) as running:
+@pytest.fixture(scope="module")
+def server(load_fast, log_dir):
+    """A TensorBoard over these runs."""
+    with tensorboard(log_dir, load_fast=load_fast) as running:
         running.wait_for_runs("units", HOSTILE, "gradients")
         yield running
 

@@ -43,12 +43,12 @@ def train(folder):
     return sum(clipped) / len(clipped)
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["rust", "python"])
-def amp(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def amp(load_fast, tmp_path_factory):
     """Returns a server over such a run, and the share of clipped steps."""
     folder = tmp_path_factory.mktemp("amp")
     share = train(folder / "amp")
-    with tensorboard(folder, load_fast=request.param) as running:
+    with tensorboard(folder, load_fast=load_fast) as running:
         running.wait_for_runs("amp", last_step=ATTEMPTS - 1)
         yield running, share
 

@@ -1,6 +1,10 @@
 """What the tab says of the demo's runs, over either loader: the cause is named, and what follows stands below it."""
 
+import pytest
+
 from tb_netviz_plugin.diagnosis import Severity
+
+pytestmark = pytest.mark.both_loaders
 
 
 def causes(server, run):

@@ -3,6 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
+pytestmark = pytest.mark.both_loaders
+
 NARROW = {"width": 720, "height": 800}
 
 

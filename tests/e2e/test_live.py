@@ -10,6 +10,8 @@ from playwright.sync_api import expect
 
 from tests.support.servers import ROOT, tensorboard
 
+pytestmark = pytest.mark.both_loaders
+
 TRAINING = """
 import sys, torch
 from torch import nn
@@ -75,14 +77,14 @@ class Training:
         return self._process.returncode
 
 
-@pytest.fixture(params=[True, False], ids=["rust", "python"])
-def training(request, tmp_path):
+@pytest.fixture
+def training(load_fast, tmp_path):
     """Returns a training of two rounds, and a TensorBoard over it."""
     training = Training(tmp_path / "live")
     try:
         training.go_on()
         training.go_on()
-        with tensorboard(tmp_path, load_fast=request.param) as server:
+        with tensorboard(tmp_path, load_fast=load_fast) as server:
             server.wait_for_runs("live", last_step=training.steps - 2)
             yield training, server
     finally:

@@ -11,10 +11,9 @@ from playwright.sync_api import expect
 from tests.support.runs import RunFile, write_run
 from tests.support.servers import ROOT, tensorboard
 
-loaders = pytest.mark.parametrize("load_fast", [True, False], ids=["rust", "python"])
+pytestmark = pytest.mark.both_loaders
 
 
-@loaders
 def test_a_log_folder_without_our_data_is_not_offered_the_tab(open_page, tmp_path, load_fast):
     with RunFile(tmp_path / "other") as file:
         file.foreign("loss", 0, 1.0)
@@ -25,7 +24,6 @@ def test_a_log_folder_without_our_data_is_not_offered_the_tab(open_page, tmp_pat
         assert tab.page.get_by_role("tab", name="Gradient Flow").count() == 0
 
 
-@loaders
 def test_a_path_prefix_does_not_get_in_the_way(open_page, tmp_path, load_fast):
     write_run(tmp_path / "run", steps=range(20))
     with tensorboard(tmp_path, load_fast=load_fast, path_prefix="/some/where") as server:
@@ -35,7 +33,6 @@ def test_a_path_prefix_does_not_get_in_the_way(open_page, tmp_path, load_fast):
         assert tab.page.url.startswith(f"{server.url}/")
 
 
-@loaders
 def test_a_run_of_a_newer_schema_says_so(open_page, tmp_path, load_fast):
     write_run(tmp_path / "newer", schema_version=99)
     with tensorboard(tmp_path, load_fast=load_fast) as server:
@@ -69,7 +66,6 @@ NEWEST_STEP_FROM = """
 """
 
 
-@loaders
 def test_a_tab_follows_a_training_that_goes_on(open_page, tmp_path, load_fast):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "exporters")])}
     training = subprocess.Popen(
@@ -96,7 +92,6 @@ def test_a_tab_follows_a_training_that_goes_on(open_page, tmp_path, load_fast):
     assert training.returncode == 0
 
 
-@loaders
 def test_layers_without_a_gradient_and_with_nan_are_told_apart(open_page, tmp_path, load_fast):
     steps = range(12)
     write_run(tmp_path / "ill", layers=4, none={"blocks.1": steps}, nan={"blocks.2": steps}, zero={"blocks.3": steps})

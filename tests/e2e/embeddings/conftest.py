@@ -16,8 +16,8 @@ from tests.support.runs import write_run
 from tests.support.servers import tensorboard, wait_until
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["rust", "python"])
-def embedded(request, tmp_path_factory):
+@pytest.fixture(scope="package")
+def embedded(load_fast, tmp_path_factory):
     """Returns a server over runs with embeddings, and one without."""
     folder = tmp_path_factory.mktemp("embeddings")
     write_layers(folder / "layers")
@@ -27,7 +27,7 @@ def embedded(request, tmp_path_factory):
     write_kinds(folder / "kinds")
     write_unplaced(folder / "unplaced")
     write_run(folder / "plain")
-    with tensorboard(folder, load_fast=request.param) as running:
+    with tensorboard(folder, load_fast=load_fast) as running:
         running.wait_for_runs("layers", "other", HOSTILE, last_step=STEPS[-1])
         running.wait_for_runs("numbers", last_step=STEPS[1])
         running.wait_for_runs("plain", last_step=19)

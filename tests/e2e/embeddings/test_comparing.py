@@ -1,4 +1,4 @@
-"""Two steps, two layers and two runs side by side, and how similar they are, over both loaders."""
+"""Two steps, two layers and two runs side by side, and how similar they are."""
 
 import re
 

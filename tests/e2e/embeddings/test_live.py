@@ -11,6 +11,8 @@ from tests.support.embeddingviews import DRAWN, LAYOUTS, POINTS, cloud, figures,
 from tests.support.runs import RunFile
 from tests.support.servers import tensorboard
 
+pytestmark = pytest.mark.both_loaders
+
 
 class Training:
     """A run that gets one more record whenever it is asked to."""
@@ -30,13 +32,13 @@ class Training:
         self.file.flush()
 
 
-@pytest.fixture(params=[True, False], ids=["rust", "python"])
-def running(request, tmp_path):
+@pytest.fixture
+def running(load_fast, tmp_path):
     """Returns a training of one record, and a TensorBoard over it."""
     with RunFile(tmp_path / "runs" / "live") as file:
         training = Training(file)
         training.record(0, layouts=(0,))
-        with tensorboard(tmp_path / "runs", load_fast=request.param) as server:
+        with tensorboard(tmp_path / "runs", load_fast=load_fast) as server:
             server.wait_for_runs("live")
             yield training, server
 

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.test_accessibility import violations
+from tests.support.browser import TOOLBARS_HOLD_ALL
 from tests.support.embeddingviews import HOSTILE, POINTS, cloud, whole_csv
 
 
@@ -45,6 +46,7 @@ def test_everything_stays_within_the_width(points, width):
         )
         == []
     )
+    assert tab.frame.evaluate(TOOLBARS_HOLD_ALL)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

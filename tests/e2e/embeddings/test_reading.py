@@ -21,6 +21,8 @@ from tests.support.embeddingviews import (
     whole_csv,
 )
 
+pytestmark = pytest.mark.both_loaders
+
 SHADE_OF_THUMBNAIL_IS = """
 shade => document.querySelector('.hover-card canvas')?.getContext('2d').getImageData(0, 0, 1, 1).data[0] === shade
 """

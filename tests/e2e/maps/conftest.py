@@ -10,8 +10,8 @@ from tests.support.runs import HOSTILE_NAMES, write_run
 from tests.support.servers import tensorboard
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["rust", "python"])
-def probed(request, tmp_path_factory):
+@pytest.fixture(scope="package")
+def probed(load_fast, tmp_path_factory):
     """Returns a server over runs with probes, and one without."""
     folder = tmp_path_factory.mktemp("maps")
     sources = [source(name, MapKind.FEATURE_MAP, CHANNELS, 16, 16) for name in LAYERS]
@@ -29,7 +29,7 @@ def probed(request, tmp_path_factory):
     labels = [HOSTILE, "a\nb", "x" * 300, "\u202ereversed"]
     write_probed(folder / HOSTILE, named, layers=hostile, name=HOSTILE, labels=labels)
     write_run(folder / "plain")
-    with tensorboard(folder, load_fast=request.param) as running:
+    with tensorboard(folder, load_fast=load_fast) as running:
         running.wait_for_runs("probed", "other", HOSTILE, last_step=STEPS[-1])
         running.wait_for_runs("plain", last_step=19)
         yield running

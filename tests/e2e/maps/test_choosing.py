@@ -1,4 +1,4 @@
-"""Choosing which activation maps to see, by link, keyboard, step, strength and layer, over both loaders."""
+"""Choosing which activation maps to see, by link, keyboard, step, strength and layer."""
 
 import re
 

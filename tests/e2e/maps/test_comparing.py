@@ -1,4 +1,4 @@
-"""Activation maps of two steps and of two runs side by side, over both loaders."""
+"""Activation maps of two steps and of two runs side by side."""
 
 import re
 

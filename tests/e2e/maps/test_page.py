@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.test_accessibility import violations
+from tests.support.browser import TOOLBARS_HOLD_ALL
 from tests.support.mapviews import HOSTILE, csv_of, grid
 
 
@@ -37,6 +38,7 @@ def test_everything_stays_within_the_width(maps, width):
         "[...document.querySelectorAll('.maps-stage, .maps-zoom, .maps-inputs')].every((one) =>"
         " one.scrollWidth <= one.clientWidth)"
     )
+    assert tab.frame.evaluate(TOOLBARS_HOLD_ALL)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -9,6 +9,8 @@ from playwright.sync_api import expect
 
 from tests.support.mapviews import CONSTANT, ILL, PARTLY, SILENT, STEPS, csv_of, grid, page, spoken
 
+pytestmark = pytest.mark.both_loaders
+
 
 def test_it_opens_on_the_newest_maps_and_says_what_they_take(maps, probed):
     tab = maps(layer="blocks.1")

@@ -7,7 +7,7 @@ from tests.support.unitruns import OFF, Modelled, write_modelled, write_unit_run
 from tests.support.unitviews import HOSTILE, lives
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def log_dir(tmp_path_factory):
     """Runs of known deaths, one of none, and one whose every name is hostile."""
     folder = tmp_path_factory.mktemp("units") / "runs"
@@ -23,10 +23,10 @@ def log_dir(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["rust", "python"])
-def server(request, log_dir):
-    """A TensorBoard over these runs, over either of its loaders."""
-    with tensorboard(log_dir, load_fast=request.param) as running:
+@pytest.fixture(scope="package")
+def server(load_fast, log_dir):
+    """A TensorBoard over these runs."""
+    with tensorboard(log_dir, load_fast=load_fast) as running:
         running.wait_for_runs("units", "units, large", "sparse", "twins", "linear", HOSTILE)
         yield running
 

@@ -1,4 +1,4 @@
-"""Which units are dead, since when, over how many samples and after what, over both loaders."""
+"""Which units are dead, since when, over how many samples and after what."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The lists and counts of dead and redundant units, over both loaders."""
+"""The lists and counts of dead and redundant units."""
 
 import re
 

@@ -10,6 +10,8 @@ from playwright.sync_api import expect
 from tests.support.apps import decode_frame
 from tests.support.unitviews import lives
 
+pytestmark = pytest.mark.both_loaders
+
 
 def test_the_keyboard_moves_through_units_and_steps(units):
     tab = units(layer="blocks.0.conv", unit=3, step=2998)

@@ -164,7 +164,13 @@ def test_an_optimizer_is_copied_without_us(tmp_path):
         assert writer.step == 1
 
 
-@pytest.mark.parametrize("options", [{}, {"multi_avg_fn": get_ema_multi_avg_fn(0.9), "use_buffers": True}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="mean"),
+        pytest.param({"multi_avg_fn": get_ema_multi_avg_fn(0.9), "use_buffers": True}, id="moving average"),
+    ],
+)
 def test_averaged_models(tmp_path, options):
     def train(folder=None):
         torch.manual_seed(2)
