@@ -22,6 +22,10 @@ REPORT_VIOLATIONS = """
 addEventListener('securitypolicyviolation', (event) =>
     console.error(`CSP: ${event.violatedDirective} blocked ${event.blockedURI}`), true);
 """
+TOOLBARS_HOLD_ALL = (
+    "[...document.querySelectorAll('.view-toolbar')].every((one) => one.scrollHeight <= one.clientHeight + 1)"
+)
+"""Tells whether toolbars are as high as their rows, so that none of them lies over what is below."""
 PATIENCE = 60_000
 """Milliseconds that a page may take on a busy machine."""
 

@@ -14,12 +14,12 @@ export interface ToolbarProps {
 export function Toolbar({ which, steps, compare, children }: ToolbarProps) {
   return (
     <>
-      <div class="toolbar">
+      <div class="view-toolbar">
         {which}
         <StepBar {...steps} />
         {compare}
       </div>
-      <div class="toolbar">{children}</div>
+      <div class="view-toolbar">{children}</div>
     </>
   );
 }

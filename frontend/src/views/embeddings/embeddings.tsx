@@ -92,7 +92,7 @@ function Recorded({ embedding }: { embedding: Embedding }) {
     <section class="recorded" aria-label="What was recorded">
       <h3>Recorded</h3>
       <p>
-        {module === '' ? 'Vectors that were given' : <>Outputs of {module}</>}, {plural(steps, 'step')},{' '}
+        {module === '' ? 'Vectors that were given' : `Output of module ${module}`}, {plural(steps, 'step')},{' '}
         {formatBytes(nbytes)}
       </p>
       <Omissions omissions={embedding.omissions} />

@@ -5,7 +5,8 @@ import { Code, Notice } from '../states';
 import { nameOr, plural } from '../words';
 
 const RECORD = `writer.watch(model, optimizer)
-writer.watch_embedding("penultimate", "fc1", inputs, labels)  # the output of model.fc1`;
+# The output of model.fc1:
+writer.watch_embedding("penultimate", "fc1", inputs, labels)`;
 
 const ADD = 'writer.add_tsne("penultimate", vectors, labels, step)';
 
@@ -20,8 +21,9 @@ export function NoEmbeddings() {
       <p>Vectors that you have already can be added one step at a time:</p>
       <Code text={ADD} />
       <p class="secondary">
-        PCA comes at once. t-SNE is computed beside the training, with pip install
-        "tb-netviz-plugin[embedding]". Points appear here by themselves while the training goes on.
+        PCA comes at once. t-SNE is computed beside the training, with{' '}
+        <code>pip install "tb-netviz-plugin[embedding]"</code>. Points appear here by themselves while the
+        training goes on.
       </p>
     </Notice>
   );
