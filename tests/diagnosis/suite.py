@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from tests.diagnosis.faulty import fresh, gradients, losses, numbers, outputs, rates, representations, units, wiring
+from tests.diagnosis.faulty import (
+    fresh,
+    gradients,
+    losses,
+    numbers,
+    outputs,
+    rates,
+    representations,
+    stranger_ends,
+    stranger_fits,
+    stranger_layers,
+    stranger_numbers,
+    stranger_steps,
+    units,
+    wiring,
+)
 from tests.diagnosis.healthy import (
     cnn,
     fresh_graphs,
@@ -39,6 +54,11 @@ FAULTY: tuple[Scenario, ...] = (
     *outputs.SCENARIOS,
     *representations.SCENARIOS,
     *fresh.SCENARIOS,
+    *stranger_numbers.SCENARIOS,
+    *stranger_steps.SCENARIOS,
+    *stranger_layers.SCENARIOS,
+    *stranger_fits.SCENARIOS,
+    *stranger_ends.SCENARIOS,
 )
 HEALTHY: tuple[Scenario, ...] = (
     *mlp.SCENARIOS,
