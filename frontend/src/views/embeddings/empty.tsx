@@ -10,6 +10,8 @@ writer.watch_embedding("penultimate", "fc1", inputs, labels)`;
 
 const ADD = 'writer.add_tsne("penultimate", vectors, labels, step)';
 
+const INSTALL = 'pip install "tb-netviz-plugin[embedding]"';
+
 export function NoEmbeddings() {
   return (
     <Notice title="No embedding was recorded in this run">
@@ -20,11 +22,9 @@ export function NoEmbeddings() {
       <Code text={RECORD} />
       <p>Vectors that you have already can be added one step at a time:</p>
       <Code text={ADD} />
-      <p class="secondary">
-        PCA comes at once. t-SNE is computed beside the training, with{' '}
-        <code>pip install "tb-netviz-plugin[embedding]"</code>. Points appear here by themselves while the
-        training goes on.
-      </p>
+      <p>PCA comes at once. t-SNE is computed beside the training; it needs</p>
+      <Code text={INSTALL} />
+      <p class="secondary">Points appear here by themselves while the training goes on.</p>
     </Notice>
   );
 }
