@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -59,25 +60,26 @@ def actor_critic(trial: Trial) -> None:
     require(steered > 1.6 * rewards(by_hand, states), f"steering is worth {steered:.3g} only")
 
 
-def rewards(policy: object, states: Tensor) -> float:
+def rewards(policy: Callable[[Tensor], Tensor], states: Tensor) -> float:
     """Return the mean of what a policy earns in twenty steps."""
     total = torch.zeros(len(states), 1)
     with torch.no_grad():
         for _ in range(20):
-            states, reward = follow(states, policy(states)[:, -1:])  # type: ignore[operator]
+            states, reward = follow(states, policy(states)[:, -1:])
             total += reward
     return float(total.mean())
 
 
 def by_hand(states: Tensor) -> Tensor:
-    """Return what the quadratic regulator would do, within what can be done; after Riccati's equation."""
+    """Return about what the quadratic regulator would do, within what can be done; after Riccati's equation."""
     worth = torch.diag(torch.tensor([1.0, 0.0]))
     column = PUSH[:, None]
     for _ in range(60):
         gain = torch.linalg.solve(column.T @ worth @ column * DISCOUNT + 0.1, DISCOUNT * column.T @ worth @ DRIFT)
         left = DRIFT - column @ gain
         worth = torch.diag(torch.tensor([1.0, 0.0])) + 0.1 * gain.T @ gain + DISCOUNT * left.T @ worth @ left
-    return (-states @ gain.T).clamp(-1, 1)
+    told: Tensor = (-states @ gain.T).clamp(-1, 1)
+    return told
 
 
 def wave(generator: torch.Generator) -> Part:

@@ -70,7 +70,8 @@ class Windows(nn.Module):
         mean, spread = series.mean(2, keepdim=True), series.std(2, keepdim=True) + 1e-5
         patches = ((series - mean) / spread).flatten(0, 1).unflatten(1, (8, 6))
         made = self.head(self.blocks(self.lift(patches) + self.place).flatten(1))
-        return made.unflatten(0, series.shape[:2]) * spread + mean
+        told: Tensor = made.unflatten(0, series.shape[:2]) * spread + mean
+        return told
 
 
 def windows(trial: Trial) -> None:

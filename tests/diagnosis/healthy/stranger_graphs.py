@@ -177,7 +177,8 @@ class EdgeConvolution(nn.Module):
         others = points[torch.arange(len(points))[:, None, None], near]
         own = points[:, :, None].expand_as(others)
         made = self.linear(torch.cat([own, others - own], 3))
-        return self.act(self.norm(made.flatten(0, 2))).view(made.shape).amax(2)
+        told: Tensor = self.act(self.norm(made.flatten(0, 2))).view(made.shape).amax(2)
+        return told
 
 
 class Cloud(nn.Module):

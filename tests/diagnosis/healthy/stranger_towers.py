@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import AdamW, Muon
+from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from tests.diagnosis.data import Part, digits, language
@@ -72,7 +72,10 @@ def modern(trial: Trial) -> None:
     model, draw = Chat(20, 12), data.train.batches(48, trial.seed)
     inner = [value for value in model.blocks.parameters() if value.ndim == 2]
     rest = [value for value in model.parameters() if all(value is not one for one in inner)]
-    optimizers = [Muon(inner, lr=1e-2, weight_decay=0.01), AdamW(rest, lr=6e-3, betas=(0.9, 0.95), weight_decay=0.01)]
+    optimizers: list[Optimizer] = [
+        Muon(inner, lr=1e-2, weight_decay=0.01),
+        AdamW(rest, lr=6e-3, betas=(0.9, 0.95), weight_decay=0.01),
+    ]
     schedules = [CosineAnnealingLR(one, 130, eta_min=1e-4) for one in optimizers]
     with trial.writer() as writer:
         writer.watch(model, optimizers, criterion, every=3, on_finding="ignore")
@@ -80,8 +83,9 @@ def modern(trial: Trial) -> None:
             inputs, targets = draw(step)
             loss = criterion(model(inputs), targets)
             loss.backward()
-            for one in (*optimizers, *schedules):
-                one.step()
+            for optimizer, schedule in zip(optimizers, schedules, strict=True):
+                optimizer.step()
+                schedule.step()
             model.zero_grad(set_to_none=True)
             writer.add_scalar("train/loss", loss.detach(), writer.step)
     pairs = 20 * data.train.inputs + data.train.targets

@@ -37,7 +37,8 @@ class Tagger(nn.Module):
         for at in range(1, PLACES):
             total = (total[:, :, None] + self.moves).logsumexp(1) + scores[:, at]
         right = scores.gather(2, tags[..., None]).sum((1, 2)) + self.moves[tags[:, :-1], tags[:, 1:]].sum(1)
-        return (total.logsumexp(1) - right).mean()
+        loss: Tensor = (total.logsumexp(1) - right).mean()
+        return loss
 
     def best(self, scores: Tensor) -> Tensor:
         """Return the tags [n, length] of the highest score, after Viterbi."""
