@@ -97,6 +97,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "dead_units",
             "layer_not_training",
             "loss_plateau",
+            "missing_zero_grad",  # Of a loss without a lower end the gradient grows in one direction, too.
             "underfitting",
             "representation_collapse",
         }

@@ -45,8 +45,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
         return []
     out = _outliers(loss.high, loss.values, limits["deviations"])
     heights = loss.high - _before(_filled(loss.values))
-    gradient = _gradient(case)
-    wild = case.steps[_outliers(logarithm(gradient), logarithm(gradient), _WILD)]
+    steps, gradient = _gradient(case)
+    wild = steps[_outliers(logarithm(gradient), logarithm(gradient), _WILD)]
     at = [index for index in np.flatnonzero(out).tolist() if _is_spike(case, loss, heights, wild, index)]
     if not at:
         return []
@@ -67,7 +67,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
             beyond=Beyond("deviations above the usual", _deviations(loss, worst), limits["deviations"]),
             evidence=(
                 Line(loss.name, loss.name, loss.steps, loss.high),
-                Line("gradient norm of all layers", "gradient_norm", case.steps, gradient),
+                Line("gradient norm of all layers", "gradient_norm", steps, gradient),
             ),
             remedies=_remedies(step),
             excluded=(
@@ -91,10 +91,13 @@ def _gain(case: Case) -> float:
     return loss.gain if loss and loss.gain > _ABOVE_NOISE * loss.noise else np.inf
 
 
-def _gradient(case: Case) -> Floats:
-    """Return the highest norm of all layers together within each record, [T]."""
+def _gradient(case: Case) -> tuple[Floats, Floats]:
+    """Return steps, and the highest norm of all layers together in each of their records; before it was clipped."""
+    before = case.curve("gradient_norm_before")
+    if before is not None and np.isfinite(before.high).sum() >= _AROUND:
+        return before.steps, before.high
     derived = case.statistic("gradient_norm", band=True)
-    return total(np.where(derived.states == State.NUMBER, derived.high, np.nan))
+    return case.steps, total(np.where(derived.states == State.NUMBER, derived.high, np.nan))
 
 
 def _filled(values: Floats) -> Floats:

@@ -7,45 +7,28 @@ from collections.abc import Sequence
 import numpy as np
 
 from tb_netviz_plugin.analysis.records import Floats
-from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import fold, layer_name, number, subject
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
-from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import matrices
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
-from tb_netviz_plugin.diagnosis.stretches import at_end
+from tb_netviz_plugin.diagnosis.starts import BEGINNING, LOUD, SCALE, certain, gain_of, loud
 from tb_netviz_plugin.schema.description import Response
 
-_BEGINNING = 10
-"""Steps that the beginning is looked for in."""
 _EACH = 2.0
 """Factor from one layer to the next, on average, from which on the weights' scale is behind it."""
 _STEADILY = 0.8
 """Share of the layers on the way that go along: a narrow embedding, or one small projection, is no trend."""
 _FEWEST_LAYERS = 3
-_FAINT, _LOUD = 0.3, 2.5
-"""By how much a matrix scales independent inputs where its scale is at fault; 0.6 to 1.4 are common."""
+_FAINT = 0.3
+"""By how much a matrix scales independent inputs where it is too small; see `LOUD`."""
 _MOST = 0.5
 """Share of values at the ends of a function from which on hardly any gradient passes."""
-_LARGE = 5.0
-"""Deviation of outputs, and loss, from which on they are large for any data of a common scale."""
 _ALIKE = 0.9
 """Share of a layer's units that have to have equal weights for it to be symmetric."""
-_SHARE = 0.3
-"""Share of the largest deviation from which on a layer is the first to be loud."""
 _UNITS = 4
 """Units from which on equal ones are no matter of chance."""
 
-_SCALE = (
-    Remedy(
-        "Draw the weights with a scale that keeps the signal's.",
-        "for layer in model.modules():\n    if isinstance(layer, (nn.Linear, nn.Conv2d)):\n"
-        '        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")\n        nn.init.zeros_(layer.bias)',
-    ),
-    Remedy("Normalise between the layers.", "nn.Sequential(nn.Linear(n, m), nn.LayerNorm(m), nn.ReLU())"),
-)
 _SYMMETRY = (
     Remedy(
         "Draw the weights at random: units that begin equal get equal gradients, and stay equal.",
@@ -61,7 +44,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
         found = (
             _symmetric(case, layers)
             or _scale(case, layers, limits["factor"])
-            or _loud(case, layers, limits["loud"])
+            or loud(case, layers, limits["loud"])
+            or certain(case, layers, limits["certain"])
             or _saturating(case, layers)
         )
         findings += [found] if found else []
@@ -71,7 +55,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
 def _scale(case: Case, layers: list[int], factor: float) -> Finding | None:
     """Compare the deviation of what layers put out at the beginning, before any activation function."""
     start = case.activation_steps
-    if not start.size or start[0] > _BEGINNING:
+    if not start.size or start[0] > BEGINNING:
         return None
     deviations = case.numbers("activation_std")
     rows = [
@@ -113,7 +97,7 @@ def _scale(case: Case, layers: list[int], factor: float) -> Finding | None:
             Line(case.network.activations[rows[at]].label, "activation_std", start, deviations[rows[at]])
             for at in (first, last)
         ),
-        remedies=_SCALE,
+        remedies=SCALE,
         excluded=(f"Not one layer: it is {10 ** (decades / apart):.1f}-fold from each to the next.",),
         view="activations",
     )
@@ -132,59 +116,15 @@ def _trend(profile: Floats, decades: float) -> tuple[int, int] | None:
 
 def _by_weights(case: Case, layers: Sequence[int], *, grows: bool) -> bool:
     """Whether the weights of most of these layers, and not the inputs, change the scale."""
-    gains = np.array([_gain(case, layer) for layer in layers])
+    gains = np.array([gain_of(case, layer) for layer in layers])
     known = gains[np.isfinite(gains)]
-    return bool(known.size) and bool(np.median(known) > _LOUD if grows else np.median(known) < _FAINT)
-
-
-def _gain(case: Case, layer: int) -> float:
-    """Return by how much the largest matrix of a layer scales inputs that are independent, at the first record."""
-    rows = matrices(case, [layer])
-    if not rows or not case.steps.size:
-        return np.nan
-    row = max(rows, key=lambda one: case.network.elements[one])
-    # The root of the sum of squares over the inputs of an output, for all outputs together.
-    return float(case.column("weight_norm")[row, 0] / np.sqrt(case.network.parameters[row].parameter.shape[0]))
-
-
-def _loud(case: Case, layers: list[int], factor: float) -> Finding | None:
-    """Find outputs of a model that begin far too large, so that the loss has a long way to come down."""
-    rows = [index for index, row in enumerate(case.network.activations) if row.layer in layers]
-    loss, steps = training(case), case.activation_steps
-    if not rows or loss is None or steps[0] > _BEGINNING or loss.end <= 0 or loss.start < factor * loss.end:
-        return None
-    deviations = case.numbers("activation_std")
-    last, about = deviations[rows[-1]], case.network.activations[rows[-1]]
-    ended = float(nanmedian(last[at_end(steps)][:, None])[0])
-    if about.activation.response is not Response.NONE or not last[0] >= _LARGE:
-        return None
-    gains = {layer: gain for layer in layers if np.isfinite(gain := _gain(case, layer)) and gain > _LOUD}
-    if last[0] < factor * ended and (about.layer not in gains or loss.start < _LARGE):
-        return None
-    starts = deviations[rows, 0]
-    first = next(row for row, start in zip(rows, starts, strict=True) if start >= _SHARE * np.nanmax(starts))
-    blamed = case.network.activations[first].layer
-    where = about.label
-    return Finding(
-        rule="poor_init",
-        severity=Severity.WARNING,
-        layers=() if blamed is None else (blamed,),
-        first_step=float(steps[0]),
-        last_step=float(steps[0]),
-        message=f"The outputs begin too large: the deviation of {where} is {number(float(last[0]))} at step "
-        f"{steps[0]:,.0f}, and {loss.name} has to come down from {number(loss.start)} to {number(loss.end)} first.",
-        beyond=Beyond("loss at the start over that at the end", loss.start / loss.end, factor),
-        evidence=(Line(where, "activation_std", steps, last), Line(loss.name, loss.name, loss.steps, loss.values)),
-        remedies=_SCALE,
-        excluded=("Not large targets: outputs begin small, whatever the targets are.",),
-        view="activations",
-    )
+    return bool(known.size) and bool(np.median(known) > LOUD if grows else np.median(known) < _FAINT)
 
 
 def _saturating(case: Case, layers: list[int]) -> Finding | None:
     """Find weights so large that most of what follows from them is at the ends of a bounded function from the start."""
     steps = case.activation_steps
-    if "activation_saturation" not in case.recorded or not steps.size or steps[0] > _BEGINNING:
+    if "activation_saturation" not in case.recorded or not steps.size or steps[0] > BEGINNING:
         return None
     shares = case.numbers("activation_saturation")
     found = [
@@ -194,12 +134,12 @@ def _saturating(case: Case, layers: list[int]) -> Finding | None:
         and row.layer is not None
         and row.activation.response is Response.BOUNDED
         and shares[index, 0] >= _MOST
-        and _gain(case, row.layer) > _LOUD
+        and gain_of(case, row.layer) > LOUD
     ]
     if not found:
         return None
     index, layer = found[0]
-    where, share, gain = case.network.activations[index].label, float(shares[index, 0]), _gain(case, layer)
+    where, share, gain = case.network.activations[index].label, float(shares[index, 0]), gain_of(case, layer)
     return Finding(
         rule="poor_init",
         severity=Severity.WARNING,
@@ -208,9 +148,9 @@ def _saturating(case: Case, layers: list[int]) -> Finding | None:
         last_step=float(steps[0]),
         message=f"{share:.0%} of the values of {where} are at the ends of the function at step {steps[0]:,.0f}: the "
         f"weights of {layer_name(case.network, layer)} make their inputs {gain:.2g} times as large.",
-        beyond=Beyond("by how much the weights scale their inputs", gain, _LOUD),
+        beyond=Beyond("by how much the weights scale their inputs", gain, LOUD),
         evidence=(Line(f"{where}: share at the ends", "activation_saturation", steps, shares[index], _MOST),),
-        remedies=_SCALE,
+        remedies=SCALE,
         excluded=("Not what it learned: it is so from the start.", "Not large inputs: the weights alone do it."),
         view="activations",
     )
@@ -266,6 +206,7 @@ RULE = Rule(
     thresholds=(
         Threshold("factor", 100.0, "factor between the deviations of two layers' outputs", 3.0, 1e9),
         Threshold("loud", 5.0, "loss and outputs at the start over those at the end", 1.5, 1e6),
+        Threshold("certain", 10.0, "first cross-entropy over that of guessing", 2.0, 1e6),
     ),
     find=find,
 )

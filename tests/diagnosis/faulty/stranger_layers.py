@@ -255,7 +255,7 @@ SCENARIOS = (
     ),
     Scenario("still-axis-gru", "rnn", REPORTING, softmax_over_one, _STILL),
     Scenario("dead-decibels-gru", "rnn", REPORTING, decibels, ("dead_units", "input_unnormalised")),
-    Scenario("dead-first-steps-mlp", "mlp", TUNING, rate_starts_high, ("dead_units",), ("lr_too_high",)),
+    Scenario("dead-first-steps-mlp", "mlp", TUNING, rate_starts_high, ("dead_units", "lr_too_high")),
     Scenario("saturated-sums-gnn", "gnn", TUNING, sums_into_tanh, ("saturation", "poor_init")),
     Scenario(
         "copies-heads-transformer",

@@ -37,6 +37,17 @@ class Scaled(nn.Module):
         return self.net((inputs - 128) / 128)
 
 
+class Placed(Scaled):
+    """The same, with a parameter of its own beside its layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(1))
+
+    def forward(self, inputs):
+        return super().forward(inputs) + self.shift
+
+
 def bytes_of(step):
     return drawn(step).mul(60).add(128).clamp(0, 255).round()
 
@@ -88,7 +99,8 @@ def test_inputs_as_they_should_be(train, told, inputs):
 
 
 @pytest.mark.parametrize(
-    "model", [network(nn.BatchNorm1d(FEATURES)), network(nn.LayerNorm(FEATURES, elementwise_affine=False)), Scaled()]
+    "model",
+    [network(nn.BatchNorm1d(FEATURES)), network(nn.LayerNorm(FEATURES, elementwise_affine=False)), Scaled(), Placed()],
 )
 def test_networks_that_normalise_by_themselves(train, told, model):
     assert told(run(train, model, bytes_of), RULE) == []

@@ -121,6 +121,14 @@ class TestSpike:
         model, loss = leaping(length=8, gradient=1.0)
         assert found("loss_spike", model, train=loss) == []
 
+    def test_a_gradient_that_leaps_before_it_is_clipped_leaps_too(self):
+        model, loss = leaping(length=8, gradient=1.0)
+        before = 1.0 + 0.1 * np.random.default_rng(4).random(LONG)
+        before[100:108] *= 300
+        (finding,) = found("loss_spike", model, train=loss, before=("gradient_norm_before", model.steps, before))
+        assert finding.first_step == 1000
+        assert finding.evidence[1].values.max() > 200
+
     def test_a_change_of_the_data_that_stays_is_left_alone(self):
         model, loss = Model(records=LONG), falling(LONG)
         loss[100:] += 1.0

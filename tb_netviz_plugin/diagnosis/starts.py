@@ -1,0 +1,124 @@
+"""How the weights of a network begin: by how much they scale what goes through, and how loud its outputs are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.outputs import Outputs
+from tb_netviz_plugin.analysis.series import nanmedian
+from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.diagnosis.answers import answers, logged_loss
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import training
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.movement import matrices
+from tb_netviz_plugin.diagnosis.stretches import at_end
+from tb_netviz_plugin.schema.description import Response
+
+BEGINNING = 10
+"""Steps that the beginning is looked for in."""
+LOUD = 2.5
+"""By how much a matrix scales independent inputs where its scale is at fault; 0.6 to 1.4 are common."""
+_LARGE = 5.0
+"""Deviation of outputs, and loss, from which on they are large for any data of a common scale."""
+_SHARE = 0.3
+"""Share of the largest deviation from which on a layer is the first to be loud."""
+_CROSS_ENTROPIES = ("CrossEntropyLoss", "NLLLoss")
+_SAME = 0.2
+"""Share by which the loss that was logged may differ from a cross-entropy where the type of the loss is not known."""
+
+SCALE = (
+    Remedy(
+        "Draw the weights with a scale that keeps the signal's.",
+        "for layer in model.modules():\n    if isinstance(layer, (nn.Linear, nn.Conv2d)):\n"
+        '        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")\n        nn.init.zeros_(layer.bias)',
+    ),
+    Remedy("Normalise between the layers.", "nn.Sequential(nn.Linear(n, m), nn.LayerNorm(m), nn.ReLU())"),
+)
+
+
+def gain_of(case: Case, layer: int) -> float:
+    """Return by how much the largest matrix of a layer scales inputs that are independent, at the first record."""
+    rows = matrices(case, [layer])
+    if not rows or not case.steps.size:
+        return np.nan
+    row = max(rows, key=lambda one: case.network.elements[one])
+    # The root of the sum of squares over the inputs of an output, for all outputs together.
+    return float(case.column("weight_norm")[row, 0] / np.sqrt(case.network.parameters[row].parameter.shape[0]))
+
+
+def loud(case: Case, layers: list[int], factor: float) -> Finding | None:
+    """Find outputs of a model that begin far too large, so that the loss has a long way to come down."""
+    rows = [index for index, row in enumerate(case.network.activations) if row.layer in layers]
+    loss, steps = training(case), case.activation_steps
+    if not rows or loss is None or steps[0] > BEGINNING or loss.end <= 0 or loss.start < factor * loss.end:
+        return None
+    deviations = case.numbers("activation_std")
+    last, about = deviations[rows[-1]], case.network.activations[rows[-1]]
+    ended = float(nanmedian(last[at_end(steps)][:, None])[0])
+    if about.activation.response is not Response.NONE or not last[0] >= _LARGE:
+        return None
+    gains = {layer: gain for layer in layers if np.isfinite(gain := gain_of(case, layer)) and gain > LOUD}
+    if last[0] < factor * ended and (about.layer not in gains or loss.start < _LARGE):
+        return None
+    where = about.label
+    return Finding(
+        rule="poor_init",
+        severity=Severity.WARNING,
+        layers=_first_of(case, rows),
+        first_step=float(steps[0]),
+        last_step=float(steps[0]),
+        message=f"The outputs begin too large: the deviation of {where} is {number(float(last[0]))} at step "
+        f"{steps[0]:,.0f}, and {loss.name} has to come down from {number(loss.start)} to {number(loss.end)} first.",
+        beyond=Beyond("loss at the start over that at the end", loss.start / loss.end, factor),
+        evidence=(Line(where, "activation_std", steps, last), Line(loss.name, loss.name, loss.steps, loss.values)),
+        remedies=SCALE,
+        excluded=("Not large targets: outputs begin small, whatever the targets are.",),
+        view="activations",
+    )
+
+
+def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
+    """Find a classifier that begins by being sure of wrong answers: its first loss is far above that of guessing."""
+    found, model = answers(case), case.network.layers[layers[0]].model
+    rows = [index for index, row in enumerate(case.network.activations) if row.layer in layers]
+    if found is None or found.model != model or not rows or found.steps[0] > BEGINNING or not found.classes[0] > 1:
+        return None
+    loss, guess = float(found.loss[0]), float(np.log(found.classes[0]))
+    deviations, steps = case.numbers("activation_std"), case.activation_steps
+    if not loss >= factor * guess or not deviations[rows[-1], 0] >= _LARGE or not _is_cross_entropy(case, found):
+        return None
+    where = case.network.activations[rows[-1]].label
+    return Finding(
+        rule="poor_init",
+        severity=Severity.WARNING,
+        layers=_first_of(case, rows),
+        first_step=float(found.steps[0]),
+        last_step=float(found.steps[0]),
+        message=f"The loss begins at {number(loss)} at step {found.steps[0]:,.0f}, where guessing among "
+        f"{found.classes[0]:.0f} classes costs {number(guess)}: the deviation of {where} is "
+        f"{number(float(deviations[rows[-1], 0]))}, so that the network is sure of answers that it has not learned.",
+        beyond=Beyond("first cross-entropy over that of guessing", loss / guess, factor),
+        evidence=(
+            Line("cross-entropy", "loss", found.steps, found.loss, guess),
+            Line(where, "activation_std", steps, deviations[rows[-1]]),
+        ),
+        remedies=SCALE,
+        excluded=("Not what it learned: it is so at the first step.",),
+        view="activations",
+    )
+
+
+def _is_cross_entropy(case: Case, found: Outputs) -> bool:
+    if found.criterion:
+        return found.criterion in _CROSS_ENTROPIES
+    logged = float(logged_loss(case, found.steps)[0])
+    return abs(logged - float(found.loss[0])) <= _SAME * float(found.loss[0])
+
+
+def _first_of(case: Case, rows: list[int]) -> tuple[int, ...]:
+    """Return the layer of the first of these outputs that is about as loud as the loudest; none where it has none."""
+    starts = case.numbers("activation_std")[rows, 0]
+    first = next(row for row, start in zip(rows, starts, strict=True) if start >= _SHARE * np.nanmax(starts))
+    layer = case.network.activations[first].layer
+    return () if layer is None else (layer,)

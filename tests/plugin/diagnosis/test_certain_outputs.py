@@ -1,0 +1,46 @@
+"""Classifiers that begin by being sure of what they have not learned."""
+
+import pytest
+import torch
+from torch import nn
+
+from tb_netviz_plugin.diagnosis import Severity
+
+RULE = "poor_init"
+
+
+def network(scale):
+    """Return a classifier whose second layer's weights are that much too large."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
+    with torch.no_grad():
+        model[2].weight *= scale
+    return model
+
+
+def batch(step):
+    generator = torch.Generator().manual_seed(step)
+    return torch.randn(64, 8, generator=generator), torch.randint(4, (64,), generator=generator)
+
+
+def run(train, scale, criterion=None):
+    return train(network(scale), criterion or nn.CrossEntropyLoss(), batch, steps=30, rate=1e-6)
+
+
+def test_a_first_loss_far_above_that_of_guessing(train, told):
+    (finding,) = told(run(train, 2000), RULE)
+    assert (finding.layers, finding.first_step, finding.severity) == ((1,), 0, Severity.WARNING)
+    assert "guessing among 4 classes costs 1.4" in finding.message
+
+
+def test_also_where_the_loss_is_a_function(train, told):
+    assert told(run(train, 2000, nn.functional.cross_entropy), RULE)
+
+
+@pytest.mark.parametrize("scale", [1, 50])
+def test_a_loss_near_that_of_guessing_is_left_alone(train, told, scale):
+    assert told(run(train, scale), RULE) == []
+
+
+def test_scores_of_another_loss_may_be_of_any_size(train, told):
+    assert told(run(train, 2000, nn.MultiMarginLoss()), RULE) == []
