@@ -3,7 +3,7 @@
     python -m benchmarks.live_cost [--seconds S] [--rounds N] [--task mlp|cnn|lm|small|deep]
 
 Each variant trains in a process of its own, by turns. CPU time is that of the whole process; that of the thread which
-checks is counted by itself as well, since it is far less than what one turn differs from the next. It is to be half a
+checks is counted by itself as well, since it is far less than what one turn differs from the next. It is to be 0.3
 per cent of the time that passes, at most; where others use the processor too, that is more of the process's own time.
 """
 

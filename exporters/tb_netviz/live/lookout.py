@@ -21,8 +21,6 @@ from tb_netviz.live.tap import Tap
 from tb_netviz_plugin.analysis.network import Network
 from tb_netviz_plugin.diagnosis import Finding, Severity, check
 
-SHARE_OF_BUDGET = 0.25
-"""Share of the budget that looking may take. The schedule leaves 0.4 of it alone, see `recorder/budget.py`."""
 SHORTEST_WAIT = 5.0
 """Seconds from one look to the next, at least."""
 FEWEST_RECORDS = 8
@@ -53,13 +51,13 @@ class Lookout:
         self._took = self._spent = 0.0  # Seconds of the last look, and of its thread at its end.
         self._on = True
 
-    def begin(self, budget: float) -> None:
+    def begin(self, share: float) -> None:
         """Look from now on; more than once is harmless.
 
         Args:
-            budget: Share of the training time that recording and looking may take together; the smallest one holds.
+            share: Of the time that passes, which looking may take; the smallest one holds.
         """
-        self._share = min(self._share, SHARE_OF_BUDGET * budget)
+        self._share = min(self._share, share)
         if self._alarm.wanted and self._on and (self._thread is None or self._ended.is_set()):
             self.end()
             self._tap.listening = True

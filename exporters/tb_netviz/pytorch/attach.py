@@ -35,7 +35,7 @@ from tb_netviz.pytorch.steps import StepCounter
 from tb_netviz.pytorch.structure import unwrap
 from tb_netviz.pytorch.team import Team
 from tb_netviz.pytorch.watch import Watch
-from tb_netviz.recorder import Recorder
+from tb_netviz.recorder import FOR_CHECKS, Recorder
 
 _DISTRIBUTION = "tb-netviz-plugin"
 
@@ -161,7 +161,7 @@ def watch(
     )
     run.watches.append(watched)
     if leads():
-        run.look_out(model_name, root, on_finding, budget)
+        run.look_out(model_name, root, on_finding, FOR_CHECKS * budget)
     _watched[root] = watched
     _recorded[_place(run, model_name)] = watched
     # What is held is written once the model is gone, or at the end of the process, before the writer is closed.

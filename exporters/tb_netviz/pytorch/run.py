@@ -87,17 +87,17 @@ class Run:
             raise ValueError(f"no model is watched under the name {name!r}; there is {names}")
         return None
 
-    def look_out(self, name: str, model: nn.Module, action: OnFinding, budget: float) -> None:
+    def look_out(self, name: str, model: nn.Module, action: OnFinding, share: float) -> None:
         """Check the run while the model trains.
 
         Args:
             name: Under which it is watched.
             model: The model; it is held weakly.
             action: What is to be done about a finding.
-            budget: Share of the training time that recording it and checking may take.
+            share: Of the training time, which checking may take.
         """
         self.alarm.watch(name, weakref.ref(model), action)
-        self._lookout.begin(budget)
+        self._lookout.begin(share)
 
     def hear(self, tag: str, value: Any, step: int | None, wall_time: float | None) -> None:
         """Copy a scalar that the user logs."""

@@ -1,7 +1,7 @@
 """From observations to records: windows, the schedule, and metrics. Knows NumPy and no framework."""
 
 from tb_netviz.recorder.activity import ACTIVATION_IDS, Activities, unit_records_per_octave
-from tb_netviz.recorder.budget import BudgetSchedule
+from tb_netviz.recorder.budget import FOR_CHECKS, BudgetSchedule
 from tb_netviz.recorder.metrics import MetricRecorder
 from tb_netviz.recorder.outputs import OUTPUT_IDS, OutputValues
 from tb_netviz.recorder.recorder import ALL_COLUMNS, Recorder
@@ -10,6 +10,7 @@ from tb_netviz.recorder.schedule import FixedSchedule, Plan, Schedule, bins_due,
 __all__ = [
     "ACTIVATION_IDS",
     "ALL_COLUMNS",
+    "FOR_CHECKS",
     "OUTPUT_IDS",
     "Activities",
     "BudgetSchedule",

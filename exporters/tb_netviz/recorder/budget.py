@@ -18,8 +18,10 @@ from statistics import median
 from tb_netviz.recorder.schedule import Plan, stride
 
 SPARSER_ABOVE = 0.6
-"""Share of the budget above which the interval grows. The rest is for what can't be timed from within: torch's way of
-calling hooks, the thread that writes, and that which checks (`live/lookout.py`)."""
+"""Share of the budget above which the interval grows. The rest is for probes and checks."""
+FOR_CHECKS = 0.15
+"""Share of the budget that the thread which checks may take (`live/lookout.py`). Probes have what is left
+(`probing.py`)."""
 DENSER_BELOW = 0.3
 """Share of the budget below which the cost must stay after the interval shrinks."""
 LONGEST_INTERVAL = 2**20

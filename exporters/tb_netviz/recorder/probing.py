@@ -7,15 +7,15 @@ from collections import deque
 from collections.abc import Iterable
 from statistics import median
 
-from tb_netviz.recorder.budget import HEAD_START_STEPS, SPARSER_ABOVE, STEP_SAMPLES
+from tb_netviz.recorder.budget import FOR_CHECKS, HEAD_START_STEPS, SPARSER_ABOVE, STEP_SAMPLES
 from tb_netviz.recorder.schedule import positive_integer
 
 PER_OCTAVE = 8
 """Records for each doubling of the step count at most."""
 HORIZON = 2**17
 """Steps for which the bytes are to last; from then on, for two more doublings at any time."""
-SHARE = 1 - SPARSER_ABOVE
-"""Part of the budget of time that the statistics leave to probes."""
+SHARE = 1 - SPARSER_ABOVE - FOR_CHECKS
+"""Part of the budget of time that statistics and checks leave to probes."""
 HEAD_START_OCTAVES = 10
 """Doublings of the step count over which a run's beginning may cost more, by HEAD_START_STEPS in all."""
 COSTS = 5

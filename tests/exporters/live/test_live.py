@@ -12,7 +12,7 @@ from torch import nn
 from tb_netviz.events import NetVizWarning
 from tb_netviz.live import lookout
 from tb_netviz.live.archive import Archive
-from tb_netviz.pytorch import FindingError, NetVizWriter
+from tb_netviz.pytorch import FindingError, NetVizWriter, attach
 from tb_netviz_plugin.diagnosis import check
 
 LAYER = "20 of 24 features of 0 · ReLU"
@@ -22,7 +22,7 @@ LAYER = "20 of 24 features of 0 · ReLU"
 def soon(monkeypatch):
     """Look every few milliseconds: these runs are short."""
     monkeypatch.setattr(lookout, "SHORTEST_WAIT", 0.01)
-    monkeypatch.setattr(lookout, "SHARE_OF_BUDGET", 50.0)
+    monkeypatch.setattr(attach, "FOR_CHECKS", 20.0)
 
 
 def network():
