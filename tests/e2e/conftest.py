@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tb_netviz.reading import read_runs
 from tests.support.apps import decode_frame
 from tests.support.browser import Tab, chromium
 from tests.support.runs import HOSTILE_NAMES, write_run
@@ -51,6 +52,12 @@ def log_dir(tmp_path_factory):
     return folder
 
 
+def last_record(folder):
+    """Return the last step that was recorded, which depends on how fast the machine trains."""
+    (run,) = read_runs(folder)
+    return int(run.grid.steps[-1])
+
+
 @pytest.fixture(scope="session")
 def browser():
     with chromium() as running:
@@ -61,7 +68,8 @@ def browser():
 def server(load_fast, log_dir):
     """A TensorBoard over the trained runs."""
     with tensorboard(log_dir, load_fast=load_fast) as running:
-        running.wait_for_runs(*DEMO_RUNS, HOSTILE_RUN)
+        for run in (*DEMO_RUNS, HOSTILE_RUN):
+            running.wait_for_runs(run, last_step=last_record(log_dir / run))
         yield running
 
 
