@@ -3,6 +3,7 @@ import { formatCount, formatValue } from '../../charts/numbers';
 import type { Consequence } from '../../data/findings';
 import { selectLayer, showFinding } from '../../state/actions';
 import { layerIndex, layers } from '../../state/derived';
+import { Prose } from '../prose';
 import { shownViews } from '../tabs';
 import { nameOr, sentence } from '../words';
 import { beyondWords } from './words';
@@ -49,7 +50,9 @@ export function Excluded({ sentences }: { sentences: readonly string[] }) {
       <h3>Ruled out</h3>
       <ul>
         {sentences.map((one) => (
-          <li key={one}>{one}</li>
+          <li key={one}>
+            <Prose text={one} />
+          </li>
         ))}
       </ul>
     </section>

@@ -4,6 +4,7 @@ import { selectFinding, zoomToOnset } from '../../state/actions';
 import { selectedFinding } from '../../state/findings';
 import { Critical, Diamond, Right, Warning } from '../icons';
 import { curvesOf, JustBefore } from '../just-before';
+import { Prose } from '../prose';
 import { useStrips } from '../strips';
 import { plural } from '../words';
 import { About, Beyond, Excluded, ShowIn } from './about';
@@ -50,7 +51,9 @@ function Details({ finding }: { finding: Consequence }) {
   const curves = curvesOf(useStrips());
   return (
     <div class="finding-details">
-      <p class="finding-message">{finding.message}</p>
+      <p class="finding-message">
+        <Prose text={finding.message} />
+      </p>
       <About finding={finding} />
       <Remedies remedies={finding.remedies} />
       <Beyond beyond={finding.beyond} />

@@ -1,6 +1,7 @@
 /** What to try, in order of promise: the first at once, the others behind a word. */
 import type { Consequence } from '../../data/findings';
 import { Right } from '../icons';
+import { Prose } from '../prose';
 import { Code } from '../states';
 import { plural } from '../words';
 
@@ -31,7 +32,9 @@ export function Remedies({ remedies }: { remedies: readonly Remedy[] }) {
 function RemedyItem({ remedy: { text, code } }: { remedy: Remedy }) {
   return (
     <div class="remedy">
-      <p>{text}</p>
+      <p>
+        <Prose text={text} />
+      </p>
       {code !== '' && <Code text={code} />}
     </div>
   );
