@@ -14,8 +14,6 @@ from typing import IO, Any
 
 from tb_netviz.embedding.jobs import Message, await_greeting, receive, send
 
-NICENESS = 19
-"""By how much the worker stands back behind the training; 19 is the most."""
 GRACE = 2.0
 """Seconds that a worker has to end once nobody asks it any longer."""
 _ONE_THREAD = dict.fromkeys(
@@ -66,7 +64,7 @@ class WorkerProcess:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  Closed with the process.
         try:
             self._process = subprocess.Popen(  # noqa: S603  Our own module.
-                [_interpreter(), "-P", "-W", "ignore", "-m", _MODULE, folder, str(most_bytes), str(NICENESS)],
+                [_interpreter(), "-P", "-W", "ignore", "-m", _MODULE, folder, str(most_bytes)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,

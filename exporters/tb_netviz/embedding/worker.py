@@ -128,7 +128,7 @@ def main() -> None:
     """Answer what comes through standard input, until its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is meant for the training, which then ends us.
     if hasattr(os, "nice"):
-        os.nice(int(sys.argv[3]))
+        os.nice(19)
     questions, answers = _own_pipes()
     answers.write(GREETING)
     waiting: queue.SimpleQueue[Message] = queue.SimpleQueue()

@@ -66,8 +66,7 @@ def run_script(folder, script, **options):
     return done.returncode, done.stdout, done.stderr
 
 
-def test_it_stands_back_and_ends_with_the_writer(tmp_path, monkeypatch):
-    monkeypatch.undo()  # As it is in earnest.
+def test_it_stands_back_and_ends_with_the_writer(tmp_path):
     with EmbeddingWriter(tmp_path) as writer:
         writer.add("hidden", VECTORS, LABELS, 0)
         pid = started(writer)
@@ -246,9 +245,7 @@ def test_the_latest_wins_and_what_is_left_out_is_counted(tmp_path):
 LIVING = """
 import os, signal, sys, time
 import numpy as np
-from tb_netviz.embedding import EmbeddingWriter, client
-
-client.NICENESS = 0
+from tb_netviz.embedding import EmbeddingWriter
 
 def add(writer):
     for step in range(1000):
