@@ -14,6 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 NPM := PATH="$(abspath $(BIN)):$$PATH" npm --prefix frontend
 PROTO := tb_netviz_plugin/schema/netviz.proto
 STATIC := tb_netviz_plugin/static
+STANDING_BACK := nice -n 19
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -30,12 +31,13 @@ test: $(VENV)/dev.stamp frontend/node_modules/.package-lock.json browser
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-browser test-python
 
 # A browser test waits most of its time, so the others run beside them, those of two files at a time; each part prints
-# what it has to say at its end.
+# what it has to say at its end. All stand back as far as the processes do that lay out embeddings, which would get no
+# turn otherwise.
 test-browser: $(VENV)/dev.stamp browser
-	$(BIN)/python -m pytest tests/e2e --durations=10
+	$(STANDING_BACK) $(BIN)/python -m pytest tests/e2e --durations=10
 
 test-python: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest --ignore=tests/e2e --durations=10 --numprocesses=2 --dist=loadfile
+	$(STANDING_BACK) $(BIN)/python -m pytest --ignore=tests/e2e --durations=10 --numprocesses=2 --dist=loadfile
 
 check: check-python check-proto check-frontend
 

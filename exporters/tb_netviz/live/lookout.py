@@ -125,7 +125,12 @@ class Lookout:
         self._seen = set(bad)
 
     def _tell(self, finding: LiveFinding) -> None:
-        self._tap.offer(_text(finding))
+        try:
+            self._tap.offer(_text(finding))
+        except OSError:
+            if not self._ended.is_set():
+                raise
+            # The last look took so long that the file is closed by now. The terminal is told all the same.
         self._alarm.tell(finding)
 
 

@@ -1,6 +1,7 @@
 """A run is checked while it trains, and what is wrong is told once, in the way that was asked for."""
 
 import sys
+import threading
 import time
 
 import numpy as np
@@ -8,11 +9,12 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from torch import nn
+from torch.utils.tensorboard import SummaryWriter
 
 from tb_netviz.events import NetVizWarning
 from tb_netviz.live import lookout
 from tb_netviz.live.archive import Archive
-from tb_netviz.pytorch import FindingError, NetVizWriter, attach
+from tb_netviz.pytorch import FindingError, NetVizWriter, attach, watch
 from tb_netviz_plugin.diagnosis import check
 
 LAYER = "20 of 24 features of 0 · ReLU"
@@ -184,6 +186,38 @@ def test_a_failing_rule_costs_the_checks_and_no_more(tmp_path, monkeypatch):
         train(tmp_path / "bad", "warn", watched)
     assert len(caught) == 1
     assert all(torch.equal(one, two) for one, two in zip(bare.parameters(), watched.parameters(), strict=True))
+
+
+def test_a_last_look_that_outlasts_the_file_is_told_all_the_same(tmp_path, monkeypatch, capfd):
+    closed = threading.Event()
+
+    def late(run):
+        closed.wait(60)
+        return check(run)
+
+    monkeypatch.setattr(lookout, "SHORTEST_WAIT", 60.0)
+    monkeypatch.setattr(lookout, "check", late)
+    torch.manual_seed(0)
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    with torch.no_grad():
+        model[0].bias[:20] = -1e3
+    writer = SummaryWriter(tmp_path)
+    with watch(model, optimizer, writer=writer, every=1, histograms=False):
+        for _ in range(80):
+            model(torch.randn(64, 8)).square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    held = writer.file_writer, writer.all_writers
+    writer.close()
+    writer.file_writer, writer.all_writers = held  # As somebody has them who asked for them just before.
+    closed.set()
+    for thread in threading.enumerate():
+        if thread.name == "netviz lookout":
+            thread.join(60)
+    told = capfd.readouterr().err
+    assert LAYER in told
+    assert "no longer checked" not in told
 
 
 def test_random_numbers_are_the_users_own(tmp_path):
