@@ -74,7 +74,8 @@ def _overfit(watched: Watched) -> list[Told]:
     if train is None or held_out is None:
         return []
     at = np.interp(held_out.steps, train.steps, train.values)
-    return said("overfitting", held_out.steps, (held_out.values - at) / at > OVERFIT)
+    with np.errstate(divide="ignore", invalid="ignore"):  # Of a loss of zero, no rate.
+        return said("overfitting", held_out.steps, (held_out.values - at) / at > OVERFIT)
 
 
 def _not_normalised(watched: Watched) -> list[Told]:
