@@ -10,6 +10,7 @@ import torch
 from benchmarks import (
     checking,
     embedding,
+    embedding_cost,
     first_paint,
     live_cost,
     maps,
@@ -20,7 +21,19 @@ from benchmarks import (
     write_path,
 )
 
-PARTS = (write_path, server, first_paint, checking, maps, embedding, reductions, watch_cost, live_cost, peers)
+PARTS = (
+    write_path,
+    server,
+    first_paint,
+    checking,
+    maps,
+    embedding,
+    embedding_cost,
+    reductions,
+    watch_cost,
+    live_cost,
+    peers,
+)
 
 
 def main() -> None:
