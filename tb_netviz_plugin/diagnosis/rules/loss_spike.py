@@ -21,8 +21,10 @@ _AROUND = 31
 _NORMAL = 1.4826
 _WILD = 3.0
 """Deviations by which the logarithm of the gradient's norm leaps with the loss."""
-_LASTING, _HUGE = 0.2, 1.0
+_LASTING, _HUGE = 0.2, 3.0
 """Shares of what a loss had gained in all that a leap loses where it matters: one with after-effects, and any."""
+_AFTER = 0.02
+"""Share of the records over which a leap has after-effects; what is over at once was one batch, and did no harm."""
 _ABOVE_NOISE = 5.0
 """Deviations of single batches that a loss has to have fallen by."""
 _FEW = 3
@@ -58,7 +60,9 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     return [
         Finding(
             rule="loss_spike",
-            severity=_severity(float(heights[worst]) / max(_gain(case), 1e-12), recovery, moments),
+            severity=_severity(
+                float(heights[worst]) / max(_gain(case), 1e-12), recovery > max(_AT_ONCE, _AFTER * len(out)), moments
+            ),
             layers=(),
             first_step=float(loss.steps[at[0]]),
             last_step=float(loss.steps[at[-1]]),
@@ -79,9 +83,9 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     ]
 
 
-def _severity(loss_of_gain: float, recovery: int, moments: int) -> Severity:
+def _severity(loss_of_gain: float, lasts: bool, moments: int) -> Severity:
     """Return how bad it is to lose this share of all that was gained."""
-    grave = moments <= _FEW and ((recovery > _AT_ONCE and loss_of_gain >= _LASTING) or loss_of_gain >= _HUGE)
+    grave = moments <= _FEW and ((lasts and loss_of_gain >= _LASTING) or loss_of_gain >= _HUGE)
     return Severity.WARNING if grave else Severity.INFO
 
 
