@@ -53,7 +53,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
         {"loss_plateau", "lr_too_low", "loss_oscillation", "underfitting", "oversmoothing"}
     ),
     "lr_too_low": frozenset({"loss_plateau", "underfitting"}),
-    "unused_parameter": frozenset({"loss_plateau"}),
+    "unused_parameter": frozenset({"loss_plateau", "underfitting"}),
     "layer_not_training": frozenset({"loss_plateau", "underfitting"}),
     "missing_nonlinearity": frozenset({"underfitting", "loss_plateau"}),
     "missing_zero_grad": frozenset(

@@ -51,7 +51,14 @@ def loud(case: Case, layers: list[int], factor: float) -> Finding | None:
     """Find outputs of a model that begin far too large, so that the loss has a long way to come down."""
     rows = [index for index, row in enumerate(case.network.activations) if row.layer in layers]
     loss, steps = training(case), case.activation_steps
-    if not rows or loss is None or steps[0] > BEGINNING or loss.end <= 0 or loss.start < factor * loss.end:
+    if (
+        not rows
+        or loss is None
+        or not steps.size
+        or steps[0] > BEGINNING
+        or loss.end <= 0
+        or loss.start < factor * loss.end
+    ):
         return None
     deviations = case.numbers("activation_std")
     last, about = deviations[rows[-1]], case.network.activations[rows[-1]]
@@ -82,10 +89,14 @@ def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
     """Find a classifier that begins by being sure of wrong answers: its first loss is far above that of guessing."""
     found, model = answers(case), case.network.layers[layers[0]].model
     rows = [index for index, row in enumerate(case.network.activations) if row.layer in layers]
-    if found is None or found.model != model or not rows or found.steps[0] > BEGINNING or not found.classes[0] > 1:
-        return None
-    loss, guess = float(found.loss[0]), float(np.log(found.classes[0]))
     deviations, steps = case.numbers("activation_std"), case.activation_steps
+    if found is None or found.model != model or not rows or not steps.size:
+        return None
+    if max(found.steps[0], steps[0]) > BEGINNING or not found.classes[0] > 1:
+        return None
+    if not any(gain_of(case, layer) > LOUD for layer in layers):
+        return None  # Large inputs, or scores that are scaled on purpose.
+    loss, guess = float(found.loss[0]), float(np.log(found.classes[0]))
     if not loss >= factor * guess or not deviations[rows[-1], 0] >= _LARGE or not _is_cross_entropy(case, found):
         return None
     where = case.network.activations[rows[-1]].label
@@ -104,7 +115,7 @@ def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
             Line(where, "activation_std", steps, deviations[rows[-1]]),
         ),
         remedies=SCALE,
-        excluded=("Not what it learned: it is so at the first step.",),
+        excluded=("Not large inputs alone: some of the weights make what they get far larger.",),
         view="activations",
     )
 

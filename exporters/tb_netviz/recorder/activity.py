@@ -83,7 +83,7 @@ class Activities(NamedTuple):
         (largest,) = self._by_activation(np.maximum, self.sums[_MAGNITUDE : _MAGNITUDE + 1])
         every = values * self.units
         with np.errstate(all="ignore"):  # Without values there is nothing to divide by.
-            known = np.where(total["nonfinite"] < every, 1.0, np.nan)
+            known = np.where(np.floor(total["nonfinite"]) < every, 1.0, np.nan)
             whole = np.sqrt(samples / np.where(graded > 0, graded, np.nan))  # Those that were counted stand for all.
             columns = {
                 "act_values": every,
@@ -93,7 +93,7 @@ class Activities(NamedTuple):
                 "act_abs_max": largest * known,
                 "act_zeros": total["zeros"],
                 "act_saturated": total["saturated"],
-                "act_nonfinite": total["nonfinite"],
+                "act_nonfinite": np.ceil(total["nonfinite"]),
                 "act_grad_norm": np.sqrt(gradient) * whole,
             }
             rows = np.stack([columns[name] for name in ACTIVATION_IDS], axis=1)
@@ -113,7 +113,7 @@ class Activities(NamedTuple):
         sums = dict(zip(UNIT_SUMS, self.sums, strict=True))
         _, samples, counted, values, graded = np.repeat(self.counts, self.units, axis=0).T
         with np.errstate(all="ignore"):
-            finite = values - sums["nonfinite"]
+            finite = values - np.floor(sums["nonfinite"])
             mean = sums["total"] / finite
             columns = {
                 "fired": sums["fired"] / counted,

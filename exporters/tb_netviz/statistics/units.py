@@ -21,7 +21,7 @@ UNIT_SUMS: Final = (
     "squares",  # Sum of their squares.
     "zeros",  # Values that are exactly zero.
     "saturated",  # Finite values where the function is flat.
-    "nonfinite",  # Values that are NaN or infinite.
+    "nonfinite",  # Values that are NaN or infinite, and NOTED for those that don't count.
     "fired",  # Samples in which some value is above zero; infinity is.
     "largest",  # Largest value over all samples, counted or not, NaN aside; -inf where there is none.
     "magnitude",  # Largest magnitude of the finite values.
@@ -29,6 +29,9 @@ UNIT_SUMS: Final = (
 """Of each unit over the counted samples. The first ADDED are added over looks, shards and ranks, the last compared."""
 
 ADDED: Final = UNIT_SUMS.index("largest")
+
+NOTED = 2.0**-10
+"""Added where only values that don't count are not finite: no share or moment stands on those."""
 
 NOISE = 1e-13
 """A variance is none below this share of the mean square: float32 holds steps of 1.2e-7, whose square is 1.4e-14."""
@@ -118,7 +121,8 @@ def activation_row(activity: Activity) -> Array:
     """
     sums = dict(zip(UNIT_SUMS, activity.sums, strict=True))
     values = activity.values * activity.sums.shape[1]
-    some = 1.0 if sums["nonfinite"].sum() < values else np.nan
+    nonfinite = sums["nonfinite"].sum()
+    some = 1.0 if np.floor(nonfinite) < values else np.nan
     columns = {
         "act_values": values,
         "act_samples": activity.counted,
@@ -127,7 +131,7 @@ def activation_row(activity: Activity) -> Array:
         "act_abs_max": sums["magnitude"].max(initial=0.0) * some,
         "act_zeros": sums["zeros"].sum(),
         "act_saturated": sums["saturated"].sum(),
-        "act_nonfinite": sums["nonfinite"].sum(),
+        "act_nonfinite": np.ceil(nonfinite),
         "act_grad_norm": np.nan if activity.squares is None else np.sqrt(activity.squares.sum()),
     }
     return np.array([columns[column.id] for column in ACTIVATION_COLUMNS], dtype=np.float64)
@@ -142,7 +146,7 @@ def unit_rows(activity: Activity) -> Array:
     """
     sums = dict(zip(UNIT_SUMS, activity.sums, strict=True))
     with np.errstate(all="ignore"):  # Without values there is nothing to divide by.
-        finite = activity.values - sums["nonfinite"]
+        finite = activity.values - np.floor(sums["nonfinite"])
         mean = sums["total"] / finite
         counted = np.float64(activity.counted)
         columns = {

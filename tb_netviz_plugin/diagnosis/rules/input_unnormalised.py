@@ -135,23 +135,17 @@ def _middle(values: Floats) -> float:
 def _first_layer(case: Case, model: str) -> int | None:
     """Return the layer that gets the inputs; None where something embeds or normalises them before.
 
-    A module that holds other layers, beside a parameter of its own, is none: what it does with inputs one can't see.
+    The model itself, where it has a parameter beside its layers, is none: what it does with inputs one can't see.
     """
     layers = {layer.module.name: index for index, layer in enumerate(case.network.layers) if layer.model == model}
     description = next(one for one in case.network.descriptions if one.model == model)
-    root = description.modules[0].name
-    holders = {name for name in layers if any(_within(name, other, root) for other in layers)}
+    root = description.modules[0].name if len(layers) > 1 else None
     for module in description.modules:
         if module.type.startswith((*_NORMALISING, _EMBEDDING)):
             return None
-        if module.name in layers and module.name not in holders:
+        if module.name in layers and module.name != root:
             return layers[module.name]
     return None
-
-
-def _within(name: str, other: str, root: str) -> bool:
-    """Whether the module `other` is a part of the module `name`."""
-    return other != name and (name == root or other.startswith(f"{name}."))
 
 
 def _is_normalised(case: Case, first: int) -> bool:

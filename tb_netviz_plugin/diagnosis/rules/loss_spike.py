@@ -98,10 +98,16 @@ def _gain(case: Case) -> float:
 def _gradient(case: Case) -> tuple[Floats, Floats]:
     """Return steps, and the highest norm of all layers together in each of their records; before it was clipped."""
     before = case.curve("gradient_norm_before")
-    if before is not None and np.isfinite(before.high).sum() >= _AROUND:
+    if before is not None and len(case.network.models) == 1 and _covers(before, case.steps):
         return before.steps, before.high
     derived = case.statistic("gradient_norm", band=True)
     return case.steps, total(np.where(derived.states == State.NUMBER, derived.high, np.nan))
+
+
+def _covers(curve: Curve, steps: Floats) -> bool:
+    """Whether a curve is known all the time, from the first steps on."""
+    known = curve.steps[np.isfinite(curve.high)]
+    return len(known) >= max(_AROUND, len(steps) // 2) and bool(known[0] <= steps[min(_AROUND, len(steps) - 1)])
 
 
 def _filled(values: Floats) -> Floats:

@@ -111,7 +111,7 @@ def _in_outputs(case: Case, backward: _Onset | None) -> _Onset | None:
     step, followed = float(case.activation_steps[at]), 0.0
     if backward is not None and backward.step == step:
         followed = max(backward.share - 1 / _observations(case, step), 0.0)
-    spoiled = np.flatnonzero(shares[:, at] > followed + _ROUNDING)
+    spoiled = np.flatnonzero(shares[:, at] > (followed + _ROUNDING if followed else 0.0))
     if not spoiled.size:
         return None
     rows = [case.network.activations[row] for row in spoiled]

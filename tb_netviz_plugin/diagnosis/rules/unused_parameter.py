@@ -42,6 +42,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     if not layers:
         return []
     others = int(there.any(axis=1).sum())
+    if not others and (np.nan_to_num(case.column("update_norm")) > 0).any():
+        return []  # Weights that move have a gradient that one can't see, or an optimizer that needs none.
     return [_beside_others(case, limits, layers, without, others) if others else _of_all(case, limits, layers, without)]
 
 

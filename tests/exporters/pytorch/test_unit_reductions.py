@@ -19,6 +19,8 @@ from tb_netviz.pytorch.reductions.units import (
 )
 from tb_netviz.statistics import native
 from tb_netviz.statistics import units as by_hand
+from tb_netviz.statistics.units import NOTED, Activity
+from tb_netviz_plugin.schema.columns import ACTIVATION_COLUMNS, UNIT_COLUMNS
 
 NAN, INF = math.nan, math.inf
 LOOKS = [(1, 0), (3, 1), (8, 40)]
@@ -162,9 +164,22 @@ def test_a_value_that_is_not_finite_is_noted_where_nothing_counts(way, name, spo
     assert not row.any()
     before = sums.clone()
     note_nonfinite(sums, output, axis)
-    assert row.tolist() == [float(unit == 1) for unit in range(len(row))]
+    assert row.tolist() == [NOTED * (unit == 1) for unit in range(len(row))]
     row.zero_()
     assert sums.equal(before)
+
+
+def test_moments_and_shares_stand_on_what_counts_alone():
+    output = torch.full((8, 2), 6.0)
+    output[1] = NAN
+    sums = unit_sums(output, -1, (-INF, 5.0), stride=2)
+    note_nonfinite(sums, output, -1)
+    activity = Activity(sums.numpy(), 8, 4, 4, None)
+    columns = dict(zip([column.id for column in UNIT_COLUMNS], by_hand.unit_rows(activity).T, strict=True))
+    assert columns["mean"].tolist() == [6, 6]
+    assert columns["saturated"].tolist() == [1, 1]
+    row = dict(zip([column.id for column in ACTIVATION_COLUMNS], by_hand.activation_row(activity), strict=True))
+    assert (row["act_nonfinite"], row["act_sum"]) == (1, 48)
 
 
 @pytest.mark.parametrize("largest", [3e38, -3e38])
@@ -180,7 +195,7 @@ def test_of_units_in_a_bundle_one_value_is_noted(way):
     output[1, 2] = NAN
     sums = unit_sums(output[::8].reshape(-1, 1), -1)
     note_nonfinite(sums, output, -1, bundled=True)
-    assert sums[UNIT_SUMS.index("nonfinite")].tolist() == [1]
+    assert sums[UNIT_SUMS.index("nonfinite")].tolist() == [NOTED]
 
 
 @pytest.mark.parametrize("flat", [(-INF, INF), (0.01, 0.99), (-INF, 6.0), (0.0, INF)])

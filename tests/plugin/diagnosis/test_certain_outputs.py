@@ -44,3 +44,11 @@ def test_a_loss_near_that_of_guessing_is_left_alone(train, told, scale):
 
 def test_scores_of_another_loss_may_be_of_any_size(train, told):
     assert told(run(train, 2000, nn.MultiMarginLoss()), RULE) == []
+
+
+def test_large_inputs_are_not_the_weights(train, told):
+    def bytes_of(step):
+        inputs, targets = batch(step)
+        return 2000 * inputs, targets
+
+    assert told(train(network(1), nn.CrossEntropyLoss(), bytes_of, steps=30, rate=1e-6), RULE) == []

@@ -44,3 +44,20 @@ def test_a_loss_that_is_cut_off_from_the_whole_network(train, told):
 def test_a_network_that_is_frozen_is_left_alone(train, told):
     model = Spared().requires_grad_(False)
     assert told(train(model, cut, batch, optimizer=torch.optim.SGD(model.parameters(), lr=0.1)), RULE) == []
+
+
+class Guessing(torch.optim.Optimizer):
+    """Moves weights at random, and asks for no gradient."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters, {})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for value in self.param_groups[0]["params"]:
+            value.add_(1e-3 * torch.randn_like(value))
+
+
+def test_an_optimizer_that_needs_no_gradient_is_left_alone(train, told):
+    model = Spared()
+    assert told(train(model, cut, batch, optimizer=Guessing(model.parameters())), RULE) == []

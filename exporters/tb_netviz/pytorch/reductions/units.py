@@ -18,7 +18,7 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 from tb_netviz.pytorch.reductions.device import wide_type
 from tb_netviz.pytorch.reductions.strides import readable
 from tb_netviz.statistics import native
-from tb_netviz.statistics.units import ADDED, UNIT_SUMS
+from tb_netviz.statistics.units import ADDED, NOTED, UNIT_SUMS
 
 __all__ = [
     "ADDED",
@@ -104,7 +104,7 @@ def gradient_squares(gradient: Tensor, axis: int, stride: int = 1, start: int = 
 
 
 def note_nonfinite(sums: Tensor, output: Tensor, axis: int, *, bundled: bool = False) -> None:
-    """Count one value that is not finite, at least, of each unit that has one anywhere in `output`.
+    """Note of each unit without a counted value that is not finite whether another one is not: by NOTED.
 
     The sum of what is not finite is not finite either, and takes a fraction of the time that counting takes.
 
@@ -118,7 +118,8 @@ def note_nonfinite(sums: Tensor, output: Tensor, axis: int, *, bundled: bool = F
     if not values.is_floating_point() or (values.is_cpu and math.isfinite(_real(values).sum())):
         return
     total = values.sum([] if bundled else _others(values, axis), dtype=wide_type(values.device))
-    sums[_NONFINITE].clamp_min_((total * 0 != 0).to(sums.dtype))  # Zero times what is not finite is NaN.
+    noted = (total * 0 != 0).to(sums.dtype) * NOTED  # Zero times what is not finite is NaN.
+    sums[_NONFINITE].clamp_min_(noted)
 
 
 def merge_units(into: Tensor, sums: Tensor) -> None:
