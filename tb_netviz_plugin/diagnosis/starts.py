@@ -23,6 +23,8 @@ _LARGE = 5.0
 """Deviation of outputs, and loss, from which on they are large for any data of a common scale."""
 _SHARE = 0.3
 """Share of the largest deviation from which on a layer is the first to be loud."""
+_GROWN = 100.0
+"""Factor from the deviation of the first output to the largest where the depth is behind it, as in residual networks."""
 _CROSS_ENTROPIES = ("CrossEntropyLoss", "NLLLoss")
 _SAME = 0.2
 """Share by which the loss that was logged may differ from a cross-entropy where the type of the loss is not known."""
@@ -94,7 +96,8 @@ def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
         return None
     if max(found.steps[0], steps[0]) > BEGINNING or not found.classes[0] > 1:
         return None
-    if not any(gain_of(case, layer) > LOUD for layer in layers):
+    grown = float(np.nanmax(deviations[rows, 0])) > _GROWN * deviations[rows[0], 0]
+    if not grown and not any(gain_of(case, layer) > LOUD for layer in layers):
         return None  # Large inputs, or scores that are scaled on purpose.
     loss, guess = float(found.loss[0]), float(np.log(found.classes[0]))
     if not loss >= factor * guess or not deviations[rows[-1], 0] >= _LARGE or not _is_cross_entropy(case, found):
@@ -115,7 +118,7 @@ def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
             Line(where, "activation_std", steps, deviations[rows[-1]]),
         ),
         remedies=SCALE,
-        excluded=("Not large inputs alone: some of the weights make what they get far larger.",),
+        excluded=("Not large inputs alone: the network makes what it gets far larger.",),
         view="activations",
     )
 

@@ -195,3 +195,51 @@ def test_inputs_that_are_not_samples_are_refused(inputs):
         ManyInputs(inputs)
     with pytest.raises(TypeError, match="inputs must be a tensor whose first dimension is the sample"):
         ManyInputs("text")
+
+
+class Ragged(nn.Module):
+    """Returns a square, as large as the batch."""
+
+    def forward(self, rows):
+        return rows @ rows.T
+
+
+class Odd(nn.Module):
+    """Returns something that is a dict and can't be read."""
+
+    def forward(self, _rows):
+        class Unreadable(dict[str, int]):
+            def values(self):
+                raise RuntimeError("not to be read")
+
+        return Unreadable()
+
+
+class Mixed(nn.Module):
+    """Has modules of all kinds."""
+
+    def __init__(self):
+        super().__init__()
+        self.ragged, self.odd, self.fine = Ragged(), Odd(), nn.Linear(8, 3)
+
+    def forward(self, rows):
+        self.ragged(rows), self.odd(rows)
+        return self.fine(rows)
+
+
+def test_a_module_that_makes_no_vectors_leaves_those_of_the_others():
+    torch.manual_seed(0)
+    model, rows = Mixed().eval(), torch.randn(COUNT, 8)
+    with torch.no_grad():
+        found = run(model, ["gone", "ragged", "odd", "fine"], ManyInputs(rows))
+        expected = model.fine(rows)
+    np.testing.assert_allclose(found.of("fine").array(), expected.numpy(), rtol=1e-5, atol=1e-6)
+    assert found.outputs == 3
+    for name, words in (
+        ("gone", "the model has no module 'gone' any longer"),
+        ("ragged", "of other sizes in each batch: 22, 64 units"),
+        ("odd", "RuntimeError: not to be read"),
+    ):
+        with pytest.raises(NoVectorsError, match=words):
+            found.of(name)
+    assert not any(module._forward_hooks for module in model.modules())
