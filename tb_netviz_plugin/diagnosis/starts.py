@@ -24,7 +24,7 @@ _LARGE = 5.0
 _SHARE = 0.3
 """Share of the largest deviation from which on a layer is the first to be loud."""
 _GROWN = 100.0
-"""Factor from the deviation of the first output to the largest where the depth is behind it, as in residual networks."""
+"""Factor from the deviation of the first output to the largest where the depth is behind it, as of residual blocks."""
 _CROSS_ENTROPIES = ("CrossEntropyLoss", "NLLLoss")
 _SAME = 0.2
 """Share by which the loss that was logged may differ from a cross-entropy where the type of the loss is not known."""
