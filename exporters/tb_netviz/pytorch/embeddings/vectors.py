@@ -15,6 +15,7 @@ from tb_netviz.pytorch.structure import named_modules
 from tb_netviz.pytorch.transfers import Transfer
 from tb_netviz_plugin.schema.probe import MapKind
 
+_SHOWN = 4
 _POSITIONS_FROM = 3
 """Dimensions from which on an output has positions: of a sequence, of an image, of a volume."""
 
@@ -33,7 +34,7 @@ class Vectors:
         outputs: Scores of a sample.
     """
 
-    found: Mapping[str, Transfer | Exception]
+    found: Mapping[str, Transfer | NoVectorsError]
     predictions: Transfer | None
     outputs: int | None
 
@@ -46,11 +47,10 @@ class Vectors:
         """Return what a module makes of the inputs.
 
         Raises:
-            NoVectorsError: If it does not run when the model is.
-            NoMapError: If its output has no vector for each sample.
+            NoVectorsError: If it has no output, or one without a vector for each sample.
         """
         found = self.found[name]
-        if isinstance(found, Exception):
+        if isinstance(found, NoVectorsError):
             raise found
         return found
 
@@ -83,7 +83,7 @@ def _inside(module: nn.Module) -> list[nn.Module]:
 def run(root: nn.Module, names: Iterable[str], inputs: ManyInputs) -> Vectors:
     """Run all inputs through a model that nothing disturbs, and return what modules of these names make of them."""
     modules = {"" if module is root else name: module for name, module in named_modules(root)}
-    listeners = [_Listener(name, modules[name]) for name in names]
+    listeners = [_Listener(name, modules.get(name)) for name in names]
     scores = []
     try:
         for batch in inputs.batches(_gpu_of(root)):
@@ -92,7 +92,7 @@ def run(root: nn.Module, names: Iterable[str], inputs: ManyInputs) -> Vectors:
             scores.append(_scores(batch.call(root), batch.samples))
     finally:
         for listener in listeners:
-            listener.handle.remove()
+            listener.leave()
     known = [score for score in scores if score is not None]
     alike = len(known) == len(scores) and len({score.shape[1] for score in known}) == 1
     return Vectors(
@@ -111,23 +111,34 @@ def _gpu_of(root: nn.Module) -> torch.device | None:
 class _Listener:
     """Keeps what a module puts out when it is first called on each batch."""
 
-    def __init__(self, name: str, module: nn.Module) -> None:
+    def __init__(self, name: str, module: nn.Module | None) -> None:
         self.name = name
-        self.handle = module.register_forward_hook(self._hear)
+        self._handle = None if module is None else module.register_forward_hook(self._hear)
         self._samples = 0  # That it waits for.
         self._batches = 0
         self._parts: list[Tensor] = []
-        self._error: Exception | None = None
+        self._error = NoVectorsError(f"the model has no module {name!r} any longer") if module is None else None
 
     def await_batch(self, samples: int) -> None:
         """Wait for the vectors of so many samples."""
         self._samples, self._batches = samples, self._batches + 1
 
-    def found(self) -> Transfer | Exception:
+    def found(self) -> Transfer | NoVectorsError:
         """Return the vectors of all batches, or why there are none."""
-        if self._error is None and len(self._parts) < self._batches:
+        if self._error is not None:
+            return self._error
+        if len(self._parts) < self._batches:
             return NoVectorsError(f"the module {self.name!r} does not run when the model is")
-        return self._error or Transfer(torch.cat(self._parts))
+        units = sorted({part.shape[1] for part in self._parts})
+        if len(units) > 1:
+            some = ", ".join(map(str, units[:_SHOWN]))
+            return NoVectorsError(f"the output of {self.name!r} is of other sizes in each batch: {some} units")
+        return Transfer(torch.cat(self._parts))
+
+    def leave(self) -> None:
+        """Listen no longer."""
+        if self._handle is not None:
+            self._handle.remove()
 
     def _hear(self, module: nn.Module, _arguments: object, output: Any) -> None:
         samples, self._samples = self._samples, 0
@@ -136,7 +147,9 @@ class _Listener:
         try:
             self._parts.append(vectors_of(module, output, samples))
         except NoMapError as error:
-            self._error = error
+            self._error = NoVectorsError(str(error))
+        except Exception as error:  # Other modules are heard in the same pass, and are none the worse for it.
+            self._error = NoVectorsError(f"{type(error).__name__}: {error}")
 
 
 def vectors_of(module: nn.Module, output: Any, samples: int) -> Tensor:
