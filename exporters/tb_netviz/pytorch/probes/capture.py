@@ -73,6 +73,10 @@ class Capture:
         for handle in handles:  # What comes after in the same calm is none of ours to look at.
             handle.remove()
 
+    def let_go(self) -> None:
+        """Let go of the model and of what it returned, and keep what was found."""
+        self.output, self.convolution = None, None
+
     def add(self, module: str, kind: MapKind, values: Tensor) -> None:
         """Keep maps [samples, maps, height, width]."""
         height, width = values.shape[-2:]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, partial
 from typing import Generic, Protocol, TypeVar
 
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ Seen = TypeVar("Seen", bound=OnItsWay)
 
 
 class Look(Generic[Seen]):
-    """A pass over inputs, for one probe or for several that have the same.
+    """A pass over inputs, for one probe or for several that have the same. Once made, it holds only what was seen.
 
     Args:
         model: The model.
@@ -40,9 +40,7 @@ class Look(Generic[Seen]):
     def __init__(
         self, model: nn.Module, tensors: Iterable[Tensor], run: Callable[[nn.Module], Seen], sharers: int = 1
     ) -> None:
-        self._model = model
-        self._tensors = tuple(tensors)
-        self._run = run
+        self._make = partial(_run_beside, model, tuple(tensors), run)
         self._sharers = sharers
 
     @property
@@ -66,10 +64,19 @@ class Look(Generic[Seen]):
 
     @cached_property
     def _pass(self) -> tuple[Seen, Stopwatch]:
-        if is_spread_over_processes(self._model):
-            raise RuntimeError(SPREAD)
-        watch = Stopwatch({tensor.device for tensor in (*self._model.parameters(), *self._tensors)})
-        with alone(), undisturbed(self._model, self._tensors) as root:
-            seen = self._run(root)
-        watch.stop()
-        return seen, watch
+        made = self._make()
+        del self._make  # It holds the model, which may be on a GPU that is wanted for something else.
+        return made
+
+
+def _run_beside(
+    model: nn.Module, tensors: Sequence[Tensor], run: Callable[[nn.Module], Seen]
+) -> tuple[Seen, Stopwatch]:
+    """Run a model beside its training, and return what is seen of it and what it takes."""
+    if is_spread_over_processes(model):
+        raise RuntimeError(SPREAD)
+    watch = Stopwatch({tensor.device for tensor in (*model.parameters(), *tensors)})
+    with alone(), undisturbed(model, tensors) as root:
+        seen = run(root)
+    watch.stop()
+    return seen, watch

@@ -92,6 +92,8 @@ class Probe(ABC, Generic[Seen]):
         if self._attached:
             self._take_off()
             self._guard.run(self._land)
+        else:
+            self._rounds.remove(self)  # Its hook may still be there, if it ended within a step.
 
     def refuse(self) -> None:
         """Never run it, since the model is spread over processes, and say so, here and in the tab."""
@@ -111,8 +113,8 @@ class Probe(ABC, Generic[Seen]):
         assert model is not None  # As it is due.
         return self._look(model, sharers)
 
-    def take(self, step: int, look: Look[Seen]) -> None:
-        """Have what is seen recorded as soon as it is here."""
+    def take(self, step: int, look: Callable[[], Look[Seen]]) -> None:
+        """Have what is seen in a look recorded as soon as it is here."""
         self._try(step, self._begin, step, look)
         self.collect(step)
 
@@ -146,10 +148,11 @@ class Probe(ABC, Generic[Seen]):
             reason = f"no longer recorded, because of {self._guard.last_loss}"
             self._stop(step, Omission(self.kind.subject, reason))
 
-    def _begin(self, step: int, look: Look[Seen]) -> None:
-        _ = look.seen
+    def _begin(self, step: int, look: Callable[[], Look[Seen]]) -> None:
+        begun = look()
+        _ = begun.seen
         self.schedule.ran(step)
-        self._under_way = step, look
+        self._under_way = step, begun
 
     def _land_if_ready(self) -> None:
         if self._under_way is not None and self._under_way[1].ready:

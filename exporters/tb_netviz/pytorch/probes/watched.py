@@ -86,6 +86,7 @@ class ActivationMaps(Probe[Capture]):
         capture.run(root, self._inputs)
         for method in self._wanted.methods:
             self._attributing.run(self._attribute, root, capture, method)
+        capture.let_go()
         return capture
 
     def _attribute(self, root: nn.Module, capture: Capture, method: str) -> None:
