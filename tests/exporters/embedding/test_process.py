@@ -247,6 +247,8 @@ import os, signal, sys, time
 import numpy as np
 from tb_netviz.embedding import EmbeddingWriter
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # Ignored, where the tests run in the background.
+
 def add(writer):
     for step in range(1000):
         writer.add("hidden", np.random.default_rng(step).standard_normal((800, 16)), None, step)
