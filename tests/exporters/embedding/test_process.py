@@ -325,7 +325,7 @@ with EmbeddingWriter(sys.argv[1]) as writer:
     assert err.count("Traceback") == err.count("KeyboardInterrupt") == 1
     assert gone(worker)
     placed = read_placed(tmp_path / "run", "hidden")
-    assert placed.steps("pca")[:3] == [0, 1, 2]
+    assert placed.steps("pca")[0] == 0  # How many more there are depends on the machine.
 
 
 def test_what_libraries_print_disturbs_nothing(tmp_path, monkeypatch):
