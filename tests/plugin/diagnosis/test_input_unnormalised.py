@@ -48,6 +48,18 @@ class Placed(Scaled):
         return super().forward(inputs) + self.shift
 
 
+class Attending(nn.Module):
+    """Attends to features as they come; the layer holds another one, which is not called."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention, self.head = nn.MultiheadAttention(FEATURES, 2, batch_first=True), nn.Linear(FEATURES, 1)
+
+    def forward(self, inputs):
+        tokens = inputs.unsqueeze(1)
+        return self.head(self.attention(tokens, tokens, tokens)[0].squeeze(1))
+
+
 def bytes_of(step):
     return drawn(step).mul(60).add(128).clamp(0, 255).round()
 
@@ -133,3 +145,10 @@ def test_a_recurrent_layer_gets_its_inputs_as_they_are(train, told):
 
     (finding,) = told(run(train, Recurrent(), loud), RULE)
     assert finding.severity is Severity.WARNING
+
+
+def test_a_layer_that_holds_another_one_is_named_itself(train, told):
+    torch.manual_seed(0)
+    (finding,) = told(run(train, Attending(), lambda step: 50 * drawn(step)), RULE)
+    assert finding.layers == (0,)
+    assert "and attention gets them as they are" in finding.message

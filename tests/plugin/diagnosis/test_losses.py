@@ -129,6 +129,17 @@ class TestSpike:
         assert finding.first_step == 1000
         assert finding.evidence[1].values.max() > 200
 
+    def test_the_gradient_of_one_model_does_not_hide_that_of_another(self):
+        model, loss = leaping(length=8)
+        quiet = ("gradient_norm_before", model.steps, np.ones(LONG))
+        other = Model(name="b", records=LONG)
+        assert found("loss_spike", model, other, train=loss, before=quiet)
+
+    def test_a_norm_that_is_known_late_only_is_not_taken_for_all_of_it(self):
+        model, loss = leaping(length=8)
+        late = ("gradient_norm_before", model.steps[150:], np.ones(LONG - 150))
+        assert found("loss_spike", model, train=loss, before=late)
+
     def test_a_change_of_the_data_that_stays_is_left_alone(self):
         model, loss = Model(records=LONG), falling(LONG)
         loss[100:] += 1.0
