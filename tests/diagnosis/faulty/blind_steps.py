@@ -190,7 +190,9 @@ _RETURNS = ("lr_too_low", "poor_init", "underfitting")
 SCENARIOS = (
     Scenario("high-noam-transformer", "transformer", REPORTING, noam_without_warm_up, _HIGH, ("loss_plateau",)),
     Scenario("high-one-cycle-lstm", "rnn", REPORTING, one_cycle_of_ten, _HIGH, ("loss_oscillation", "loss_spike")),
-    Scenario("high-adam-gnn", "gnn", REPORTING, adam_at_three_tenths, _HIGH, ("dead_units", "loss_plateau", "loss_spike")),
+    Scenario(
+        "high-adam-gnn", "gnn", REPORTING, adam_at_three_tenths, _HIGH, ("dead_units", "loss_plateau", "loss_spike")
+    ),
     Scenario("low-wrong-mode-cnn", "cnn", REPORTING, plateau_of_the_wrong_mode, _LOW, ("loss_plateau",)),
     Scenario("low-adadelta-gcn", "gnn", REPORTING, adadelta_at_a_thousandth, _LOW, ("loss_plateau",)),
     Scenario("low-by-the-batch-lstm", "rnn", REPORTING, schedule_by_the_batch, _LOW, ("loss_plateau",)),
