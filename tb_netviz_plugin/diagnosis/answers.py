@@ -13,6 +13,10 @@ from tb_netviz_plugin.analysis.outputs import Outputs, Values
 from tb_netviz_plugin.analysis.records import Bools, Floats
 from tb_netviz_plugin.diagnosis.case import Case
 
+_CROSS_ENTROPIES = ("CrossEntropyLoss", "NLLLoss")
+_SAME = 0.2
+"""Share by which the loss that was logged may differ from a cross-entropy where the type of the loss is not known."""
+
 
 def answers(case: Case) -> Outputs | None:
     """Return what is known at the records that have outputs, or None where there is none of them."""
@@ -22,6 +26,12 @@ def answers(case: Case) -> Outputs | None:
 def entries(case: Case) -> Outputs | None:
     """Return what is known at the records that have inputs, or None where there is none of them."""
     return _at(case.outputs, lambda found: found.inputs)
+
+
+def nothing_to_tell_apart(case: Case) -> bool:
+    """Whether the inputs are known, and are the same number throughout."""
+    given = entries(case)
+    return given is not None and bool(np.isfinite(given.inputs.std).any()) and not (given.inputs.std > 0).any()
 
 
 def output_layers(case: Case, model: str) -> tuple[int, ...]:
@@ -47,6 +57,14 @@ def logged_loss(case: Case, steps: Floats) -> Floats:
     if curve is None or not finite.any():
         return np.full(len(steps), np.nan)
     return np.interp(steps, curve.steps[finite], curve.values[finite])
+
+
+def is_cross_entropy(case: Case, found: Outputs) -> bool:
+    """Whether the loss is the cross-entropy of outputs and targets: by its type, else by the first value logged."""
+    if found.criterion:
+        return found.criterion in _CROSS_ENTROPIES
+    logged = float(logged_loss(case, found.steps)[0])
+    return abs(logged - float(found.loss[0])) <= _SAME * float(found.loss[0])
 
 
 def _at(found: Outputs | None, part: Callable[[Outputs], Values]) -> Outputs | None:

@@ -201,8 +201,8 @@ class Case:
         return next((one.criterion for one in self.network.descriptions if one.criterion), "")
 
     def curve(self, role: str) -> Curve | None:
-        """Return the first scalar of a role, or None where none was logged."""
-        return next(iter(self.curves(role)), None)
+        """Return the scalar of a role that spans the most steps, or None where none was logged."""
+        return max(self.curves(role), key=lambda curve: curve.steps[-1] - curve.steps[0], default=None)
 
     def curves(self, role: str) -> list[Curve]:
         """Return all scalars of a role."""

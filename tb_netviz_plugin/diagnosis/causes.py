@@ -9,6 +9,10 @@ from tb_netviz_plugin.diagnosis.finding import Finding, Severity
 
 LATE = 0.05
 """Share of the run by which a cause may be noticed later than what follows from it."""
+FAILURES = frozenset({"loss_plateau", "underfitting"})
+"""What a training fails to do is so from its start, whenever the cause of it shows."""
+_HALF = 0.5
+"""Share of the run by which the cause of a failure may be noticed later than that."""
 
 EFFECTS: Mapping[str, frozenset[str]] = {
     "nonfinite": frozenset({"loss_plateau", "loss_spike", "dead_units"}),
@@ -24,6 +28,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "saturation",
             "vanishing_gradient",
             "clip_saturated",
+            "layer_not_training",  # Of weights that were blown up no usual step shows.
             "representation_collapse",
         }
     ),
@@ -106,7 +111,15 @@ EFFECTS: Mapping[str, frozenset[str]] = {
         {"vanishing_gradient", "layer_not_training", "loss_plateau", "lr_too_low", "underfitting"}
     ),
     "representation_collapse": frozenset(
-        {"dead_units", "redundant_units", "vanishing_gradient", "layer_not_training", "lr_too_low", "loss_plateau"}
+        {
+            "dead_units",
+            "redundant_units",
+            "saturation",
+            "vanishing_gradient",
+            "layer_not_training",
+            "lr_too_low",
+            "loss_plateau",
+        }
     ),
     "oversmoothing": frozenset({"loss_plateau", "underfitting", "redundant_units"}),
     "train_eval_mismatch": frozenset({"overfitting"}),
@@ -133,8 +146,8 @@ EFFECTS: Mapping[str, frozenset[str]] = {
 def fold(findings: Sequence[Finding]) -> list[Finding]:
     """Return the causes, the worst first, each with what follows from it."""
     steps = [finding.last_step for finding in findings]
-    slack = LATE * (max(steps) - min(finding.first_step for finding in findings)) if findings else 0.0
-    causes = [_cause_of(finding, findings, slack) for finding in findings]
+    span = max(steps) - min(finding.first_step for finding in findings) if findings else 0.0
+    causes = [_cause_of(finding, findings, span) for finding in findings]
     roots = [_root(index, causes, findings) for index in range(len(findings))]
     folded = []
     for index, finding in enumerate(findings):
@@ -149,8 +162,9 @@ def _order(finding: Finding) -> tuple[int, float]:
     return -worst, finding.first_step
 
 
-def _cause_of(effect: Finding, findings: Sequence[Finding], slack: float) -> int | None:
+def _cause_of(effect: Finding, findings: Sequence[Finding], span: float) -> int | None:
     """Return the index of the earliest finding that may have brought `effect` about; what is harmless did not."""
+    slack = (_HALF if effect.rule in FAILURES else LATE) * span
     able = [
         (cause.first_step, index)
         for index, cause in enumerate(findings)

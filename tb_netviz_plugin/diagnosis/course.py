@@ -57,6 +57,11 @@ class Course:
         """How far it fell from start to end, as a share of the start's magnitude."""
         return (self.start - self.end) / abs(self.start) if self.start else 0.0
 
+    @property
+    def has_scale(self) -> bool:
+        """Whether shares of its first value mean anything: zero is its lower end, or near it, as it began."""
+        return self.start > 0 and self.start >= -float(self.values.min())
+
     def upto(self, step: float) -> Course | None:
         """Return how it went up to a step, or None where it did not begin before."""
         held = self.steps <= step

@@ -7,10 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tb_netviz_plugin.analysis.records import Floats
+from tb_netviz_plugin.analysis.records import Bools, Floats
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.diagnosis.case import Case, Curve
 from tb_netviz_plugin.schema.description import OptimizerGroup
+
+_BEYOND_UPDATES = 1.2
+"""Factor over the updates in between up to which a change of a norm may come of them, as far as those are known."""
+
+RESOLUTION = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float8_e4m3fn": 2.0**-4, "float8_e5m2": 2.0**-3}
+"""Half the gap between 1 and the next number of formats of few bits: a weight takes on no change that is smaller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,22 @@ def matrices(case: Case, layers: Sequence[int]) -> list[int]:
     held = [row for layer in layers for row in case.network.layers[layer].parameters]
     about = {row: case.network.parameters[row].parameter for row in held}
     return [row for row in held if not about[row].frozen and len(about[row].shape) > 1]
+
+
+def set_from_outside(case: Case, layers: Sequence[int]) -> Bools:
+    """Return before which records, [T], a matrix changed by more than its updates: something else wrote it."""
+    rows = matrices(case, layers)
+    norms, updates, steps = case.column("weight_norm")[rows], case.column("update_norm")[rows], case.steps
+    written = np.zeros(len(steps), np.bool_)
+    if rows and steps.size > 1:
+        reach = np.fmax(updates[:, 1:], updates[:, :-1]) * np.diff(steps)
+        written[1:] = (np.abs(np.diff(norms)) > _BEYOND_UPDATES * reach).any(axis=0)
+    return written
+
+
+def dtype_of(case: Case, row: int) -> str:
+    """Return the format that a parameter is stored in, as "float32"."""
+    return case.network.parameters[row].parameter.dtype.removeprefix("torch.")
 
 
 def _median(values: Floats) -> Floats:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tb_netviz_plugin.analysis.outputs import Outputs
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import number
-from tb_netviz_plugin.diagnosis.answers import answers, logged_loss
+from tb_netviz_plugin.diagnosis.answers import answers, is_cross_entropy
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -25,9 +24,6 @@ _SHARE = 0.3
 """Share of the largest deviation from which on a layer is the first to be loud."""
 _GROWN = 100.0
 """Factor from the deviation of the first output to the largest where the depth is behind it, as of residual blocks."""
-_CROSS_ENTROPIES = ("CrossEntropyLoss", "NLLLoss")
-_SAME = 0.2
-"""Share by which the loss that was logged may differ from a cross-entropy where the type of the loss is not known."""
 
 SCALE = (
     Remedy(
@@ -100,7 +96,7 @@ def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
     if not grown and not any(gain_of(case, layer) > LOUD for layer in layers):
         return None  # Large inputs, or scores that are scaled on purpose.
     loss, guess = float(found.loss[0]), float(np.log(found.classes[0]))
-    if not loss >= factor * guess or not deviations[rows[-1], 0] >= _LARGE or not _is_cross_entropy(case, found):
+    if not loss >= factor * guess or not deviations[rows[-1], 0] >= _LARGE or not is_cross_entropy(case, found):
         return None
     where = case.network.activations[rows[-1]].label
     return Finding(
@@ -121,13 +117,6 @@ def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
         excluded=("Not large inputs alone: the network makes what it gets far larger.",),
         view="activations",
     )
-
-
-def _is_cross_entropy(case: Case, found: Outputs) -> bool:
-    if found.criterion:
-        return found.criterion in _CROSS_ENTROPIES
-    logged = float(logged_loss(case, found.steps)[0])
-    return abs(logged - float(found.loss[0])) <= _SAME * float(found.loss[0])
 
 
 def _first_of(case: Case, rows: list[int]) -> tuple[int, ...]:

@@ -98,7 +98,10 @@ class Activation:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Data flows from module `source` to module `target`, both indices."""
+    """What module `source` puts out goes to module `target`, both indices, bent by nothing, and nowhere else.
+
+    Known of layers that are linear themselves, where the graph of a forward pass was seen.
+    """
 
     source: int
     target: int

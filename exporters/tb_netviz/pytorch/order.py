@@ -1,4 +1,4 @@
-"""The order in which modules run, and what passes through them, from one forward pass."""
+"""The order in which modules run, and what passes through them and between them, from one forward pass."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from tb_netviz.events import warn
 from tb_netviz.pytorch.compiled import has_compiled
+from tb_netviz.pytorch.flow import Flow
 from tb_netviz.pytorch.hooks import Guard, Hook
 from tb_netviz.pytorch.scripted import UNSEEN, WHOLE, is_scripted, outermost
 from tb_netviz.pytorch.steps import StepCounter
@@ -50,16 +51,19 @@ class ExecutionOrder:
 
     Attributes:
         shapes: By the modules' id.
+        chains: Ids of linear modules of which the first one's output goes to the second one alone, bent by nothing.
         call: How the model was called, until `forget`.
         omissions: What can't be known because it runs compiled, from `stop` on.
     """
 
     def __init__(self, model: nn.Module, guard: Guard, steps: StepCounter) -> None:
         self.shapes: dict[int, Shapes] = {}
+        self.chains: tuple[tuple[int, int], ...] = ()
         self.call: Call | None = None
         self.omissions: tuple[Omission, ...] = ()
         self._root = weakref.ref(unwrap(model))
         self._order: list[int] = []
+        self._flow = Flow()
         self._handles: dict[int, tuple[RemovableHandle, ...]] = {}
         self._stopped = False
         self._steps = steps
@@ -83,6 +87,7 @@ class ExecutionOrder:
         if not self._stopped:
             self._take_stock()
         self._stopped = True
+        self._flow.forget()
         for key in self._order:
             self._release(key)
 
@@ -162,7 +167,11 @@ class ExecutionOrder:
         known = self.shapes.get(id(module))
         if known is not None and not known.outputs:
             self.shapes[id(module)] = known._replace(outputs=_first_shape((output,)))
-        if module is self._root() and known is not None:
+        if known is None or self._stopped:
+            return
+        self._flow.left(module, output)
+        if module is self._root():
+            self.chains = self._flow.pairs(output)
             self.stop()
 
 

@@ -17,7 +17,7 @@ from tb_netviz.pytorch.outputs import Ends
 from tb_netviz.pytorch.shards import is_sharded
 from tb_netviz.pytorch.structure import Home, Layout, describe_parameters, lay_out
 from tb_netviz.pytorch.team import Team
-from tb_netviz_plugin.schema.description import Activation, Omission, RunDescription
+from tb_netviz_plugin.schema.description import Activation, Edge, Omission, RunDescription
 
 _UNHEARD = Omission(
     "functions",
@@ -64,6 +64,7 @@ class Roster:
         self._capture = capture
         self._sites: tuple[Site, ...] = ()
         self._layout = Layout()
+        self._chains: tuple[Edge, ...] = ()
         self._rows: dict[int, int] = {}
         self._signature: object = None
         self._omissions: tuple[Omission, ...] = ()
@@ -106,9 +107,9 @@ class Roster:
         if signature == self._signature:
             return None
         self._signature = signature
-        self._layout = lay_out(
-            self._order.sorted(model), self._order.shapes, self._include, self._exclude, self._team.refusal
-        )
+        modules = self._order.sorted(model)
+        self._chains = _chains(modules, self._order)
+        self._layout = lay_out(modules, self._order.shapes, self._include, self._exclude, self._team.refusal)
         self._rows = {id(parameter): row for row, parameter in enumerate(self._layout.parameters())}
         return self._describe(optimizers)
 
@@ -143,6 +144,7 @@ class Roster:
             modules=self._layout.modules,
             parameters=describe_parameters(self._layout, places),
             activations=self._describe_activations(),
+            edges=self._chains,
             groups=groups,
             criterion=self._ends.criterion,
             omissions=self._layout.omissions + self._order.omissions + self._unheard() + self._omissions,
@@ -157,6 +159,13 @@ class Roster:
         modules = {module.name: place for place, module in enumerate(self._layout.modules)}
         self._sites = tuple(site for site in self._capture.sites.order if site.module in modules)
         return tuple(site.described(modules) for site in self._sites)
+
+
+def _chains(modules: Sequence[tuple[str, nn.Module]], order: ExecutionOrder) -> tuple[Edge, ...]:
+    places = {id(module): place for place, (_, module) in enumerate(modules)}
+    return tuple(
+        Edge(places[first], places[second]) for first, second in order.chains if first in places and second in places
+    )
 
 
 def _traits(module: nn.Module, name: str) -> Iterator[tuple[object, ...]]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from tb_netviz_plugin.analysis.units import UnitState
 from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.answers import nothing_to_tell_apart
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
@@ -19,6 +20,8 @@ _CAN_DIE = (Response.RECTIFIER, Response.SMOOTH)
 
 def find(case: Case, limits: Limits) -> list[Finding]:
     """Find layers of which many units are dead, and tell of those of which a few are."""
+    if nothing_to_tell_apart(case):
+        return []  # What does not fire for the one sample that there is, may well be alive.
     found = stuck_units(case, UnitState.DEAD, _CAN_DIE)
     many = [one for one in found if one.share >= limits["share"]]
     few = [one for one in found if one.share < limits["share"]]

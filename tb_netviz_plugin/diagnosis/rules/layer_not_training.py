@@ -13,7 +13,7 @@ from tb_netviz_plugin.analysis.wording import number, subject
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import rate_of_group
+from tb_netviz_plugin.diagnosis.movement import RESOLUTION, dtype_of, rate_of_group
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING, to_the_end
 
@@ -161,7 +161,7 @@ def _why(case: Case, row: int, within: slice) -> str:
         return NO_RATE
     weights = float(np.nanmedian(case.column("weight_norm")[row, within])) / np.sqrt(case.network.elements[row])
     largest = float(np.nanmedian(case.column("grad_abs_max")[row, within]))
-    return UNKNOWN if rate * largest > _ROUNDING * weights else ""
+    return UNKNOWN if rate * largest > RESOLUTION.get(dtype_of(case, row), _ROUNDING) * weights else ""
 
 
 def _finding(case: Case, layers: Sequence[int], still: Sequence[_Still], why: str) -> Finding:

@@ -10,7 +10,7 @@ from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import movement
+from tb_netviz_plugin.diagnosis.movement import movement, set_from_outside
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import smooth
 
@@ -46,6 +46,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     values = loss.values if linked < 0 else loss.level
     peaks = _swings(values, loss, 0.0 if linked < 0 else 3 * loss.noise)
     swings = int(peaks.sum())
+    if set_from_outside(case, range(len(case.network.layers))).sum() >= swings:
+        return []  # As in meta-learning, where each task begins from the same weights.
     if abs(linked) < _LINKED or swings < limits["swings"] or (linked < 0 and not _undone(case)):
         return []
     at = np.flatnonzero(peaks)

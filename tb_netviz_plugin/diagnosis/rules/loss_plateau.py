@@ -40,7 +40,7 @@ _REMEDIES = (
 def find(case: Case, limits: Limits) -> list[Finding]:
     """Find a training that has learned nothing, or has lost all that it had learned."""
     loss = training(case)
-    if loss is None or not _could_tell(case, loss):
+    if loss is None or not loss.has_scale or not _could_tell(case, loss):
         return []
     if loss.learned >= limits["fall"] or _falling(loss):
         return []

@@ -12,7 +12,7 @@ from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case, Curve
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import total
+from tb_netviz_plugin.diagnosis.movement import movement, total
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING, smooth
 
@@ -36,6 +36,14 @@ _TRANSIENT = 0.5
 _LEAST = 0.1
 """Share of the usual loss that a leap is above."""
 _LATER = 10
+_BEYOND = 30.0
+"""Factor over its first value from which on a leap matters however short it is: no network is that wrong by itself."""
+_RISEN = 0.1
+"""Share of its height that a leap has reached where it begins."""
+_ORDINARY = 2.0
+"""Factor over the usual step up to which the step before a leap is not what brought it about."""
+_STAYS = 0.1
+"""Share of the records over which a loss has to be learned down again where it is a new task, and not a bad batch."""
 _RAISED = 1.5
 """Factor of the learning rate from one record to those before, where the schedule is what makes the loss leap."""
 
@@ -57,12 +65,13 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     step = float(loss.steps[worst])
     recovery = _recovery(loss, worst, usual)
     moments = _moments(at)
+    changed = _data_changed(case, loss, worst, usual, recovery)
     return [
         Finding(
             rule="loss_spike",
-            severity=_severity(
-                float(heights[worst]) / max(_gain(case), 1e-12), recovery > max(_AT_ONCE, _AFTER * len(out)), moments
-            ),
+            severity=Severity.INFO
+            if changed or moments > _FEW
+            else _severity(case, loss, worst, recovery > max(_AT_ONCE, _AFTER * len(out))),
             layers=(),
             first_step=float(loss.steps[at[0]]),
             last_step=float(loss.steps[at[-1]]),
@@ -73,20 +82,44 @@ def find(case: Case, limits: Limits) -> list[Finding]:
                 Line(loss.name, loss.name, loss.steps, loss.high),
                 Line("gradient norm of all layers", "gradient_norm", steps, gradient),
             ),
-            remedies=_remedies(step),
+            remedies=_remedies(step, changed=changed),
             excluded=(
                 "Not the scatter of single batches: loss and gradient leapt far beyond that of the records around.",
                 "Not a step of the schedule, and not a change of the data that stays.",
+                *(("Not the weights: the step before it was no larger than usual.",) if changed else ()),
             ),
             view="overview",
         )
     ]
 
 
-def _severity(loss_of_gain: float, lasts: bool, moments: int) -> Severity:
-    """Return how bad it is to lose this share of all that was gained."""
-    grave = moments <= _FEW and ((lasts and loss_of_gain >= _LASTING) or loss_of_gain >= _HUGE)
+def _severity(case: Case, loss: Curve, worst: int, lasts: bool) -> Severity:
+    """Return how bad it is to lose this much of all that was gained, or to leap so far beyond the beginning."""
+    height, start = float(loss.high[worst] - _before(_filled(loss.values))[worst]), _start(case)
+    lost = height / max(_gain(case), 1e-12)
+    grave = (lasts and lost >= _LASTING) or lost >= _HUGE or height >= _BEYOND * start > 0
     return Severity.WARNING if grave else Severity.INFO
+
+
+def _start(case: Case) -> float:
+    loss = training(case)
+    return loss.start if loss else np.nan
+
+
+def _data_changed(case: Case, loss: Curve, worst: int, usual: float, recovery: int) -> bool:
+    """Whether the network was shown something new, as in a curriculum, and learned it: no step brought the leap about.
+
+    It then is no worse than at the beginning, or takes long to come down.
+    """
+    values = _filled(loss.values)
+    low = np.flatnonzero(values[:worst] <= usual + _RISEN * (values[worst] - usual))
+    onset = float(loss.steps[low[-1] + 1 if low.size else worst])
+    past = np.flatnonzero(case.steps < onset)[-_AROUND:]
+    sizes = movement(case, range(len(case.network.layers))).ratios[past]
+    if np.isfinite(sizes).sum() < 2 * PERSISTING:
+        return False
+    ordinary = np.nanmax(sizes[-_AT_ONCE - 1 :], initial=0.0) <= _ORDINARY * np.nanmedian(sizes)
+    return bool(ordinary and (loss.high[worst] <= _start(case) or recovery >= _STAYS * len(values)))
 
 
 def _gain(case: Case) -> float:
@@ -190,8 +223,10 @@ def _others(moments: int) -> str:
     return "" if moments == 1 else f", the highest of {moments:,} such moments"
 
 
-def _remedies(step: float) -> tuple[Remedy, ...]:
+def _remedies(step: float, *, changed: bool) -> tuple[Remedy, ...]:
+    meant = Remedy(f"If it is shown something new from step {step:,.0f} on, on purpose, leave it: it learns that.")
     return (
+        *((meant,) if changed else ()),
         Remedy(f"Look at the batch of step {step:,.0f}: an outlier, a wrong label, an input that was not normalised."),
         Remedy(
             "Clip the gradient, so that a single batch can't undo many.",

@@ -9,17 +9,19 @@ from tb_netviz_plugin.analysis.wording import number, subject
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import matrices
+from tb_netviz_plugin.diagnosis.movement import RESOLUTION, dtype_of, matrices, rate_of_group
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 
-_RESOLUTION = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float8_e4m3fn": 2.0**-4, "float8_e5m2": 2.0**-3}
-"""Half the gap between 1 and the next number: a weight takes on no change that is smaller."""
 _SMALLEST = {"float16": 2.0**-24}
 """Smallest magnitude above zero of formats whose range is short."""
 _MOST = 0.5
 """Share of the low-precision matrices that have to show it."""
 _EARLY = 0.5
 """Share of the run in which updates are judged: later on a schedule may well make them small."""
+_NEVER, _FEWEST = 0.9, 10
+"""Share of the records with a gradient in which a parameter does not move, and how many of these there are at least."""
+_SLIGHT = 0.01
+"""Share of the norm that the gradient of a parameter usually has, above which a step asks for something."""
 _NEAR = 16.0
 """Factor over the smallest magnitude within which gradients lie that are cut off there."""
 
@@ -43,30 +45,30 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     """Find models in few bits whose updates are lost in rounding, or whose gradients fall below the least number."""
     findings: list[Finding] = []
     for layers in case.layers_of_models():
-        found = _updates(case, layers, limits["updates"]) or _gradients(case, layers, limits["zeros"])
+        found = (
+            _updates(case, layers, limits["updates"])
+            or _gradients(case, layers, limits["zeros"])
+            or _swallowed(case, layers)
+        )
         findings += [found] if found else []
     return findings
 
 
-def _dtype(case: Case, row: int) -> str:
-    return case.network.parameters[row].parameter.dtype.removeprefix("torch.")
-
-
 def _updates(case: Case, layers: list[int], limit: float) -> Finding | None:
     """Find matrices that a step asks to change by far less than their format resolves."""
-    rows = [row for row in matrices(case, layers) if _dtype(case, row) in _RESOLUTION]
+    rows = [row for row in matrices(case, layers) if dtype_of(case, row) in RESOLUTION]
     early = case.steps <= case.steps[0] + _EARLY * (case.steps[-1] - case.steps[0])
     ratios = case.of_parameters("update_ratio")[rows][:, early]
     asked = np.nan_to_num(case.column("grad_norm")[rows][:, early]) > 0
     typical = nanmedian(np.where(asked, ratios, np.nan).T)
-    resolution = np.array([_RESOLUTION[_dtype(case, row)] for row in rows])
+    resolution = np.array([RESOLUTION[dtype_of(case, row)] for row in rows])
     lost = np.flatnonzero(typical < limit * resolution)
     if not rows or lost.size < _MOST * len(rows):
         return None
     lost = lost[np.argsort(typical[lost], kind="stable")]
     blamed = list(dict.fromkeys(case.network.parameters[rows[at]].layer for at in lost))
     worst = int(lost[0])
-    name, least = _dtype(case, rows[worst]), float(resolution[worst])
+    name, least = dtype_of(case, rows[worst]), float(resolution[worst])
     return Finding(
         rule="low_precision_underflow",
         severity=Severity.CRITICAL,
@@ -94,12 +96,61 @@ def _updates(case: Case, layers: list[int], limit: float) -> Finding | None:
     )
 
 
+def _swallowed(case: Case, layers: list[int]) -> Finding | None:
+    """Find parameters of few bits that never move, though they have a gradient: each of their steps is rounded away."""
+    parameters = case.network.parameters
+    rows = [
+        row
+        for layer in layers
+        for row in case.network.layers[layer].parameters
+        if dtype_of(case, row) in RESOLUTION and not parameters[row].parameter.frozen and _steps(case, row)
+    ]
+    gradients = np.nan_to_num(case.column("grad_norm")[rows])
+    # A bias in front of a normalisation has a gradient of nothing but rounding, and may well stand.
+    asked = gradients > _SLIGHT * (np.median(gradients, axis=0) if rows else 0.0)
+    stands = asked & (case.column("update_norm")[rows] == 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(asked.sum(axis=1) >= _FEWEST, stands.sum(axis=1) / asked.sum(axis=1), 0.0)
+    lost = [(row, float(share)) for row, share in zip(rows, shares, strict=True) if share >= _NEVER]
+    if not lost:
+        return None
+    row, share = lost[0]
+    name, dtype = parameters[row].name, dtype_of(case, row)
+    more = f", and {len(lost) - 1:,} more parameters neither" if len(lost) > 1 else ""
+    return Finding(
+        rule="low_precision_underflow",
+        severity=Severity.WARNING,
+        layers=tuple(dict.fromkeys(parameters[one].layer for one, _ in lost)),
+        first_step=float(case.steps[0]),
+        last_step=float(case.steps[-1]),
+        message=f"{name} does not move in {share:.0%} of the steps, though it has a gradient and a learning rate above "
+        f"0{more}: {dtype} rounds away every change below {number(RESOLUTION[dtype])} of a weight.",
+        beyond=Beyond("share of the steps in which it does not move", share, _NEVER),
+        evidence=(
+            Line(f"{name}: norm of its updates", "update_ratio", case.steps, case.column("update_norm")[row], 0.0),
+            Line(f"{name}: norm of its gradient", "gradient_norm", case.steps, case.column("grad_norm")[row]),
+        ),
+        remedies=_MASTER,
+        excluded=("Not frozen, and not a learning rate of 0.", "Not a layer without a gradient."),
+    )
+
+
+def _steps(case: Case, row: int) -> bool:
+    """Whether an optimizer holds a parameter, with a learning rate above 0 at some time."""
+    group = case.network.parameters[row].group
+    if group is None:
+        return False
+    curve = rate_of_group(case, group)
+    highest = np.nanmax(curve.values, initial=0.0) if curve is not None else case.network.groups[group][1].learning_rate
+    return bool(highest > 0)
+
+
 def _gradients(case: Case, layers: list[int], zeros: float) -> Finding | None:
     """Find layers most of whose gradient is zero, and the rest next to the smallest number of the format."""
     held = [
         layer
         for layer in layers
-        if any(_dtype(case, row) in _SMALLEST for row in case.network.layers[layer].parameters)
+        if any(dtype_of(case, row) in _SMALLEST for row in case.network.layers[layer].parameters)
     ]
     shares, means = case.numbers("gradient_zero_fraction")[held], case.numbers("gradient_mean_abs")[held]
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -23,6 +23,8 @@ _NOT_LEARNED = 0.1
 """Share of its first value by which a loss falls at least where something was learned."""
 _LOST = 0.3
 """Share of what a loss had gained that it loses for good after too large a step."""
+_WORSE = 3.0
+"""Deviations of single records above its first value from which on a loss without a scale is worse."""
 _ALL = 0.75
 """Share of it from which on all is lost."""
 _THROWN, _RECOVERED = 10.0, 0.7
@@ -154,6 +156,8 @@ def _harm(case: Case, layers: list[int], onset: float) -> _Harm | None:
     loss = training(case)
     if loss is None or (loss.steps > onset).sum() < _AFTERWARDS:
         return None
+    if not loss.has_scale and loss.end - loss.start <= _WORSE * loss.noise:
+        return None  # As of a policy's gradient: such a loss says nothing of how well it does.
     before = loss.upto(onset - 1)
     if before is None or before.values.size < PERSISTING:
         return _harm_from_the_start(loss)

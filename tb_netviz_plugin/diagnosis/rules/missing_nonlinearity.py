@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ _LINEAR = frozenset({"Linear", "Conv1d", "Conv2d", "Conv3d"})
 _TRANSPARENT = ("Dropout", "AlphaDropout", "BatchNorm", "SyncBatchNorm", "Identity", "Flatten", "Unflatten", "AvgPool",
                 "AdaptiveAvgPool", "ZeroPad", "Upsample")  # fmt: skip
 _CHAIN = "Sequential"
+_NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,19 @@ class _Pair:
     first: Module
     second: Module
 
+    @property
+    def in_one_part(self) -> bool:
+        """Whether they belong to one module, or to blocks of a kind; two parts may well be meant to be used apart."""
+        first, second = (_NUMBER.sub("", one.name).rpartition(".")[0] for one in (self.first, self.second))
+        return first == second
+
 
 def find(case: Case, _limits: Limits) -> list[Finding]:
     """Find linear layers that follow each other in a chain with nothing that bends between them."""
     findings = []
     for description in case.network.descriptions:
-        pairs = [pair for pair in _pairs(description) if not _is_factorisation(pair)]
+        seen = dict.fromkeys((*_pairs(description), *_followed(description)))
+        pairs = sorted((pair for pair in seen if not _is_factorisation(pair)), key=lambda pair: not pair.in_one_part)
         layers = [_layer(case, description.model, module) for pair in pairs for module in (pair.first, pair.second)]
         known = tuple(dict.fromkeys(layer for layer in layers if layer is not None))
         if known:
@@ -46,7 +55,7 @@ def _finding(case: Case, pairs: list[_Pair], layers: tuple[int, ...]) -> Finding
     start = float(case.steps[0]) if case.steps.size else 0.0
     return Finding(
         rule="missing_nonlinearity",
-        severity=Severity.WARNING,
+        severity=Severity.WARNING if first.in_one_part else Severity.INFO,
         layers=layers,
         first_step=start,
         last_step=case.last_step,
@@ -70,6 +79,15 @@ def _finding(case: Case, pairs: list[_Pair], layers: tuple[int, ...]) -> Finding
         ),
         view="overview",
     )
+
+
+def _followed(description: RunDescription) -> Iterator[_Pair]:
+    """Yield the linear layers between which the graph of a forward pass has nothing that bends."""
+    modules = description.modules
+    for edge in description.edges:
+        pair = _Pair(modules[edge.source], modules[edge.target])
+        if {pair.first.type, pair.second.type} <= _LINEAR:
+            yield pair
 
 
 def _pairs(description: RunDescription) -> Iterator[_Pair]:

@@ -20,6 +20,10 @@ _SHARE = 0.1
 """Share of what the validation loss had gained that it loses, where that matters."""
 _HALF = 0.5
 """Rise over the lowest value that matters whatever had been gained."""
+_NOTHING, _ALL = 0.9, 0.05
+"""Shares of the first training loss: the validation loss never was below this, that of training ends below that."""
+_SMALL = 0.5
+"""Share of the threshold that is enough of a rise then: all that was learned, was learned by heart."""
 _STILL = 0.05
 """Share by which the training loss falls meanwhile, at the least."""
 
@@ -46,7 +50,12 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     lowest, now = float(level[at]), float(np.median(held_out.values[-_AFTER:]))
     gained = max(float(held_out.values[0]), trained.start) - lowest
     rise = (now - lowest) / abs(lowest) if lowest else np.inf
-    if rise < limits["rise"] or now - lowest < _SCATTER * _scatter(held_out) or not _trains(trained, held_out, at):
+    by_heart = lowest >= _NOTHING * trained.start > 0 and trained.end <= _ALL * trained.start
+    if (
+        rise < limits["rise"] * (_SMALL if by_heart else 1.0)
+        or now - lowest < _SCATTER * _scatter(held_out)
+        or not _trains(trained, held_out, at)
+    ):
         return []
     since = float(held_out.steps[at])
     lost = (now - lowest) / gained if gained > 0 else np.inf

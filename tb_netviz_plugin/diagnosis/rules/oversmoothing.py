@@ -22,6 +22,10 @@ _LATE = 0.3
 """Share of the run, at its end, that is judged."""
 _FEWEST_LAYERS = 3
 """Layers in a row, up to the last, in which items are alike."""
+_FEWEST_SAME = 2
+"""The same where they are next to equal."""
+_SAME = 0.3
+"""Share of the threshold below which they are next to equal."""
 _DIFFER = 0.4
 """Share of what an early layer puts out that varies, where items differ to begin with."""
 _LEARNED = 0.3
@@ -58,7 +62,10 @@ def _smoothed(case: Case, model: str, limit: float) -> Finding | None:
     first = int(ends[-1]) + 1 if ends.size else 0
     # Of a layer all activations have to lie there: the averaging shows behind its weights.
     blamed = _layers(looks[first:], [look.row.layer for look in looks[:first]])
-    if len(blamed) < _FEWEST_LAYERS or not first or late[:first].max() < _DIFFER:
+    if not first or late[:first].max() < _DIFFER:
+        return None
+    fewest = _FEWEST_SAME if late[first:].max() <= _SAME * limit else _FEWEST_LAYERS
+    if len(blamed) < fewest:
         return None
     worst = looks[first:][int(np.argmin(late[first:]))]
     before = looks[int(np.argmax(late[:first]))]
@@ -99,7 +106,7 @@ def _late(share: Floats, steps: Floats) -> float:
 RULE = Rule(
     id="oversmoothing",
     title="Items become alike with depth",
-    needs=(needs.units, needs.layers(_FEWEST_LAYERS + 1), needs.records(20)),
+    needs=(needs.units, needs.layers(_FEWEST_SAME + 1), needs.records(20)),
     thresholds=(Threshold("share", 0.2, "share of the outputs that varies from item to item", 0.0, 1.0),),
     find=find,
 )

@@ -7,10 +7,10 @@ from itertools import islice
 
 import numpy as np
 
-from tb_netviz_plugin.analysis.outputs import CLASS_INDICES, NUMBERS
+from tb_netviz_plugin.analysis.outputs import CLASS_INDICES, NUMBERS, Outputs
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.answers import answers, output_layers
+from tb_netviz_plugin.diagnosis.answers import answers, is_cross_entropy, nothing_to_tell_apart, output_layers
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
@@ -47,14 +47,20 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     """Find models whose last representation has become the same for all samples, and constant answers."""
     given = answers(case)
     kinds = frozenset(given.target_kind) if given is not None else frozenset()
-    if given is not None and not (given.inputs.std > 0).any() and np.isfinite(given.inputs.std).any():
-        return []  # There is nothing to tell apart.
+    if nothing_to_tell_apart(case):
+        return []
     found = [_constant(case, limits["answers"])] if NUMBERS in kinds else []
     for model in case.network.models:
         known = given is not None and model == given.model
-        if not (known and kinds & {CLASS_INDICES, NUMBERS}):
-            found.append(_collapsed(case, model, limits["share"], known=known))
+        if not (known and given is not None and _are_scores(case, given)):
+            found.append(_collapsed(case, model, limits["share"], known=known and CLASS_INDICES not in kinds))
     return [finding for finding in found if finding]
+
+
+def _are_scores(case: Case, given: Outputs) -> bool:
+    """Whether outputs are compared with targets one by one; else they are embeddings, and targets only tell pairs."""
+    kinds = frozenset(given.target_kind)
+    return NUMBERS in kinds or (CLASS_INDICES in kinds and is_cross_entropy(case, given))
 
 
 def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding | None:

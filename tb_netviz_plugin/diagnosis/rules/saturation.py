@@ -28,7 +28,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     found = [
         one
         for one in stuck_units(case, UnitState.SATURATED, _CAN_SATURATE)
-        if one.share >= limits["share"] and one.row.name not in outputs
+        if one.share >= limits["share"] and one.row.name not in outputs and not _is_constant(one)
     ]
     if not found:
         return []
@@ -59,6 +59,12 @@ def _message(found: list[Stuck], onset: float) -> str:
         f"{len(first.units):,} of {len(first.row.units):,} units of {first.row.label} lie where {kind} is flat for at "
         f"least 95 % of their values, since step {onset:,.0f}{more}: hardly any gradient passes."
     )
+
+
+def _is_constant(one: Stuck) -> bool:
+    """Whether it is a softmax over a single value, which is 1 whatever that is."""
+    about = one.row.activation
+    return about.response is Response.SOFTMAX and len(one.row.units) == 1 and about.unit != "head"
 
 
 def _outputs(case: Case) -> frozenset[str]:

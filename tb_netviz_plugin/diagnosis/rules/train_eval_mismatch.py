@@ -1,4 +1,7 @@
-"""`train_eval_mismatch`: a network that is far worse in evaluation than in training, from the first."""
+"""`train_eval_mismatch`: a network that is far worse in evaluation than in training, from the first.
+
+Where no module does something else in evaluation, data that are prepared differently look the same.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,12 @@ _GROWTH = 1.5
 """Factor by which the validation loss grows at most: what is learned by heart makes it worse all the time."""
 _FAR = 3.0
 """First validation loss over the first training loss that can't come of that so early, however it goes on."""
+_NEVER, _AT_FIRST = 0.7, 0.9
+"""Shares of the first loss above which a validation loss is by the middle, and at first, where nothing carries over."""
+_BY_THEN, _WELL = 0.75, 0.6
+"""Share of its first value that training is at by the first validation, and by which it falls in all, meanwhile."""
+_RISE = 1.15
+"""Factor by which such a validation loss rises at most: what is learned by heart makes it worse all the time."""
 _ALONG = 1.5
 """Factor by which the validation loss has to fall less than that of training: else it is of another unit."""
 
@@ -51,16 +60,17 @@ _REMEDIES = (
 
 
 def find(case: Case, limits: Limits) -> list[Finding]:
-    """Find a validation loss that is worse than before training from the first, while training goes well."""
+    """Find a validation loss that is no better than before training from the first, while training goes well."""
     held_out, trained, modal = course(case.curve("val_loss")), training(case), _modal(case)
-    if held_out is None or trained is None or not modal or trained.start <= 0 or trained.learned < _LEARNED:
+    if held_out is None or trained is None or trained.start <= 0 or trained.learned < _LEARNED:
         return []
     settled = held_out.steps - trained.steps[0] >= _SETTLED
     steps, values = held_out.steps[settled], held_out.values[settled]
-    if len(steps) < _FEWEST:
+    if len(steps) < _FEWEST or _falls_along(held_out, trained):
         return []
     bad = values >= limits["loss"] * trained.start
-    if not bad[0] or bad.mean() < _MOSTLY or not _from_the_first(held_out, trained) or _falls_along(held_out, trained):
+    worse = bool(modal and bad[0] and bad.mean() >= _MOSTLY and _from_the_first(held_out, trained))
+    if not worse and not _carries_nothing_over(held_out, trained, may_rise=bool(modal)):
         return []
     return [_finding(held_out, trained, steps, float(np.median(values)), limits["loss"], modal)]
 
@@ -68,15 +78,20 @@ def find(case: Case, limits: Limits) -> list[Finding]:
 def _finding(
     held_out: Course, trained: Course, steps: Floats, middle: float, limit: float, modal: tuple[str, ...]
 ) -> Finding:
+    than = "worse than" if middle > trained.start else "hardly better than"
+    why = (
+        f"in evaluation the network does not do what it learned ({', '.join(modal)} do something else there)"
+        if modal
+        else "what it is validated on is not prepared as it is in training, or the network does something else there"
+    )
     return Finding(
         rule="train_eval_mismatch",
         severity=Severity.WARNING,
         layers=(),
         first_step=float(trained.steps[0]),
         last_step=float(held_out.steps[-1]),
-        message=f"{held_out.name} has been at {number(middle)} since step {steps[0]:,.0f}, worse than the "
-        f"{number(trained.start)} before training, while {trained.name} fell to {number(trained.end)}: in evaluation "
-        f"the network does not do what it learned ({', '.join(modal)} do something else there).",
+        message=f"{held_out.name} has been at {number(middle)} since step {steps[0]:,.0f}, {than} the "
+        f"{number(trained.start)} before training, while {trained.name} fell to {number(trained.end)}: {why}.",
         beyond=Beyond("validation loss over the first training loss", middle / trained.start, limit),
         evidence=(
             Line(held_out.name, held_out.name, held_out.steps, held_out.values, limit * trained.start),
@@ -103,6 +118,14 @@ def _from_the_first(held_out: Course, trained: Course) -> bool:
     beside, first = float(np.interp(held_out.steps[0], trained.steps, trained.level)), float(held_out.values[0])
     settled = _last(held_out.values) <= _GROWTH * first or first >= _FAR * trained.start
     return beside >= _FRESH * trained.start and settled
+
+
+def _carries_nothing_over(held_out: Course, trained: Course, *, may_rise: bool) -> bool:
+    """Whether nothing of what training had learned by the first validation helped there, nor did anything later."""
+    beside = float(np.interp(held_out.steps[0], trained.steps, trained.level))
+    learns = beside <= _BY_THEN * trained.start and trained.learned >= _WELL
+    never = held_out.values[0] >= _AT_FIRST * trained.start and np.median(held_out.values) >= _NEVER * trained.start
+    return bool(learns and never and (may_rise or _last(held_out.values) <= _RISE * held_out.values.min()))
 
 
 def _falls_along(held_out: Course, trained: Course) -> bool:
