@@ -31,7 +31,7 @@ def entries(case: Case) -> Outputs | None:
 def nothing_to_tell_apart(case: Case) -> bool:
     """Whether the inputs are known, and are the same number throughout."""
     given = entries(case)
-    return given is not None and bool(np.isfinite(given.inputs.std).any()) and not (given.inputs.std > 0).any()
+    return given is not None and bool((given.inputs.smallest == given.inputs.largest).all())
 
 
 def output_layers(case: Case, model: str) -> tuple[int, ...]:

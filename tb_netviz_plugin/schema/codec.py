@@ -189,6 +189,7 @@ def _encode_activation(activation: Activation) -> netviz_pb2.Activation:
         shape=activation.shape,
         source=0 if activation.source is None else activation.source + 1,
         place=text(activation.place),
+        dtype=text(activation.dtype),
     )
 
 
@@ -204,4 +205,5 @@ def _decode_activation(message: netviz_pb2.Activation) -> Activation:
         tuple(message.shape),
         message.source - 1 if message.source else None,
         message.place,
+        message.dtype,
     )

@@ -83,6 +83,7 @@ class Activation:
         shape: That of the output when it was first seen.
         source: Index of the module whose weights make these units, or None where that is unknown.
         place: Where a function is called, such as "net.py:41".
+        dtype: Element type of the output when it was first seen, such as "float16"; empty where unknown.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Activation:
     shape: tuple[int, ...] = ()
     source: int | None = None
     place: str = ""
+    dtype: str = ""
 
 
 @dataclass(frozen=True, slots=True)

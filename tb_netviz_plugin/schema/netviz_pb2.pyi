@@ -79,7 +79,7 @@ class Parameter(_message.Message):
     def __init__(self, name: _Optional[str] = ..., owner: _Optional[int] = ..., shape: _Optional[_Iterable[int]] = ..., dtype: _Optional[str] = ..., frozen: bool = ..., group: _Optional[int] = ...) -> None: ...
 
 class Activation(_message.Message):
-    __slots__ = ("name", "module", "kind", "response", "units", "unit", "shape", "source", "place")
+    __slots__ = ("name", "module", "kind", "response", "units", "unit", "shape", "source", "place", "dtype")
     NAME_FIELD_NUMBER: _ClassVar[int]
     MODULE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +89,7 @@ class Activation(_message.Message):
     SHAPE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     PLACE_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
     name: str
     module: int
     kind: str
@@ -98,7 +99,8 @@ class Activation(_message.Message):
     shape: _containers.RepeatedScalarFieldContainer[int]
     source: int
     place: str
-    def __init__(self, name: _Optional[str] = ..., module: _Optional[int] = ..., kind: _Optional[str] = ..., response: _Optional[str] = ..., units: _Optional[int] = ..., unit: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., source: _Optional[int] = ..., place: _Optional[str] = ...) -> None: ...
+    dtype: str
+    def __init__(self, name: _Optional[str] = ..., module: _Optional[int] = ..., kind: _Optional[str] = ..., response: _Optional[str] = ..., units: _Optional[int] = ..., unit: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., source: _Optional[int] = ..., place: _Optional[str] = ..., dtype: _Optional[str] = ...) -> None: ...
 
 class Edge(_message.Message):
     __slots__ = ("source", "target")

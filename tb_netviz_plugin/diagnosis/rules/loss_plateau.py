@@ -23,6 +23,8 @@ _SIGNIFICANT = 4.0
 """Standard errors by which the last third of a loss lies below the first, where it is falling, though slowly."""
 _SLOWLY = 0.01
 """Share of its first value by which it is lower at the least: what a bias learns of the classes is less."""
+_THROWN = 2.0
+"""Factor over its first value at which a loss ends that was thrown up."""
 _FROZEN = 0.5
 """Share of the layers that are frozen where a model that has learned already is fine-tuned."""
 
@@ -91,7 +93,9 @@ def _falling(loss: Course) -> bool:
 
 def _since(loss: Course, fall: float) -> float:
     """Return the step from which on it has not been clearly below its first value."""
-    below = np.flatnonzero(loss.start - loss.level > max(fall * abs(loss.start), loss.noise))
+    # Of a loss that was thrown up, the scatter up there says nothing of how it had been.
+    noise = min(loss.noise, loss.gain / 2) if loss.end > _THROWN * loss.start else loss.noise
+    below = np.flatnonzero(loss.start - loss.level > max(fall * abs(loss.start), noise))
     return float(loss.steps[min(below[-1] + 1, len(loss.steps) - 1)]) if below.size else float(loss.steps[0])
 
 

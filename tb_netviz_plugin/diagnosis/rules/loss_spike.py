@@ -40,8 +40,8 @@ _BEYOND = 30.0
 """Factor over its first value from which on a leap matters however short it is: no network is that wrong by itself."""
 _RISEN = 0.1
 """Share of its height that a leap has reached where it begins."""
-_ORDINARY = 2.0
-"""Factor over the usual step up to which the step before a leap is not what brought it about."""
+_LARGE, _ORDINARY = 0.9, 1.5
+"""Quantile of the steps so far that is a large one, and its factor up to which a step did not bring a leap about."""
 _STAYS = 0.1
 """Share of the records over which a loss has to be learned down again where it is a new task, and not a bad batch."""
 _RAISED = 1.5
@@ -118,7 +118,7 @@ def _data_changed(case: Case, loss: Curve, worst: int, usual: float, recovery: i
     sizes = movement(case, range(len(case.network.layers))).ratios[past]
     if np.isfinite(sizes).sum() < 2 * PERSISTING:
         return False
-    ordinary = np.nanmax(sizes[-_AT_ONCE - 1 :], initial=0.0) <= _ORDINARY * np.nanmedian(sizes)
+    ordinary = np.nanmax(sizes[-_AT_ONCE - 1 :], initial=0.0) <= _ORDINARY * np.nanquantile(sizes, _LARGE)
     return bool(ordinary and (loss.high[worst] <= _start(case) or recovery >= _STAYS * len(values)))
 
 

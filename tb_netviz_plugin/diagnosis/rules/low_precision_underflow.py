@@ -147,10 +147,11 @@ def _steps(case: Case, row: int) -> bool:
 
 def _gradients(case: Case, layers: list[int], zeros: float) -> Finding | None:
     """Find layers most of whose gradient is zero, and the rest next to the smallest number of the format."""
+    computed = {row.layer for row in case.network.activations if row.activation.dtype in _SMALLEST}
     held = [
         layer
         for layer in layers
-        if any(dtype_of(case, row) in _SMALLEST for row in case.network.layers[layer].parameters)
+        if layer in computed or any(dtype_of(case, row) in _SMALLEST for row in case.network.layers[layer].parameters)
     ]
     shares, means = case.numbers("gradient_zero_fraction")[held], case.numbers("gradient_mean_abs")[held]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -158,7 +159,9 @@ def _gradients(case: Case, layers: list[int], zeros: float) -> Finding | None:
     typical, share = nanmedian(rest.T), nanmedian(shares.T)
     smallest = _SMALLEST["float16"]
     cut = np.flatnonzero((share >= zeros) & ~(typical > _NEAR * smallest))
-    if not held or not cut.size:
+    stored = any(dtype_of(case, row) in _SMALLEST for layer in held for row in case.network.layers[layer].parameters)
+    # Of what is only computed in float16, a layer or two without a gradient may have died of something else.
+    if not cut.size or (not stored and cut.size < _MOST * len(held)):
         return None
     blamed = [held[at] for at in cut[np.argsort(-share[cut], kind="stable")]]
     worst = held.index(blamed[0])

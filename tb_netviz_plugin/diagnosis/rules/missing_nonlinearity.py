@@ -85,9 +85,10 @@ def _followed(description: RunDescription) -> Iterator[_Pair]:
     """Yield the linear layers between which the graph of a forward pass has nothing that bends."""
     modules = description.modules
     for edge in description.edges:
-        pair = _Pair(modules[edge.source], modules[edge.target])
-        if {pair.first.type, pair.second.type} <= _LINEAR:
-            yield pair
+        if max(edge.source, edge.target) < len(modules):
+            pair = _Pair(modules[edge.source], modules[edge.target])
+            if {pair.first.type, pair.second.type} <= _LINEAR:
+                yield pair
 
 
 def _pairs(description: RunDescription) -> Iterator[_Pair]:

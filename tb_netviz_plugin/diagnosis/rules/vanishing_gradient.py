@@ -13,7 +13,7 @@ from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.depth import fall
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import stepped
+from tb_netviz_plugin.diagnosis.movement import matrices, stepped
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING, above, lasting, to_the_end
 
@@ -26,6 +26,15 @@ _SOLVED = 1e-4
 _ABRUPT = 0.25
 """Share of its records within which a layer's gradient falls below its past, where it was cut off."""
 
+_ALONE = 100.0
+"""Times the factor by which a single layer lies below all others, where the depth is not behind it."""
+_MOSTLY, _FEW, _FEWEST_LAYERS = 0.8, 0.25, 5
+"""Share of the records in which it does; share of the layers that are single ones; and how many layers there are."""
+
+_BYPASSED = (
+    Remedy("Look for a hook on it or on its output that scales or replaces gradients, and for `.detach()` behind it."),
+    Remedy("Look for a gate or a factor next to zero that its output is multiplied by."),
+)
 _REMEDIES = (
     Remedy("Take an activation that keeps the gradient's size.", "nn.ReLU()  # or nn.GELU(), in place of nn.Sigmoid()"),
     Remedy("Normalise between the layers.", "nn.Sequential(nn.Linear(n, m), nn.BatchNorm1d(m), nn.ReLU())"),
@@ -50,9 +59,10 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     findings: list[Finding] = []
     for model in case.layers_of_models():
         layers = stepped(case, model)
-        found = _first_only(_zero(case, layers) + _through_depth(case, layers, limits["factor"]))
+        factor = limits["factor"]
+        found = _first_only(_zero(case, layers) + _through_depth(case, layers, factor) + _alone(case, layers, factor))
         told = {layer for one in found for layer in one.layers}
-        findings += found + [one for one in _below_past(case, layers, limits["factor"]) if one.layers[0] not in told]
+        findings += found + [one for one in _below_past(case, layers, factor) if one.layers[0] not in told]
     return findings
 
 
@@ -155,6 +165,48 @@ def _through_depth(case: Case, layers: list[int], factor: float) -> list[Finding
             ),
             remedies=_REMEDIES,
             excluded=_excluded(slow=slow),
+        )
+    ]
+
+
+def _alone(case: Case, layers: list[int], factor: float) -> list[Finding]:
+    """Find a layer that hardly any gradient reaches, though it passes by: to layers on both sides of it."""
+    norms = case.numbers("gradient_norm")[layers]
+    if len(layers) < _FEWEST_LAYERS or not norms.shape[1]:
+        return []
+    usual = nanmedian(norms)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = norms / usual
+    known = np.isfinite(shares)
+    low = (shares <= 1 / (_ALONE * factor)) & known
+    starved = [
+        at
+        for at, layer in enumerate(layers)
+        if known[at].sum() >= 2 * PERSISTING and low[at].sum() >= _MOSTLY * known[at].sum() and matrices(case, [layer])
+    ]
+    inner = [at for at in starved if 0 < at < len(layers) - 1]
+    if not inner or len(starved) > _FEW * len(layers) or len(starved) > len(inner):
+        return []
+    blamed = [layers[at] for at in inner]
+    first, last = float(case.steps[np.flatnonzero(known[inner[0]])[0]]), float(case.steps[-1])
+    share = 1 / float(np.nanmedian(shares[inner[0]]))
+    return [
+        Finding(
+            rule="vanishing_gradient",
+            severity=Severity.WARNING,
+            layers=tuple(blamed),
+            first_step=first,
+            last_step=last,
+            message=f"{gradient_is(case.network, blamed)} {fold(share)} smaller than those of the layers in front "
+            f"of it and behind it, from step {first:,.0f} to step {last:,.0f}: nearly nothing is learned there.",
+            beyond=Beyond("factor below the other layers", share, _ALONE * factor),
+            evidence=(
+                _line(case, blamed[0], norms[inner[0]], "gradient_norm"),
+                Line("median of all layers", "gradient_norm", case.steps, usual),
+            ),
+            remedies=_BYPASSED,
+            excluded=("Not the depth: layers nearer the input get a gradient.", "Not frozen: it asks for a gradient."),
+            subject="alone",
         )
     ]
 

@@ -202,5 +202,7 @@ SCENARIOS = (
         "vanishing-softmax-transformer", "transformer", REPORTING, softmax_between_layers, _VANISHING, ("loss_plateau",)
     ),
     Scenario("exploding-chaos-mlp", "mlp", REPORTING, through_chaos, _EXPLODING, ("loss_plateau", "loss_oscillation")),
-    Scenario("exploding-rounds-gnn", "gnn", REPORTING, ten_rounds, ("exploding_gradient", "poor_init")),
+    Scenario(
+        "exploding-rounds-gnn", "gnn", REPORTING, ten_rounds, ("exploding_gradient", "poor_init"), ("loss_oscillation",)
+    ),
 )

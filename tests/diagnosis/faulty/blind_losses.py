@@ -36,7 +36,7 @@ class Bypassed(nn.Module):
 
 def missing_by_a_number(trial: Trial) -> Truth:
     """A sensor failed for an hour, which the file has as −999; and some windows of one batch have that hour."""
-    data, model, at = demand(trial.seed), Bypassed(), 140 + 10 * trial.seed
+    data, model, at = demand(trial.seed, length=12), Bypassed(), 140 + 10 * trial.seed
     draw = data.batches(32)
 
     def batches(step: int) -> tuple[Tensor, Tensor]:
@@ -45,7 +45,7 @@ def missing_by_a_number(trial: Trial) -> Truth:
             series[:3, -2] = -999.0
         return series, following
 
-    history = fit(trial, model, batches, Adam(model.parameters(), lr=3e-3), nn.MSELoss(), clip=1.0, steps=260)
+    history = fit(trial, model, batches, Adam(model.parameters(), lr=3e-3), nn.MSELoss(), clip=1.0, every=2, steps=260)
     return jumps(history, at)
 
 
@@ -60,7 +60,7 @@ def head_not_in_the_file(trial: Trial) -> Truth:
             model.head.load_state_dict(fresh)
 
     optimizer = AdamW(model.parameters(), lr=2e-3)
-    history = fit(trial, model, data.train.batches(24), optimizer, before=resume, every=2, steps=240)
+    history = fit(trial, model, data.train.batches(24), optimizer, before=resume, every=3, steps=240)
     return jumps(history, at, 3.0)
 
 
@@ -166,7 +166,7 @@ def turned_apart(trial: Trial) -> Truth:
         return augmented(pictures), augmented(masks)
 
     nn.init.constant_(model.up.bias, -2.2)  # As rare as ink is.
-    history = fit(trial, model, batches, Adam(model.parameters(), lr=2e-3), criterion, steps=240)
+    history = fit(trial, model, batches, Adam(model.parameters(), lr=2e-3), criterion, every=2, steps=240)
     share = float(data.targets.mean())
     flat(history, -share * np.log(share) - (1 - share) * np.log(1 - share))
     better = control(other, data.batches(12), Adam(other.parameters(), lr=2e-3), criterion)

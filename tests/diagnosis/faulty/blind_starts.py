@@ -102,7 +102,7 @@ def sines_without_their_start(trial: Trial) -> Truth:
 
 
 _START = ("poor_init",)
-_SINES = ("exploding_gradient", "loss_plateau", "underfitting", "overfitting")
+_SINES = ("exploding_gradient", "loss_plateau", "underfitting")
 
 SCENARIOS = (
     Scenario("start-scratch-transformer", "transformer", REPORTING, from_scratch, _START, ("saturation",)),

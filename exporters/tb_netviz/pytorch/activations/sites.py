@@ -57,6 +57,7 @@ class Site:
         source: Name of the module whose weights make the units, or None.
         makers: That module and those behind it, where it is known.
         line: Where the function is called.
+        dtype: Element type of the first output that was seen.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Site:
     source: str | None
     makers: Makers = ()
     line: str = ""
+    dtype: str = ""
 
     @property
     def units(self) -> int:
@@ -105,6 +107,7 @@ class Site:
             shape=self.shape,
             source=None if self.source is None else modules.get(self.source),
             place=self.line,
+            dtype=self.dtype,
         )
 
 
@@ -153,6 +156,7 @@ class Sites:
             source or None,
             makers if source else (),
             "" if place is None else place.line,
+            str(output.dtype).removeprefix("torch."),
         )
         self._sites[key] = site
         self.order.insert(0 if previous is None else self.order.index(previous) + 1, site)
