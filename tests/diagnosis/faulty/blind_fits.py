@@ -139,7 +139,8 @@ def keep_probability(trial: Trial) -> Truth:
         for share in (0.9, 0.1)
     )
     for one, share in ((model, 0.9), (other, 0.1)):
-        one.embed, one.norm = (nn.Sequential(part, nn.Dropout(share)) for part in (one.embed, one.norm))
+        for name in ("embed", "norm"):
+            one.register_module(name, nn.Sequential(one.get_submodule(name), nn.Dropout(share)))
     optimizer = AdamW(model.parameters(), lr=3e-3)
     history = fit(trial, model, data.train.batches(16), optimizer, validation=data.held_out, every=2, steps=160)
     worse(history.end, control(other, data.train.batches(16), AdamW(other.parameters(), lr=3e-3), steps=160), 1.4)
