@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam, AdamW
 
-from tests.diagnosis.data import Part, communities, digits, majorities
+from tests.diagnosis.data import Graph, Part, communities, digits, majorities
 from tests.diagnosis.faulty.blind_kept import Autoencoder
 from tests.diagnosis.faulty.blind_steps import demand
 from tests.diagnosis.faulty.wiring import still
@@ -55,9 +55,9 @@ def both_zero(trial: Trial) -> Truth:
             names += [f"blocks.{number}.attention.{part}.{one}" for one in ("down", "up")]
     model.head.requires_grad_(True)
     wanted = [value for value in model.parameters() if value.requires_grad]
-    before, part = snapshot(model), data.train.first(256)
+    before = snapshot(model)
     fit(trial, model, data.train.batches(24), AdamW(wanted, lr=3e-3, weight_decay=0.0), every=2, steps=160)
-    changes, sizes = moved(before, model), gradients(model, part)
+    changes, sizes = moved(before, model), gradients(model, data.train.first(256))
     for name in names:
         require(changes[f"{name}.weight"] == 0 and sizes[f"{name}.weight"] == 0, f"{name} moved")
     require(changes["head.weight"] > 0, "the head did not move")
@@ -90,8 +90,8 @@ def second_never_steps(trial: Trial) -> Truth:
 class Named(Gcn):
     """Graph convolutions over vectors of nodes that are looked up by their names, beside what is measured of them."""
 
-    def __init__(self, graph: object, width: int = 16) -> None:
-        super().__init__(graph, width=width)  # type: ignore[arg-type]
+    def __init__(self, graph: Graph, width: int = 16) -> None:
+        super().__init__(graph, width=width)
         self.nodes_known = nn.Embedding(120, 16)
 
     def forward(self, nodes: Tensor) -> Tensor:

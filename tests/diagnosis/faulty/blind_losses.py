@@ -50,8 +50,8 @@ def missing_by_a_number(trial: Trial) -> Truth:
 
 
 def head_not_in_the_file(trial: Trial) -> Truth:
-    """Training is taken up from a file that lacks the head, which `strict=False` hides: it begins anew at step 150."""
-    data, at = majorities(trial.seed), 150
+    """Training is taken up from a file that lacks the head, which `strict=False` hides: it begins anew at step 120."""
+    data, at = majorities(trial.seed), 120
     model = Transformer(12, 3)
     fresh = nn.Linear(24, 3).state_dict()
 
@@ -60,7 +60,7 @@ def head_not_in_the_file(trial: Trial) -> Truth:
             model.head.load_state_dict(fresh)
 
     optimizer = AdamW(model.parameters(), lr=2e-3)
-    history = fit(trial, model, data.train.batches(24), optimizer, before=resume, every=3, steps=240)
+    history = fit(trial, model, data.train.batches(16), optimizer, before=resume, every=3, steps=180)
     return jumps(history, at, 3.0)
 
 

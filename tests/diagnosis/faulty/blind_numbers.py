@@ -59,7 +59,8 @@ class Heard(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """Return [length, n, 6] of frames [n, length, 8]."""
         states = self.rnn(self.front(frames).relu())[0]
-        return self.head(states).log_softmax(2).transpose(0, 1)
+        shares: Tensor = self.head(states).log_softmax(2).transpose(0, 1)
+        return shares
 
 
 def spoken(count: int, generator: torch.Generator, length: int = 16) -> tuple[Tensor, Tensor]:
@@ -121,8 +122,8 @@ def distance_to_itself(trial: Trial) -> Truth:
     generator = torch.Generator().manual_seed(trial.seed)
     places = torch.randn(600, 8, 3, generator=generator)
     energies = torch.zeros(600, 1)
-    for one, other in pairwise(range(8)):
-        energies += (places[:, one] - places[:, other]).norm(dim=1, keepdim=True)
+    for atom, following in pairwise(range(8)):
+        energies += (places[:, atom] - places[:, following]).norm(dim=1, keepdim=True)
     data, criterion = Part(places, (energies - energies.mean()) / energies.std()), nn.MSELoss()
     model = Moving()
     other = copy.deepcopy(model)
@@ -150,8 +151,8 @@ class Views(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return [2, n, 16] of pictures [n, 2, 8, 8]."""
-        made: Tensor = self.body(pictures.transpose(0, 1).reshape(-1, 1, 8, 8))
-        return made.unflatten(0, (2, -1))
+        made: Tensor = self.body(pictures.transpose(0, 1).reshape(-1, 1, 8, 8)).unflatten(0, (2, -1))
+        return made
 
 
 def exponents_by_hand(trial: Trial) -> Truth:

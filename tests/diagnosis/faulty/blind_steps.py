@@ -89,7 +89,7 @@ def plateau_of_the_wrong_mode(trial: Trial) -> Truth:
     cuts = ReduceLROnPlateau(optimizer, mode="max", patience=0, factor=0.1)
     draw, losses, low = data.train.batches(48), [], []
     with trial.writer() as writer:
-        writer.watch(model, optimizer, criterion, every=1, on_finding="ignore")
+        writer.watch(model, optimizer, criterion, every=2, on_finding="ignore")
         for step in range(200):
             pictures, classes = draw(step)
             optimizer.zero_grad()
