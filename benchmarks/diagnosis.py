@@ -1,10 +1,10 @@
-"""How well the diagnosis does on the trainings of tests/diagnosis, of which one half was not looked at while tuning it.
+"""How well the diagnosis does on the trainings of tests/diagnosis, of which a part was not looked at while tuning it.
 
-    python -m benchmarks.diagnosis [--half tuning|reporting] [--seeds 3] [--jobs 2] [--only NAME] [--show] [--cache DIR]
+    python -m benchmarks.diagnosis [--use tuning|reporting] [--seeds 3] [--jobs 2] [--only NAME] [--show] [--cache DIR]
 
 For each rule and in total: recall; precision, where a cause of warning or worse that is not the right one is a false
 alarm; healthy runs without a warning or critical finding; the right layer blamed first; the onset within 10 % of the
-run. Each with its 95 % interval after Wilson. What was missed is told of the tuning half only, unless --show. Below
+run. Each with its 95 % interval after Wilson. What was missed is told of those tuned on only, unless --show. Below
 that, what the rules that others have published say of the same runs.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.baselines import BASELINES
 from tb_netviz_plugin.diagnosis import RULES
-from tests.diagnosis.scenario import Half, NotProvenError
+from tests.diagnosis.scenario import NotProvenError, Use
 from tests.diagnosis.scoring import Outcome, Score, Told, compare, score, told_by
 from tests.diagnosis.store import trained
 from tests.diagnosis.suite import SCENARIOS
@@ -37,18 +37,18 @@ _Result = dict[str, Outcome] | str
 def main(arguments: Sequence[str] = ()) -> None:
     """Train what is not in the cache, judge all of it, and print the tables."""
     options = _options(arguments)
-    chosen = [one for one in SCENARIOS if options.only in one.name and (options.half in (None, one.half.value))]
+    chosen = [one for one in SCENARIOS if options.only in one.name and (options.use in (None, one.use.value))]
     jobs = [(one.name, seed) for one in chosen for seed in range(options.seeds)]
     with tempfile.TemporaryDirectory() as scratch:
         results = _all(jobs, options.cache or Path(scratch), options.jobs)
     judged = [result for result in results if isinstance(result, dict)]
-    for half in Half:
-        of_half = [result for result in judged if result[OURS].scenario.half is half]
-        if of_half:
-            ours = [result[OURS] for result in of_half]
-            _print_rules(half, ours)
-            _print_tools(of_half)
-            if half is Half.TUNING or options.show:
+    for use in Use:
+        of_use = [result for result in judged if result[OURS].scenario.use is use]
+        if of_use:
+            ours = [result[OURS] for result in of_use]
+            _print_rules(use, ours)
+            _print_tools(of_use)
+            if use is Use.TUNING or options.show:
                 _print_mistakes(ours)
     for result in results:
         if isinstance(result, str):
@@ -57,11 +57,11 @@ def main(arguments: Sequence[str] = ()) -> None:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--half", choices=[half.value for half in Half], help="only that half of the scenarios")
+    parser.add_argument("--use", choices=[use.value for use in Use], help="only the scenarios of that use")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="how many trainings of each")
     parser.add_argument("--jobs", type=int, default=1, help="processes at once")
     parser.add_argument("--only", default="", help="only scenarios whose name has this in it")
-    parser.add_argument("--show", action="store_true", help="tell what was missed of the reporting half too")
+    parser.add_argument("--show", action="store_true", help="tell what was missed of those reported on too")
     parser.add_argument("--cache", type=Path, help="where trained runs are kept")
     return parser.parse_args(arguments)
 
@@ -85,9 +85,9 @@ def _judge(job: _Job, cache: Path) -> _Result:
     return {tool: compare(scenario, seed, truth, run, tell(run)) for tool, tell in tools.items()}
 
 
-def _print_rules(half: Half, outcomes: Sequence[Outcome]) -> None:
+def _print_rules(use: Use, outcomes: Sequence[Outcome]) -> None:
     print(
-        f"\n### {half.value} half: {len(outcomes)} runs of {len({one.scenario.name for one in outcomes})} scenarios\n"
+        f"\n### {use.value}: {len(outcomes)} runs of {len({one.scenario.name for one in outcomes})} scenarios\n"
     )
     print(f"| rule | {' | '.join(HEADINGS)} |\n|---{'|---' * len(HEADINGS)}|")
     for rule in _rules(outcomes):

@@ -11,14 +11,18 @@ from tb_netviz.pytorch import NetVizWriter
 from tb_netviz_plugin.diagnosis import Severity
 
 
-class Half(Enum):
-    """What a scenario is for. Rules are tuned on one half; the figures that are reported come from the other."""
+class Use(Enum):
+    """What a scenario is for. Rules are tuned on some; the figures that are reported come from the others.
+
+    Those that were reported on once and looked at then are tuned on, and new ones written by somebody who does not know
+    the rules take their place.
+    """
 
     TUNING = "tuning"
     REPORTING = "reporting"
 
 
-TUNING, REPORTING = Half.TUNING, Half.REPORTING
+TUNING, REPORTING = Use.TUNING, Use.REPORTING
 
 
 class NotProvenError(Exception):
@@ -64,7 +68,7 @@ class Scenario:
     Attributes:
         name: Unique.
         family: "mlp", "cnn", "rnn", "transformer" or "gnn".
-        half: Whether rules may be tuned on it.
+        use: Whether rules may be tuned on it.
         build: Trains and logs as a user would. Returns what is wrong, None where nothing is.
         rules: Ids of the rules that name the cause, the best one first; none of a healthy training.
         beside: Ids of rules that are right as well, though they don't name that cause.
@@ -73,7 +77,7 @@ class Scenario:
 
     name: str
     family: str
-    half: Half
+    use: Use
     build: Callable[[Trial], Truth | None]
     rules: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()

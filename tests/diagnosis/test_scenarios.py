@@ -1,6 +1,6 @@
 """Short trainings, each with the finding, layer and onset that it ought to have, or with none.
 
-All are of the half that rules may be tuned on; `python -m benchmarks.diagnosis` judges all the others too.
+All are of those that rules may be tuned on; `python -m benchmarks.diagnosis` judges all the others too.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import pytest
 
 from tb_netviz_plugin.diagnosis import RULES
 from tests.diagnosis.listening import Trainings
-from tests.diagnosis.scenario import TUNING, Scenario
+from tests.diagnosis.scenario import TUNING, Scenario, Use
 from tests.diagnosis.scoring import compare, told_by
 from tests.diagnosis.suite import FAULTY, HEALTHY
 
@@ -57,21 +57,25 @@ def test_what_is_told_is_right(scenario: Scenario, trainings: Trainings):
 
 def test_what_is_selected_may_be_tuned_on():
     assert len(CHOSEN) == len(SELECTED)
-    assert all(one.half is TUNING for one in CHOSEN)
+    assert all(one.use is TUNING for one in CHOSEN)
 
 
-def test_halves_and_names_are_as_they_should_be():
+def test_names_and_kinds_are_as_they_should_be():
     every = (*FAULTY, *HEALTHY)
 
-    assert len({one.name for one in every}) == len(every) >= 120
+    assert len({one.name for one in every}) == len(every)
     assert all(one.rules for one in FAULTY)
     assert not any(one.rules for one in HEALTHY)
-    for part in (FAULTY, HEALTHY):
-        tuned = sum(one.half is TUNING for one in part)
-        assert 0.4 < tuned / len(part) < 0.6
 
 
-def test_each_rule_has_scenarios_in_both_halves():
+@pytest.mark.parametrize("use", Use)
+def test_there_are_enough_to_tune_on_and_to_report_on(use: Use):
+    faulty, healthy = (sum(one.use is use for one in part) for part in (FAULTY, HEALTHY))
+
+    assert faulty + healthy >= 120
+    assert 0.4 < faulty / (faulty + healthy) < 0.6
+
+
+def test_each_rule_has_scenarios_of_both_kinds():
     for rule in RULES:
-        halves = {one.half for one in FAULTY if one.rule == rule.id}
-        assert len(halves) == 2, rule.id
+        assert {one.use for one in FAULTY if one.rule == rule.id} == set(Use), rule.id

@@ -25,7 +25,9 @@ _LINKED = 0.25
 _AROUND = 31
 """Records whose median is the course that a loss swings about."""
 _LATE = 0.3
-"""Share of the run in which it has to swing at the least, the last swing in the second half."""
+"""Share of the run in which it has to swing at the least."""
+_UNTIL = 0.6
+"""Share of the run up to which it has to swing: what has died down by then does no harm."""
 
 _REMEDIES = (
     Remedy(
@@ -53,7 +55,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     at = np.flatnonzero(peaks)
     first, last = float(loss.steps[at[0]]), float(loss.steps[at[-1]])
     span = loss.steps[-1] - loss.steps[0]
-    if last - first < _LATE * span or last < loss.steps[0] + span / 2:
+    if last - first < _LATE * span or last < loss.steps[0] + _UNTIL * span:
         return []
     height = float(np.median(values[at]))
     return [

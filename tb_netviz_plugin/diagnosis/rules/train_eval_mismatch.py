@@ -43,8 +43,9 @@ _NEVER, _AT_FIRST = 0.7, 0.9
 """Shares of the first loss above which a validation loss is by the middle, and at first, where nothing carries over."""
 _BY_THEN, _WELL = 0.75, 0.6
 """Share of its first value that training is at by the first validation, and by which it falls in all, meanwhile."""
-_RISE = 1.15
-"""Factor by which such a validation loss rises at most: what is learned by heart makes it worse all the time."""
+_RISE, _RISE_BESIDE = 1.15, 2.0
+"""Factors by which such a validation loss rises at most, and where running statistics drift beside what is learned:
+what is learned by heart makes it worse all the time."""
 _ALONG = 1.5
 """Factor by which the validation loss has to fall less than that of training: else it is of another unit."""
 
@@ -71,8 +72,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     bad = values >= limits["loss"] * trained.start
     worse = bool(modal and bad[0] and bad.mean() >= _MOSTLY and _from_the_first(held_out, trained))
     # Dropout does no harm in evaluation, so that a rise is not its doing.
-    may_rise = any("Dropout" not in kind for kind in modal)
-    if not worse and not _carries_nothing_over(held_out, trained, may_rise=may_rise):
+    rise = _RISE_BESIDE if any("Dropout" not in kind for kind in modal) else _RISE
+    if not worse and not _carries_nothing_over(held_out, trained, rise):
         return []
     return [_finding(held_out, trained, steps, float(np.median(values)), limits["loss"], modal)]
 
@@ -122,12 +123,12 @@ def _from_the_first(held_out: Course, trained: Course) -> bool:
     return beside >= _FRESH * trained.start and settled
 
 
-def _carries_nothing_over(held_out: Course, trained: Course, *, may_rise: bool) -> bool:
+def _carries_nothing_over(held_out: Course, trained: Course, rise: float) -> bool:
     """Whether nothing of what training had learned by the first validation helped there, nor did anything later."""
     beside = float(np.interp(held_out.steps[0], trained.steps, trained.level))
     learns = beside <= _BY_THEN * trained.start and trained.learned >= _WELL
     never = held_out.values[0] >= _AT_FIRST * trained.start and np.median(held_out.values) >= _NEVER * trained.start
-    return bool(learns and never and (may_rise or _last(held_out.values) <= _RISE * held_out.values.min()))
+    return bool(learns and never and _last(held_out.values) <= rise * held_out.values.min())
 
 
 def _falls_along(held_out: Course, trained: Course) -> bool:

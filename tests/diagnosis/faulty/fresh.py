@@ -15,7 +15,7 @@ from tests.diagnosis.faulty.units import dead
 from tests.diagnosis.faulty.wiring import cut_off, still
 from tests.diagnosis.networks import Block, Gcn, Recurrent, Transformer, cnn
 from tests.diagnosis.proof import gradients, moved, require, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -186,21 +186,19 @@ _ZEROS = ("poor_init", "redundant_units", "dead_units", "vanishing_gradient")
 
 SCENARIOS = (
     Scenario("high-sgd-cnn", "cnn", TUNING, sgd_at_ten, ("lr_too_high",)),
-    Scenario("start-zeros-cnn", "cnn", REPORTING, all_zeros, _ZEROS),
+    Scenario("start-zeros-cnn", "cnn", TUNING, all_zeros, _ZEROS),
     Scenario("still-left-out-gru", "rnn", TUNING, recurrence_left_out, ("layer_not_training",)),
-    Scenario("unused-detached-lstm", "rnn", REPORTING, embedding_detached, ("unused_parameter",)),
-    Scenario("kept-adam-gcn", "gnn", REPORTING, gradients_kept_gcn, ("missing_zero_grad",)),
+    Scenario("unused-detached-lstm", "rnn", TUNING, embedding_detached, ("unused_parameter",)),
+    Scenario("kept-adam-gcn", "gnn", TUNING, gradients_kept_gcn, ("missing_zero_grad",)),
     Scenario("nan-logarithm-gcn", "gnn", TUNING, logarithm_gcn, ("nonfinite",)),
     Scenario(
         "scale-pictures-cnn", "cnn", TUNING, raw_pictures, ("input_unnormalised",), ("exploding_gradient", "poor_init")
     ),
-    Scenario(
-        "linear-feed-forward-transformer", "transformer", REPORTING, linear_feed_forward, ("missing_nonlinearity",)
-    ),
+    Scenario("linear-feed-forward-transformer", "transformer", TUNING, linear_feed_forward, ("missing_nonlinearity",)),
     Scenario(
         "still-hook-transformer", "transformer", TUNING, millionth_by_hook, ("layer_not_training", "vanishing_gradient")
     ),
-    Scenario("dead-zeroed-cnn", "cnn", REPORTING, zeroed_in_the_middle, ("dead_units",), ("loss_spike",)),
-    Scenario("held-dropout-gcn", "gnn", REPORTING, heavy_dropout_gcn, ("over_regularised",)),
+    Scenario("dead-zeroed-cnn", "cnn", TUNING, zeroed_in_the_middle, ("dead_units",), ("loss_spike",)),
+    Scenario("held-dropout-gcn", "gnn", TUNING, heavy_dropout_gcn, ("over_regularised",)),
     Scenario("output-softmax-gcn", "gnn", TUNING, softmax_twice_gcn, ("wrong_output_or_loss",)),
 )

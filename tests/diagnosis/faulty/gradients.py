@@ -9,7 +9,7 @@ from torch.optim import SGD
 from tests.diagnosis.data import Part, communities, digits, first_tokens, majorities
 from tests.diagnosis.networks import Block, Gcn, Residual, Transformer, cnn, deep
 from tests.diagnosis.proof import gradients, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import fit
 
 FALL = 1e-4
@@ -198,13 +198,13 @@ _VANISHING, _EXPLODING = ("vanishing_gradient",), ("exploding_gradient", "poor_i
 
 SCENARIOS = (
     Scenario("vanishing-sigmoid-mlp", "mlp", TUNING, deep_sigmoid, _VANISHING),
-    Scenario("vanishing-tanh-mlp", "mlp", REPORTING, deep_small_tanh, ("vanishing_gradient", "poor_init")),
-    Scenario("vanishing-sigmoid-cnn", "cnn", REPORTING, sigmoid_cnn, _VANISHING),
+    Scenario("vanishing-tanh-mlp", "mlp", TUNING, deep_small_tanh, ("vanishing_gradient", "poor_init")),
+    Scenario("vanishing-sigmoid-cnn", "cnn", TUNING, sigmoid_cnn, _VANISHING),
     Scenario("vanishing-sigmoid-gcn", "gnn", TUNING, sigmoid_gcn, _VANISHING),
     Scenario("vanishing-transformer", "transformer", TUNING, transformer_without_residuals, _VANISHING),
-    Scenario("vanishing-rnn", "rnn", REPORTING, stacked_rnn, _VANISHING),
+    Scenario("vanishing-rnn", "rnn", TUNING, stacked_rnn, _VANISHING),
     Scenario("exploding-rnn", "rnn", TUNING, exploding_rnn, _EXPLODING),
-    Scenario("exploding-residual-mlp", "mlp", REPORTING, exploding_residuals, _EXPLODING),
-    Scenario("exploding-sums-gcn", "gnn", REPORTING, exploding_sums, _EXPLODING),
+    Scenario("exploding-residual-mlp", "mlp", TUNING, exploding_residuals, _EXPLODING),
+    Scenario("exploding-sums-gcn", "gnn", TUNING, exploding_sums, _EXPLODING),
     Scenario("exploding-transformer", "transformer", TUNING, exploding_transformer, _EXPLODING),
 )

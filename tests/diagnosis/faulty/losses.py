@@ -13,7 +13,7 @@ from tests.diagnosis.data import Part, Split, communities, curves, digits, first
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import Gcn, Recurrent, Transformer, cnn, mlp
 from tests.diagnosis.proof import require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import History, control, fit
 
 
@@ -305,25 +305,25 @@ _BY_HEART, _POOR, _HELD = ("overfitting",), ("underfitting",), ("over_regularise
 
 SCENARIOS = (
     Scenario("flat-shuffled-mlp", "mlp", TUNING, shuffled_targets, ("loss_plateau", "label_noise")),
-    Scenario("flat-parity-mlp", "mlp", REPORTING, parity, ("loss_plateau", "underfitting"), ("label_noise",)),
-    Scenario("flat-forgotten-rnn", "rnn", REPORTING, forgotten_start, ("loss_plateau", "vanishing_gradient")),
+    Scenario("flat-parity-mlp", "mlp", TUNING, parity, ("loss_plateau", "underfitting"), ("label_noise",)),
+    Scenario("flat-forgotten-rnn", "rnn", TUNING, forgotten_start, ("loss_plateau", "vanishing_gradient")),
     Scenario("flat-blank-transformer", "transformer", TUNING, blank_inputs, _FLAT, ("label_noise", "underfitting")),
-    Scenario("swings-momentum-mlp", "mlp", REPORTING, too_much_momentum, _SWINGS),
+    Scenario("swings-momentum-mlp", "mlp", TUNING, too_much_momentum, _SWINGS),
     Scenario("swings-sorted-cnn", "cnn", TUNING, sorted_data, ("loss_oscillation",)),
-    Scenario("swings-edge-gcn", "gnn", REPORTING, edge_of_stability, _SWINGS),
-    Scenario("jumps-garbled-mlp", "mlp", REPORTING, garbled_batch, _JUMPS),
+    Scenario("swings-edge-gcn", "gnn", TUNING, edge_of_stability, _SWINGS),
+    Scenario("jumps-garbled-mlp", "mlp", TUNING, garbled_batch, _JUMPS),
     Scenario("jumps-rate-transformer", "transformer", TUNING, rate_slips_once, ("loss_spike", "lr_too_high")),
-    Scenario("jumps-target-mlp", "mlp", REPORTING, wild_target, _JUMPS),
+    Scenario("jumps-target-mlp", "mlp", TUNING, wild_target, _JUMPS),
     Scenario("jumps-shard-cnn", "cnn", TUNING, wrong_labels_once, _JUMPS),
     Scenario("by-heart-mlp", "mlp", TUNING, by_heart, _BY_HEART),
-    Scenario("by-heart-cnn", "cnn", REPORTING, by_heart_cnn, _BY_HEART),
+    Scenario("by-heart-cnn", "cnn", TUNING, by_heart_cnn, _BY_HEART),
     Scenario("by-heart-transformer", "transformer", TUNING, by_heart_transformer, _BY_HEART),
-    Scenario("by-heart-gru", "rnn", REPORTING, by_heart_rnn, _BY_HEART),
-    Scenario("by-heart-gcn", "gnn", REPORTING, by_heart_gcn, _BY_HEART),
+    Scenario("by-heart-gru", "rnn", TUNING, by_heart_rnn, _BY_HEART),
+    Scenario("by-heart-gcn", "gnn", TUNING, by_heart_gcn, _BY_HEART),
     Scenario("poor-one-unit-mlp", "mlp", TUNING, one_unit, _POOR, ("loss_plateau",)),
-    Scenario("poor-narrow-transformer", "transformer", REPORTING, narrow_language, _POOR, ("loss_plateau",)),
-    Scenario("held-decay-mlp", "mlp", REPORTING, heavy_decay, _HELD),
+    Scenario("poor-narrow-transformer", "transformer", TUNING, narrow_language, _POOR, ("loss_plateau",)),
+    Scenario("held-decay-mlp", "mlp", TUNING, heavy_decay, _HELD),
     Scenario("held-dropout-cnn", "cnn", TUNING, heavy_dropout, _HELD),
-    Scenario("held-decay-transformer", "transformer", REPORTING, heavy_decay_transformer, _HELD),
+    Scenario("held-decay-transformer", "transformer", TUNING, heavy_decay_transformer, _HELD),
     Scenario("held-lasso-gcn", "gnn", TUNING, heavy_lasso, _HELD),
 )

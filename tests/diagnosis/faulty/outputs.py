@@ -15,7 +15,7 @@ from tests.diagnosis.faulty.losses import noisy
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import Gcn, Recurrent, Transformer, cnn, mlp
 from tests.diagnosis.proof import accuracy, double, loss_of, require, widened
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -363,27 +363,27 @@ _OUTPUT, _SCALE, _FEW, _WRONG = (
 _MODES, _LINEAR = ("train_eval_mismatch",), ("missing_nonlinearity",)
 
 SCENARIOS = (
-    Scenario("output-softmax-mlp", "mlp", REPORTING, softmax_twice, _OUTPUT),
+    Scenario("output-softmax-mlp", "mlp", TUNING, softmax_twice, _OUTPUT),
     Scenario("output-softmax-cnn", "cnn", TUNING, softmax_twice_cnn, _OUTPUT),
     Scenario("output-sigmoid-mlp", "mlp", TUNING, sigmoid_twice, _OUTPUT),
-    Scenario("output-shares-transformer", "transformer", REPORTING, shares_as_logarithms, _OUTPUT),
+    Scenario("output-shares-transformer", "transformer", TUNING, shares_as_logarithms, _OUTPUT),
     Scenario("output-rectified-gru", "rnn", TUNING, rectified_scores, _OUTPUT),
-    Scenario("output-bounded-mlp", "mlp", REPORTING, bounded_regression, _OUTPUT),
-    Scenario("output-broadcast-mlp", "mlp", REPORTING, broadcast, _OUTPUT),
+    Scenario("output-bounded-mlp", "mlp", TUNING, bounded_regression, _OUTPUT),
+    Scenario("output-broadcast-mlp", "mlp", TUNING, broadcast, _OUTPUT),
     Scenario("output-one-unit-mlp", "mlp", TUNING, softmax_of_one, _OUTPUT),
     Scenario("scale-patients-mlp", "mlp", TUNING, raw_patients, _SCALE),
-    Scenario("scale-time-stamp-mlp", "mlp", REPORTING, one_loud_feature, _SCALE),
+    Scenario("scale-time-stamp-mlp", "mlp", TUNING, one_loud_feature, _SCALE),
     Scenario("scale-sensor-gru", "rnn", TUNING, loud_channel, _SCALE),
-    Scenario("scale-identity-gcn", "gnn", REPORTING, loud_node_feature, _SCALE),
-    Scenario("few-mlp", "mlp", REPORTING, few_of_a_digit, _FEW, ("overfitting",)),
+    Scenario("scale-identity-gcn", "gnn", TUNING, loud_node_feature, _SCALE),
+    Scenario("few-mlp", "mlp", TUNING, few_of_a_digit, _FEW, ("overfitting",)),
     Scenario("few-cnn", "cnn", TUNING, few_of_a_picture, _FEW, ("overfitting",)),
     Scenario("wrong-labels-mlp", "mlp", TUNING, wrong_labels, _WRONG),
-    Scenario("wrong-labels-cnn", "cnn", REPORTING, wrong_labels_cnn, _WRONG),
-    Scenario("wrong-labels-transformer", "transformer", REPORTING, wrong_labels_transformer, _WRONG),
+    Scenario("wrong-labels-cnn", "cnn", TUNING, wrong_labels_cnn, _WRONG),
+    Scenario("wrong-labels-transformer", "transformer", TUNING, wrong_labels_transformer, _WRONG),
     Scenario("modes-slow-cnn", "cnn", TUNING, statistics_too_slow, _MODES),
-    Scenario("modes-kinds-mlp", "mlp", REPORTING, statistics_of_two_kinds, _MODES),
-    Scenario("modes-scaled-cnn", "cnn", REPORTING, scaled_in_evaluation, _MODES),
-    Scenario("linear-mlp", "mlp", REPORTING, linear_mlp, _LINEAR),
+    Scenario("modes-kinds-mlp", "mlp", TUNING, statistics_of_two_kinds, _MODES),
+    Scenario("modes-scaled-cnn", "cnn", TUNING, scaled_in_evaluation, _MODES),
+    Scenario("linear-mlp", "mlp", TUNING, linear_mlp, _LINEAR),
     Scenario("linear-cnn", "cnn", TUNING, linear_cnn, _LINEAR),
     Scenario("linear-projection-gru", "rnn", TUNING, linear_projection, _LINEAR, least=Severity.INFO),
 )

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import ExponentialLR, LambdaLR
 from tests.diagnosis.data import Part, communities, curves, digits, first_tokens, language, majorities
 from tests.diagnosis.networks import Gcn, Recurrent, Transformer, cnn, mlp
 from tests.diagnosis.proof import gradients, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import Criterion, control, fit
 
 
@@ -234,23 +234,23 @@ def clipped_transformer(trial: Trial) -> Truth:
 _HIGH, _LOW, _KEPT, _CLIPPED = ("lr_too_high",), ("lr_too_low",), ("missing_zero_grad",), ("clip_saturated",)
 
 SCENARIOS = (
-    Scenario("high-sgd-mlp", "mlp", REPORTING, sgd_far_too_high, _HIGH),
+    Scenario("high-sgd-mlp", "mlp", TUNING, sgd_far_too_high, _HIGH),
     Scenario("high-adam-cnn", "cnn", TUNING, adam_too_high_cnn, _HIGH),
     Scenario("high-adam-transformer", "transformer", TUNING, adam_too_high_transformer, _HIGH),
-    Scenario("high-sgd-gru", "rnn", REPORTING, sgd_too_high_rnn, _HIGH),
+    Scenario("high-sgd-gru", "rnn", TUNING, sgd_too_high_rnn, _HIGH),
     Scenario("high-raised-mlp", "mlp", TUNING, raised_in_the_middle, _HIGH),
-    Scenario("high-sgd-gcn", "gnn", REPORTING, sgd_too_high_gcn, _HIGH),
+    Scenario("high-sgd-gcn", "gnn", TUNING, sgd_too_high_gcn, _HIGH),
     Scenario("low-adam-mlp", "mlp", TUNING, adam_too_low, _LOW),
-    Scenario("low-sgd-cnn", "cnn", REPORTING, sgd_too_low_cnn, _LOW),
-    Scenario("low-adamw-transformer", "transformer", REPORTING, adamw_too_low_transformer, _LOW),
+    Scenario("low-sgd-cnn", "cnn", TUNING, sgd_too_low_cnn, _LOW),
+    Scenario("low-adamw-transformer", "transformer", TUNING, adamw_too_low_transformer, _LOW),
     Scenario("low-sgd-gru", "rnn", TUNING, sgd_too_low_rnn, _LOW),
     Scenario("low-adam-gcn", "gnn", TUNING, adam_too_low_gcn, _LOW),
-    Scenario("low-decay-mlp", "mlp", REPORTING, decayed_too_early, _LOW),
-    Scenario("kept-sgd-mlp", "mlp", REPORTING, gradients_kept, _KEPT),
+    Scenario("low-decay-mlp", "mlp", TUNING, decayed_too_early, _LOW),
+    Scenario("kept-sgd-mlp", "mlp", TUNING, gradients_kept, _KEPT),
     Scenario("kept-adam-cnn", "cnn", TUNING, gradients_kept_cnn, _KEPT),
     Scenario("kept-sgd-transformer", "transformer", TUNING, gradients_kept_transformer, _KEPT),
-    Scenario("kept-regression-mlp", "mlp", REPORTING, gradients_kept_regression, _KEPT),
-    Scenario("clipped-mlp", "mlp", REPORTING, clipped_mlp, _CLIPPED),
+    Scenario("kept-regression-mlp", "mlp", TUNING, gradients_kept_regression, _KEPT),
+    Scenario("clipped-mlp", "mlp", TUNING, clipped_mlp, _CLIPPED),
     Scenario("clipped-gru", "rnn", TUNING, clipped_rnn, _CLIPPED),
     Scenario("clipped-transformer", "transformer", TUNING, clipped_transformer, _CLIPPED),
 )

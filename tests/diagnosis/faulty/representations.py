@@ -10,7 +10,7 @@ from torch.optim import SGD, Adam
 from tests.diagnosis.data import communities, digits, majorities
 from tests.diagnosis.networks import Attention, Gcn, Transformer, cnn, mlp
 from tests.diagnosis.proof import outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import fit
 
 
@@ -121,7 +121,7 @@ _SMOOTH, _COLLAPSED = ("oversmoothing",), ("representation_collapse",)
 
 SCENARIOS = (
     Scenario("smoothed-gcn", "gnn", TUNING, smoothed_gcn, _SMOOTH),
-    Scenario("smoothed-transformer", "transformer", REPORTING, smoothed_transformer, _SMOOTH),
+    Scenario("smoothed-transformer", "transformer", TUNING, smoothed_transformer, _SMOOTH),
     Scenario("collapsed-mlp", "mlp", TUNING, collapsed_mlp, _COLLAPSED),
-    Scenario("collapsed-cnn", "cnn", REPORTING, collapsed_cnn, _COLLAPSED),
+    Scenario("collapsed-cnn", "cnn", TUNING, collapsed_cnn, _COLLAPSED),
 )

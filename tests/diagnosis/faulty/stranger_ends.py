@@ -16,7 +16,7 @@ from tests.diagnosis.faulty.outputs import all_linear, uneven
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import Gcn, Recurrent, Transformer, cnn, mlp
 from tests.diagnosis.proof import double, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -243,14 +243,14 @@ def held_out_as_it_is(trial: Trial) -> Truth:
 _OUTPUT, _FEW, _MODES = ("wrong_output_or_loss",), ("class_imbalance",), ("train_eval_mismatch",)
 
 SCENARIOS = (
-    Scenario("linear-thrown-away-mlp", "mlp", REPORTING, result_thrown_away, ("missing_nonlinearity",)),
+    Scenario("linear-thrown-away-mlp", "mlp", TUNING, result_thrown_away, ("missing_nonlinearity",)),
     Scenario("linear-gcn", "gnn", TUNING, activation_forgotten, ("missing_nonlinearity",), least=Severity.INFO),
     Scenario("output-raw-scores-cnn", "cnn", TUNING, raw_scores_as_logarithms, _OUTPUT),
-    Scenario("output-state-lstm", "rnn", REPORTING, state_as_forecast, _OUTPUT, ("saturation", "underfitting")),
-    Scenario("output-signed-mlp", "mlp", REPORTING, signed_targets, _OUTPUT),
-    Scenario("scale-volumes-transformer", "transformer", REPORTING, prices_and_volumes, ("input_unnormalised",)),
+    Scenario("output-state-lstm", "rnn", TUNING, state_as_forecast, _OUTPUT, ("saturation", "underfitting")),
+    Scenario("output-signed-mlp", "mlp", TUNING, signed_targets, _OUTPUT),
+    Scenario("scale-volumes-transformer", "transformer", TUNING, prices_and_volumes, ("input_unnormalised",)),
     Scenario("few-names-transformer", "transformer", TUNING, names_overlooked, _FEW),
-    Scenario("few-frauds-gcn", "gnn", REPORTING, frauds_overlooked, _FEW, ("overfitting",)),
+    Scenario("few-frauds-gcn", "gnn", TUNING, frauds_overlooked, _FEW, ("overfitting",)),
     Scenario("modes-told-gru", "rnn", TUNING, told_in_training, _MODES),
-    Scenario("modes-held-out-cnn", "cnn", REPORTING, held_out_as_it_is, _MODES, ("input_unnormalised",)),
+    Scenario("modes-held-out-cnn", "cnn", TUNING, held_out_as_it_is, _MODES, ("input_unnormalised",)),
 )

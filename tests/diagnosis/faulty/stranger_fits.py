@@ -17,7 +17,7 @@ from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.faulty.representations import alike
 from tests.diagnosis.networks import Gcn, Recurrent, cnn, mlp
 from tests.diagnosis.proof import accuracy, double, outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -222,24 +222,24 @@ SCENARIOS = (
     Scenario(
         "flat-ones-gcn",
         "gnn",
-        REPORTING,
+        TUNING,
         ones_for_features,
         ("loss_plateau", "oversmoothing", "representation_collapse", "underfitting"),
     ),
-    Scenario("by-heart-ratings-mlp", "mlp", REPORTING, ratings_by_heart, ("overfitting",)),
-    Scenario("poor-two-channels-cnn", "cnn", REPORTING, two_channels, ("underfitting",), ("loss_plateau",)),
+    Scenario("by-heart-ratings-mlp", "mlp", TUNING, ratings_by_heart, ("overfitting",)),
+    Scenario("poor-two-channels-cnn", "cnn", TUNING, two_channels, ("underfitting",), ("loss_plateau",)),
     Scenario("held-divergence-mlp", "mlp", TUNING, heavy_divergence, ("over_regularised", "representation_collapse")),
     Scenario("held-adam-gru", "rnn", TUNING, weights_decay_in_adam, ("over_regularised",)),
     Scenario("wrong-labels-gru", "rnn", TUNING, guessing_annotator, ("label_noise",)),
     Scenario(
         "smoothed-joined-gcn",
         "gnn",
-        REPORTING,
+        TUNING,
         all_joined,
         ("oversmoothing", "representation_collapse"),
         ("loss_plateau",),
     ),
     Scenario(
-        "collapsed-triplets-cnn", "cnn", REPORTING, hardest_triplets, ("representation_collapse",), ("loss_plateau",)
+        "collapsed-triplets-cnn", "cnn", TUNING, hardest_triplets, ("representation_collapse",), ("loss_plateau",)
     ),
 )

@@ -17,7 +17,7 @@ from tests.diagnosis.faulty.stranger_steps import small_graphs
 from tests.diagnosis.faulty.units import saturated, twins
 from tests.diagnosis.networks import Recurrent, Transformer, cnn, mlp
 from tests.diagnosis.proof import gradients, loss_of, moved, outputs, require, silent, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import History, fit
 
 
@@ -244,7 +244,7 @@ SCENARIOS = (
         ("unused_parameter", "layer_not_training"),
         ("loss_plateau",),
     ),
-    Scenario("still-unfrozen-cnn", "cnn", REPORTING, unfrozen_without_optimizer, ("layer_not_training",)),
+    Scenario("still-unfrozen-cnn", "cnn", TUNING, unfrozen_without_optimizer, ("layer_not_training",)),
     Scenario(
         "still-copied-transformer",
         "transformer",
@@ -253,14 +253,14 @@ SCENARIOS = (
         ("layer_not_training",),
         ("loss_plateau",),
     ),
-    Scenario("still-axis-gru", "rnn", REPORTING, softmax_over_one, _STILL),
-    Scenario("dead-decibels-gru", "rnn", REPORTING, decibels, ("dead_units", "input_unnormalised")),
+    Scenario("still-axis-gru", "rnn", TUNING, softmax_over_one, _STILL),
+    Scenario("dead-decibels-gru", "rnn", TUNING, decibels, ("dead_units", "input_unnormalised")),
     Scenario("dead-first-steps-mlp", "mlp", TUNING, rate_starts_high, ("dead_units", "lr_too_high")),
     Scenario("saturated-sums-gnn", "gnn", TUNING, sums_into_tanh, ("saturation", "poor_init")),
     Scenario(
         "copies-heads-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         heads_alike,
         ("redundant_units", "poor_init"),
         least=Severity.INFO,

@@ -16,7 +16,7 @@ from tests.diagnosis.faulty.numbers import spoiled, stuck
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import Attention, Block, Gcn, Recurrent, Transformer, mlp
 from tests.diagnosis.proof import double, finite, gradients, require, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -247,9 +247,9 @@ _SPOILED, _COARSE = ("nonfinite",), ("low_precision_underflow",)
 
 SCENARIOS = (
     Scenario("nan-lonely-node-gnn", "gnn", TUNING, lonely_node, _SPOILED),
-    Scenario("nan-infinite-mask-transformer", "transformer", REPORTING, infinite_mask, _SPOILED),
-    Scenario("nan-closed-day-gru", "rnn", REPORTING, closed_day, _SPOILED),
+    Scenario("nan-infinite-mask-transformer", "transformer", TUNING, infinite_mask, _SPOILED),
+    Scenario("nan-closed-day-gru", "rnn", TUNING, closed_day, _SPOILED),
     Scenario("nan-half-adam-mlp", "mlp", TUNING, half_adam, ("nonfinite", "low_precision_underflow")),
     Scenario("coarse-autocast-cnn", "cnn", TUNING, autocast_without_scaler, _COARSE, ("vanishing_gradient",)),
-    Scenario("coarse-bfloat16-gcn", "gnn", REPORTING, bfloat16_gcn, _COARSE),
+    Scenario("coarse-bfloat16-gcn", "gnn", TUNING, bfloat16_gcn, _COARSE),
 )

@@ -16,7 +16,7 @@ from tests.diagnosis.faulty.losses import flat, jumps
 from tests.diagnosis.faulty.rates import heaped_up, worse
 from tests.diagnosis.networks import Gcn, Recurrent, Residual, Transformer, cnn, mlp
 from tests.diagnosis.proof import finite, gradients, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import History, control, fit
 
 
@@ -245,18 +245,18 @@ _VANISHING, _EXPLODING = ("vanishing_gradient",), ("exploding_gradient",)
 
 SCENARIOS = (
     Scenario("vanishing-padding-rnn", "rnn", TUNING, read_after_padding, _VANISHING, ("loss_plateau",)),
-    Scenario("vanishing-divided-gcn", "gnn", REPORTING, divided_twice, _VANISHING),
-    Scenario("exploding-longer-rnn", "rnn", REPORTING, longer_sequences, _EXPLODING, ("loss_spike",)),
+    Scenario("vanishing-divided-gcn", "gnn", TUNING, divided_twice, _VANISHING),
+    Scenario("exploding-longer-rnn", "rnn", TUNING, longer_sequences, _EXPLODING, ("loss_spike",)),
     Scenario("exploding-normless-cnn", "cnn", TUNING, norms_taken_out, ("exploding_gradient", "poor_init")),
-    Scenario("clipped-summed-cnn", "cnn", REPORTING, summed_and_clipped, ("clip_saturated",)),
+    Scenario("clipped-summed-cnn", "cnn", TUNING, summed_and_clipped, ("clip_saturated",)),
     Scenario("kept-epoch-lstm", "rnn", TUNING, forgotten_once_an_epoch, ("missing_zero_grad",)),
-    Scenario("high-head-mlp", "mlp", REPORTING, head_at_eight, ("lr_too_high",)),
+    Scenario("high-head-mlp", "mlp", TUNING, head_at_eight, ("lr_too_high",)),
     Scenario("high-unfrozen-cnn", "cnn", TUNING, unfrozen_at_the_same_rate, ("lr_too_high",), ("loss_spike",)),
     Scenario("low-warm-up-transformer", "transformer", TUNING, endless_warm_up, ("lr_too_low",)),
     Scenario(
         "swings-cycles-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         cycles_too_high,
         ("loss_oscillation", "lr_too_high"),
         ("loss_spike",),

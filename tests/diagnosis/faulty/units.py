@@ -10,7 +10,7 @@ from tb_netviz_plugin.diagnosis import Severity
 from tests.diagnosis.data import Part, communities, digits, first_tokens, majorities, patients
 from tests.diagnosis.networks import Attention, Block, Gcn, Transformer, cnn, deep, mlp
 from tests.diagnosis.proof import gradients, loss_of, outputs, require, silent
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import fit
 
 
@@ -284,23 +284,23 @@ _DEAD, _SATURATED = ("dead_units",), ("saturation", "poor_init")
 _COPIES, _START = ("redundant_units", "poor_init"), ("poor_init",)
 
 SCENARIOS = (
-    Scenario("dead-bias-mlp", "mlp", REPORTING, dead_by_bias, _DEAD),
+    Scenario("dead-bias-mlp", "mlp", TUNING, dead_by_bias, _DEAD),
     Scenario("dead-bad-batch-mlp", "mlp", TUNING, dead_after_a_bad_batch, _DEAD, beside=("loss_spike",)),
     Scenario("dead-channels-cnn", "cnn", TUNING, dead_channels, _DEAD),
-    Scenario("dead-feed-forward-transformer", "transformer", REPORTING, dead_feed_forward, _DEAD),
+    Scenario("dead-feed-forward-transformer", "transformer", TUNING, dead_feed_forward, _DEAD),
     Scenario("dead-nodes-gcn", "gnn", TUNING, dead_nodes, _DEAD),
-    Scenario("dead-projection-gru", "rnn", REPORTING, dead_projection, _DEAD),
+    Scenario("dead-projection-gru", "rnn", TUNING, dead_projection, _DEAD),
     Scenario("saturated-tanh-mlp", "mlp", TUNING, saturated_tanh, _SATURATED),
-    Scenario("saturated-raw-mlp", "mlp", REPORTING, saturated_by_raw_inputs, ("saturation", "input_unnormalised")),
+    Scenario("saturated-raw-mlp", "mlp", TUNING, saturated_by_raw_inputs, ("saturation", "input_unnormalised")),
     Scenario("saturated-attention-transformer", "transformer", TUNING, saturated_attention, _SATURATED),
-    Scenario("saturated-cnn", "cnn", REPORTING, saturated_convolution, _SATURATED),
-    Scenario("saturated-gate-gru", "rnn", REPORTING, saturated_gates, _SATURATED),
-    Scenario("copies-mlp", "mlp", REPORTING, copies, _COPIES, least=Severity.INFO),
+    Scenario("saturated-cnn", "cnn", TUNING, saturated_convolution, _SATURATED),
+    Scenario("saturated-gate-gru", "rnn", TUNING, saturated_gates, _SATURATED),
+    Scenario("copies-mlp", "mlp", TUNING, copies, _COPIES, least=Severity.INFO),
     Scenario("copies-cnn", "cnn", TUNING, copied_channels, _COPIES, least=Severity.INFO),
-    Scenario("copies-transformer", "transformer", REPORTING, copied_feed_forward, _COPIES, least=Severity.INFO),
+    Scenario("copies-transformer", "transformer", TUNING, copied_feed_forward, _COPIES, least=Severity.INFO),
     Scenario("copies-gcn", "gnn", TUNING, copied_nodes, _COPIES, least=Severity.INFO),
-    Scenario("start-alike-mlp", "mlp", REPORTING, all_weights_alike, ("poor_init", "redundant_units")),
-    Scenario("start-loud-mlp", "mlp", REPORTING, unit_variance, ("poor_init", "exploding_gradient")),
+    Scenario("start-alike-mlp", "mlp", TUNING, all_weights_alike, ("poor_init", "redundant_units")),
+    Scenario("start-loud-mlp", "mlp", TUNING, unit_variance, ("poor_init", "exploding_gradient")),
     Scenario("start-faint-cnn", "cnn", TUNING, faint_convolutions, ("poor_init", "vanishing_gradient")),
     Scenario("start-loud-head-transformer", "transformer", TUNING, loud_head, _START),
     Scenario("start-zeros-gcn", "gnn", TUNING, zeros_in_the_middle, ("poor_init", "vanishing_gradient", "dead_units")),

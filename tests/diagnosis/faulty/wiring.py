@@ -9,7 +9,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Part, communities, digits, majorities
 from tests.diagnosis.networks import Gcn, Recurrent, Transformer, cnn, mlp
 from tests.diagnosis.proof import gradients, moved, require, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import fit
 
 
@@ -190,12 +190,12 @@ _STILL, _UNUSED = ("layer_not_training",), ("unused_parameter",)
 
 SCENARIOS = (
     Scenario("still-left-out-mlp", "mlp", TUNING, layer_left_out, _STILL),
-    Scenario("still-rate-zero-cnn", "cnn", REPORTING, group_of_rate_zero, _STILL),
+    Scenario("still-rate-zero-cnn", "cnn", TUNING, group_of_rate_zero, _STILL),
     Scenario("still-late-head-transformer", "transformer", TUNING, head_replaced_late, _STILL),
-    Scenario("still-left-out-gcn", "gnn", REPORTING, convolution_left_out, _STILL),
+    Scenario("still-left-out-gcn", "gnn", TUNING, convolution_left_out, _STILL),
     Scenario("still-put-back-gru", "rnn", TUNING, weights_put_back, _STILL),
     Scenario("unused-head-mlp", "mlp", TUNING, head_never_called, _UNUSED),
-    Scenario("unused-detached-cnn", "cnn", REPORTING, convolutions_detached, _UNUSED),
+    Scenario("unused-detached-cnn", "cnn", TUNING, convolutions_detached, _UNUSED),
     Scenario("unused-no-grad-transformer", "transformer", TUNING, block_without_gradient, _UNUSED),
-    Scenario("unused-index-gcn", "gnn", REPORTING, convolution_never_called, _UNUSED),
+    Scenario("unused-index-gcn", "gnn", TUNING, convolution_never_called, _UNUSED),
 )

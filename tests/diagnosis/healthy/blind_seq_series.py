@@ -50,7 +50,8 @@ def demand(trial: Trial) -> None:
     def nll(items: Tensor, start: Tensor) -> Tensor:
         at = start[:, None] + torch.arange(PAST + NEXT)
         cut, when = sold[items].gather(1, at), angle[items].gather(1, at)
-        return -model(cut, when, items).log_prob(cut[:, 1:]).mean()
+        loss: Tensor = -model(cut, when, items).log_prob(cut[:, 1:]).mean()
+        return loss
 
     with trial.writer() as writer:
         writer.watch(model, optimizer, every=2, on_finding="ignore")

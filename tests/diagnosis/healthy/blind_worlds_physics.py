@@ -52,7 +52,7 @@ def heat(trial: Trial) -> None:
                 total.backward()
                 return total
 
-            total = float(optimizer.step(closure))  # type: ignore[arg-type]
+            total = float(optimizer.step(closure))
             writer.add_scalar("loss", total, writer.step)
     points = torch.rand(400, 2, generator=generator)
     truth = torch.sin(torch.pi * points[:, :1]) * (-0.1 * torch.pi**2 * points[:, 1:]).exp()
@@ -145,9 +145,9 @@ class Maker(nn.Module):
         sizes = [shape.numel() for shape in self.shapes.values()]
         parts = zip(self.shapes.items(), self.writes(asked[:, :4]).split(sizes, 1), strict=True)
         written = {name: part.unflatten(1, shape) for (name, shape), part in parts}
-        return torch.vmap(lambda weights, places: functional_call(self.small, weights, (places,)))(
-            written, asked[:, 4:, None]
-        )[..., 0]
+        ask = torch.vmap(lambda weights, places: functional_call(self.small, weights, (places,)))
+        told: Tensor = ask(written, asked[:, 4:, None])[..., 0]
+        return told
 
 
 def written(trial: Trial) -> None:

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from tests.diagnosis.data import digits
 from tests.diagnosis.networks import Block, Residual, cnn
 from tests.diagnosis.proof import learned, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 STEPS = 180
@@ -187,12 +187,12 @@ def triplets(trial: Trial) -> None:
 SCENARIOS = (
     Scenario("healthy-cnn", "cnn", TUNING, plain),
     Scenario("healthy-zero-gamma-cnn", "cnn", TUNING, zero_gamma),
-    Scenario("healthy-augmented-cnn", "cnn", REPORTING, augmented),
-    Scenario("healthy-leaky-cnn", "cnn", REPORTING, without_norm),
+    Scenario("healthy-augmented-cnn", "cnn", TUNING, augmented),
+    Scenario("healthy-leaky-cnn", "cnn", TUNING, without_norm),
     Scenario("healthy-separable-cnn", "cnn", TUNING, separable),
-    Scenario("healthy-denoising-cnn", "cnn", REPORTING, denoising),
+    Scenario("healthy-denoising-cnn", "cnn", TUNING, denoising),
     Scenario("healthy-weight-norm-cnn", "cnn", TUNING, normed_weights),
-    Scenario("healthy-budget-cnn", "cnn", REPORTING, large_batches),
-    Scenario("healthy-patches-transformer", "transformer", REPORTING, patches),
+    Scenario("healthy-budget-cnn", "cnn", TUNING, large_batches),
+    Scenario("healthy-patches-transformer", "transformer", TUNING, patches),
     Scenario("healthy-triplets-cnn", "cnn", TUNING, triplets),
 )

@@ -12,7 +12,7 @@ from torch.optim import Adam
 from tests.diagnosis.data import Graph, communities
 from tests.diagnosis.networks import GraphConvolution, mlp
 from tests.diagnosis.proof import calm, require, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 
@@ -112,7 +112,7 @@ def jumping(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-links-gcn", "gnn", REPORTING, links),
+    Scenario("healthy-links-gcn", "gnn", TUNING, links),
     Scenario("healthy-propagated-gnn", "gnn", TUNING, propagated),
-    Scenario("healthy-jumping-gcn", "gnn", REPORTING, jumping),
+    Scenario("healthy-jumping-gcn", "gnn", TUNING, jumping),
 )

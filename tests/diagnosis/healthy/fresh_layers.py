@@ -10,7 +10,7 @@ from torch.optim import SGD, Adam
 from tests.diagnosis.data import Part, digits
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import generalises, learned, require, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 
@@ -190,10 +190,10 @@ def pruned(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-maxout-mlp", "mlp", TUNING, maxout),
-    Scenario("healthy-fixup-mlp", "mlp", REPORTING, fixup),
+    Scenario("healthy-fixup-mlp", "mlp", TUNING, fixup),
     Scenario("healthy-stochastic-depth-mlp", "mlp", TUNING, stochastic_depth),
-    Scenario("healthy-quantised-mlp", "mlp", REPORTING, quantised),
+    Scenario("healthy-quantised-mlp", "mlp", TUNING, quantised),
     Scenario("healthy-sine-mlp", "mlp", TUNING, picture_as_function),
-    Scenario("healthy-labels-late-mlp", "mlp", REPORTING, labels_late),
+    Scenario("healthy-labels-late-mlp", "mlp", TUNING, labels_late),
     Scenario("healthy-pruned-mlp", "mlp", TUNING, pruned),
 )

@@ -12,7 +12,7 @@ from torch.optim import SGD, Adam
 from tests.diagnosis.data import Part, digits
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import generalises, learned, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 PLACES, DISCOUNT = 8, 0.9
@@ -179,8 +179,8 @@ def penalised(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-worths-mlp", "mlp", TUNING, worths),
-    Scenario("healthy-single-samples-mlp", "mlp", REPORTING, single_samples),
+    Scenario("healthy-single-samples-mlp", "mlp", TUNING, single_samples),
     Scenario("healthy-unequal-tasks-mlp", "mlp", TUNING, unequal_tasks),
-    Scenario("healthy-diffusion-mlp", "mlp", REPORTING, diffusion),
+    Scenario("healthy-diffusion-mlp", "mlp", TUNING, diffusion),
     Scenario("healthy-penalised-mlp", "mlp", TUNING, penalised),
 )

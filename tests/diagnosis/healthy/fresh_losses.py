@@ -10,7 +10,7 @@ from torch.optim import SGD, Adam
 from tests.diagnosis.data import Part, curves, digits, first_tokens, patients, split
 from tests.diagnosis.networks import Recurrent, cnn, mlp
 from tests.diagnosis.proof import alive, calm, generalises, learned, loss_of, outputs, require, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, fit
 
 
@@ -273,15 +273,15 @@ def margins(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-outliers-mlp", "mlp", TUNING, outliers),
-    Scenario("healthy-labels-mlp", "mlp", REPORTING, many_labels),
+    Scenario("healthy-labels-mlp", "mlp", TUNING, many_labels),
     Scenario("healthy-distilled-mlp", "mlp", TUNING, distilled),
-    Scenario("healthy-alignment-gru", "rnn", REPORTING, alignment),
+    Scenario("healthy-alignment-gru", "rnn", TUNING, alignment),
     Scenario("healthy-contrast-mlp", "mlp", TUNING, contrast),
-    Scenario("healthy-poisson-mlp", "mlp", REPORTING, counts),
+    Scenario("healthy-poisson-mlp", "mlp", TUNING, counts),
     Scenario("healthy-siamese-gru", "rnn", TUNING, siamese),
-    Scenario("healthy-rare-positives-mlp", "mlp", REPORTING, rare_positives),
+    Scenario("healthy-rare-positives-mlp", "mlp", TUNING, rare_positives),
     Scenario("healthy-focal-cnn", "cnn", TUNING, focal),
-    Scenario("healthy-mixed-up-cnn", "cnn", REPORTING, mixed_up),
+    Scenario("healthy-mixed-up-cnn", "cnn", TUNING, mixed_up),
     Scenario("healthy-quantiles-mlp", "mlp", TUNING, quantiles),
-    Scenario("healthy-margins-mlp", "mlp", REPORTING, margins),
+    Scenario("healthy-margins-mlp", "mlp", TUNING, margins),
 )

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from tests.diagnosis.data import communities, digits, first_tokens, language, majorities
 from tests.diagnosis.networks import Gcn, Recurrent, Transformer, cnn, mlp
 from tests.diagnosis.proof import accuracy, calm, generalises, learned, loss_of, moved, require, snapshot, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, fit
 
 
@@ -179,15 +179,15 @@ def long_warm_up(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-rmsprop-cnn", "cnn", TUNING, rmsprop),
-    Scenario("healthy-adagrad-transformer", "transformer", REPORTING, adagrad),
+    Scenario("healthy-adagrad-transformer", "transformer", TUNING, adagrad),
     Scenario("healthy-adadelta-mlp", "mlp", TUNING, adadelta),
-    Scenario("healthy-nadam-gru", "rnn", REPORTING, nadam),
+    Scenario("healthy-nadam-gru", "rnn", TUNING, nadam),
     Scenario("healthy-rprop-gcn", "gnn", TUNING, rprop),
-    Scenario("healthy-plain-sgd-cnn", "cnn", REPORTING, sgd_alone),
+    Scenario("healthy-plain-sgd-cnn", "cnn", TUNING, sgd_alone),
     Scenario("healthy-lion-transformer", "transformer", TUNING, lion),
-    Scenario("healthy-layer-rates-mlp", "mlp", REPORTING, rates_by_layer),
+    Scenario("healthy-layer-rates-mlp", "mlp", TUNING, rates_by_layer),
     Scenario("healthy-averaged-cnn", "cnn", TUNING, averaged_at_the_end),
-    Scenario("healthy-noisy-gradients-mlp", "mlp", REPORTING, noisy_gradients),
+    Scenario("healthy-noisy-gradients-mlp", "mlp", TUNING, noisy_gradients),
     Scenario("healthy-triangular-gru", "rnn", TUNING, triangular),
-    Scenario("healthy-long-warm-up-transformer", "transformer", REPORTING, long_warm_up),
+    Scenario("healthy-long-warm-up-transformer", "transformer", TUNING, long_warm_up),
 )

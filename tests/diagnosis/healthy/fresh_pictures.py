@@ -10,7 +10,7 @@ from torch.optim import SGD, Adam
 from tests.diagnosis.data import Part, digits
 from tests.diagnosis.networks import cnn
 from tests.diagnosis.proof import calm, generalises, learned, loss_of, outputs, require, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 STEPS = 180
@@ -160,9 +160,9 @@ def few_held_out(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-segments-cnn", "cnn", TUNING, segments),
-    Scenario("healthy-batches-of-four-cnn", "cnn", REPORTING, batches_of_four),
+    Scenario("healthy-batches-of-four-cnn", "cnn", TUNING, batches_of_four),
     Scenario("healthy-squeezed-cnn", "cnn", TUNING, squeezed),
-    Scenario("healthy-resized-cnn", "cnn", REPORTING, resized),
+    Scenario("healthy-resized-cnn", "cnn", TUNING, resized),
     Scenario("healthy-adversarial-cnn", "cnn", TUNING, adversarial),
-    Scenario("healthy-few-held-out-cnn", "cnn", REPORTING, few_held_out),
+    Scenario("healthy-few-held-out-cnn", "cnn", TUNING, few_held_out),
 )

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from tests.diagnosis.data import Part, first_tokens, language, majorities
 from tests.diagnosis.networks import Block, Recurrent, Transformer
 from tests.diagnosis.proof import calm, generalises, learned, loss_of, moved, require, snapshot, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, fit
 
 
@@ -266,12 +266,12 @@ def seldom_logged(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-open-gates-lstm", "rnn", TUNING, open_forget_gates),
-    Scenario("healthy-reversal-gru", "rnn", REPORTING, reversal),
+    Scenario("healthy-reversal-gru", "rnn", TUNING, reversal),
     Scenario("healthy-masked-transformer", "transformer", TUNING, masked),
-    Scenario("healthy-layer-scale-transformer", "transformer", REPORTING, layer_scale),
+    Scenario("healthy-layer-scale-transformer", "transformer", TUNING, layer_scale),
     Scenario("healthy-word-vectors-mlp", "mlp", TUNING, word_vectors),
-    Scenario("healthy-stateful-gru", "rnn", REPORTING, stateful),
+    Scenario("healthy-stateful-gru", "rnn", TUNING, stateful),
     Scenario("healthy-prompt-transformer", "transformer", TUNING, prompt),
-    Scenario("healthy-every-fifth-transformer", "transformer", REPORTING, every_fifth),
+    Scenario("healthy-every-fifth-transformer", "transformer", TUNING, every_fifth),
     Scenario("healthy-seldom-lstm", "rnn", TUNING, seldom_logged),
 )

@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from tests.diagnosis.data import Graph, Part, communities
 from tests.diagnosis.networks import Gcn
 from tests.diagnosis.proof import learned, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 
@@ -114,9 +114,9 @@ def triangles(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-gcn", "gnn", TUNING, plain),
-    Scenario("healthy-whole-gcn", "gnn", REPORTING, whole_graph),
+    Scenario("healthy-whole-gcn", "gnn", TUNING, whole_graph),
     Scenario("healthy-residual-gcn", "gnn", TUNING, deep_residual),
-    Scenario("healthy-attention-gnn", "gnn", REPORTING, attention),
+    Scenario("healthy-attention-gnn", "gnn", TUNING, attention),
     Scenario("healthy-few-labels-gcn", "gnn", TUNING, few_labels),
-    Scenario("healthy-sums-gnn", "gnn", REPORTING, triangles),
+    Scenario("healthy-sums-gnn", "gnn", TUNING, triangles),
 )

@@ -11,7 +11,7 @@ from torch.optim import LBFGS, Adam
 from tests.diagnosis.data import Part, digits
 from tests.diagnosis.networks import cnn, mlp
 from tests.diagnosis.proof import learned, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, fit
 
 
@@ -315,19 +315,19 @@ def reward(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-accumulation-mlp", "mlp", TUNING, accumulation),
-    Scenario("healthy-lbfgs-mlp", "mlp", REPORTING, quasi_newton),
+    Scenario("healthy-lbfgs-mlp", "mlp", TUNING, quasi_newton),
     Scenario("healthy-scaler-mlp", "mlp", TUNING, scaler_that_skips),
-    Scenario("healthy-teacher-mlp", "mlp", REPORTING, averaged_teacher),
+    Scenario("healthy-teacher-mlp", "mlp", TUNING, averaged_teacher),
     Scenario("healthy-gan-mlp", "mlp", TUNING, adversaries),
-    Scenario("healthy-experts-mlp", "mlp", REPORTING, resting_experts),
+    Scenario("healthy-experts-mlp", "mlp", TUNING, resting_experts),
     Scenario("healthy-tasks-mlp", "mlp", TUNING, tasks_in_turn),
-    Scenario("healthy-unfreezing-mlp", "mlp", REPORTING, unfreezing),
+    Scenario("healthy-unfreezing-mlp", "mlp", TUNING, unfreezing),
     Scenario("healthy-freezing-cnn", "cnn", TUNING, freezing),
     Scenario("healthy-backbone-mlp", "mlp", TUNING, frozen_backbone),
-    Scenario("healthy-backbone-cnn", "cnn", REPORTING, frozen_convolutions),
+    Scenario("healthy-backbone-cnn", "cnn", TUNING, frozen_convolutions),
     Scenario("healthy-fine-tuning-mlp", "mlp", TUNING, fine_tuning),
-    Scenario("healthy-random-features-mlp", "mlp", REPORTING, random_features),
-    Scenario("healthy-curriculum-mlp", "mlp", REPORTING, curriculum),
+    Scenario("healthy-random-features-mlp", "mlp", TUNING, random_features),
+    Scenario("healthy-curriculum-mlp", "mlp", TUNING, curriculum),
     Scenario("healthy-variational-mlp", "mlp", TUNING, annealed_penalty),
-    Scenario("healthy-reward-mlp", "mlp", REPORTING, reward),
+    Scenario("healthy-reward-mlp", "mlp", TUNING, reward),
 )

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, CosineAnnealingWarmResta
 from tests.diagnosis.data import Part, curves, digits, patients
 from tests.diagnosis.networks import Residual, deep, mlp
 from tests.diagnosis.proof import alive, learned, loss_of, outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 
@@ -384,29 +384,29 @@ def slow_start(trial: Trial) -> None:
 SCENARIOS = (
     Scenario("healthy-adam-mlp", "mlp", TUNING, plain),
     Scenario("healthy-cosine-mlp", "mlp", TUNING, cosine_to_zero),
-    Scenario("healthy-warm-up-mlp", "mlp", REPORTING, warm_up),
-    Scenario("healthy-one-cycle-mlp", "mlp", REPORTING, one_cycle),
+    Scenario("healthy-warm-up-mlp", "mlp", TUNING, warm_up),
+    Scenario("healthy-one-cycle-mlp", "mlp", TUNING, one_cycle),
     Scenario("healthy-restarts-mlp", "mlp", TUNING, warm_restarts),
-    Scenario("healthy-steps-mlp", "mlp", REPORTING, steps_down),
+    Scenario("healthy-steps-mlp", "mlp", TUNING, steps_down),
     Scenario("healthy-budget-mlp", "mlp", TUNING, default_budget),
-    Scenario("healthy-batch-norm-mlp", "mlp", REPORTING, bias_before_norm),
+    Scenario("healthy-batch-norm-mlp", "mlp", TUNING, bias_before_norm),
     Scenario("healthy-dropout-mlp", "mlp", TUNING, half_dropout),
-    Scenario("healthy-tiny-batches-mlp", "mlp", REPORTING, tiny_batches),
+    Scenario("healthy-tiny-batches-mlp", "mlp", TUNING, tiny_batches),
     Scenario("healthy-noise-mlp", "mlp", TUNING, noise_floor),
-    Scenario("healthy-prices-mlp", "mlp", REPORTING, prices),
+    Scenario("healthy-prices-mlp", "mlp", TUNING, prices),
     Scenario("healthy-minute-mlp", "mlp", TUNING, minute_targets),
-    Scenario("healthy-negative-mlp", "mlp", REPORTING, negative_loss),
+    Scenario("healthy-negative-mlp", "mlp", TUNING, negative_loss),
     Scenario("healthy-converged-mlp", "mlp", TUNING, converged),
-    Scenario("healthy-sparse-mlp", "mlp", REPORTING, mostly_zero),
+    Scenario("healthy-sparse-mlp", "mlp", TUNING, mostly_zero),
     Scenario("healthy-gates-mlp", "mlp", TUNING, deep_residual),
-    Scenario("healthy-selu-mlp", "mlp", REPORTING, self_normalising),
+    Scenario("healthy-selu-mlp", "mlp", TUNING, self_normalising),
     Scenario("healthy-deep-mlp", "mlp", TUNING, deep_relu),
-    Scenario("healthy-low-rank-mlp", "mlp", REPORTING, low_rank),
+    Scenario("healthy-low-rank-mlp", "mlp", TUNING, low_rank),
     Scenario("healthy-weighted-mlp", "mlp", TUNING, imbalanced_and_weighted),
-    Scenario("healthy-smoothed-mlp", "mlp", REPORTING, smoothed_labels),
+    Scenario("healthy-smoothed-mlp", "mlp", TUNING, smoothed_labels),
     Scenario("healthy-autoencoder-mlp", "mlp", TUNING, autoencoder),
-    Scenario("healthy-tied-mlp", "mlp", REPORTING, tied_autoencoder),
-    Scenario("healthy-decayed-mlp", "mlp", REPORTING, decayed_away),
+    Scenario("healthy-tied-mlp", "mlp", TUNING, tied_autoencoder),
+    Scenario("healthy-decayed-mlp", "mlp", TUNING, decayed_away),
     Scenario("healthy-counts-mlp", "mlp", TUNING, counted_words),
-    Scenario("healthy-slow-start-mlp", "mlp", REPORTING, slow_start),
+    Scenario("healthy-slow-start-mlp", "mlp", TUNING, slow_start),
 )

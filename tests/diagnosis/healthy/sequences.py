@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from tests.diagnosis.data import Part, first_tokens, language, majorities
 from tests.diagnosis.networks import Block, Recurrent, Transformer
 from tests.diagnosis.proof import learned, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, fit
 
 
@@ -249,16 +249,16 @@ def budget_language_model(trial: Trial) -> None:
 SCENARIOS = (
     Scenario("healthy-lstm", "rnn", TUNING, lstm),
     Scenario("healthy-clipped-gru", "rnn", TUNING, gru_clipped_now_and_then),
-    Scenario("healthy-delayed-gru", "rnn", REPORTING, delayed),
-    Scenario("healthy-rnn", "rnn", REPORTING, plain_rnn),
+    Scenario("healthy-delayed-gru", "rnn", TUNING, delayed),
+    Scenario("healthy-rnn", "rnn", TUNING, plain_rnn),
     Scenario("healthy-packed-gru", "rnn", TUNING, packed),
-    Scenario("healthy-sparse-embedding-mlp", "mlp", REPORTING, sparse_embedding),
+    Scenario("healthy-sparse-embedding-mlp", "mlp", TUNING, sparse_embedding),
     Scenario("healthy-warm-transformer", "transformer", TUNING, warm_language_model),
-    Scenario("healthy-tied-transformer", "transformer", REPORTING, tied_language_model),
+    Scenario("healthy-tied-transformer", "transformer", TUNING, tied_language_model),
     Scenario("healthy-lora-transformer", "transformer", TUNING, low_rank_adaptation),
-    Scenario("healthy-gated-transformer", "transformer", REPORTING, gated_blocks),
+    Scenario("healthy-gated-transformer", "transformer", TUNING, gated_blocks),
     Scenario("healthy-padded-transformer", "transformer", TUNING, padded_encoder),
     Scenario("healthy-rare-tokens-transformer", "transformer", TUNING, large_vocabulary),
-    Scenario("healthy-copying-transformer", "transformer", REPORTING, copying),
-    Scenario("healthy-budget-transformer", "transformer", REPORTING, budget_language_model),
+    Scenario("healthy-copying-transformer", "transformer", TUNING, copying),
+    Scenario("healthy-budget-transformer", "transformer", TUNING, budget_language_model),
 )

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from tests.diagnosis.data import Part, split
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import alive, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 
 DISCOUNT, PUSH, DRIFT = 0.9, torch.tensor([0.0, 0.4]), torch.tensor([[1.0, 0.4], [0.0, 1.0]])
 
@@ -218,7 +218,7 @@ def houses(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-actor-critic-mlp", "mlp", TUNING, actor_critic),
-    Scenario("healthy-reptile-mlp", "mlp", REPORTING, reptile),
+    Scenario("healthy-reptile-mlp", "mlp", TUNING, reptile),
     Scenario("healthy-ratings-mlp", "mlp", TUNING, ratings),
-    Scenario("healthy-houses-mlp", "mlp", REPORTING, houses),
+    Scenario("healthy-houses-mlp", "mlp", TUNING, houses),
 )

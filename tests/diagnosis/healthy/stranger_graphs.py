@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from tests.diagnosis.data import Graph, Part, communities, split
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import accuracy, calm, generalises, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 ATOMS, KINDS, BONDS = 9, 4, 2
@@ -220,7 +220,7 @@ def clouds(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-molecules-gnn", "gnn", TUNING, molecules),
-    Scenario("healthy-infomax-gnn", "gnn", REPORTING, infomax),
+    Scenario("healthy-infomax-gnn", "gnn", TUNING, infomax),
     Scenario("healthy-sampled-gnn", "gnn", TUNING, sampled),
-    Scenario("healthy-clouds-gnn", "gnn", REPORTING, clouds),
+    Scenario("healthy-clouds-gnn", "gnn", TUNING, clouds),
 )

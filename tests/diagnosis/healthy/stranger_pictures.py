@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from tests.diagnosis.data import Part, Split, digits, split
 from tests.diagnosis.proof import accuracy, alive, calm, generalises, learned, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 
@@ -209,7 +209,7 @@ def keywords(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-detector-cnn", "cnn", TUNING, detector),
-    Scenario("healthy-upscaled-cnn", "cnn", REPORTING, upscaled),
+    Scenario("healthy-upscaled-cnn", "cnn", TUNING, upscaled),
     Scenario("healthy-likeness-cnn", "cnn", TUNING, likeness),
-    Scenario("healthy-keywords-cnn", "cnn", REPORTING, keywords),
+    Scenario("healthy-keywords-cnn", "cnn", TUNING, keywords),
 )

@@ -10,7 +10,7 @@ from torch.optim import SGD, Adam
 from tests.diagnosis.data import Part, digits
 from tests.diagnosis.networks import cnn
 from tests.diagnosis.proof import accuracy, alive, calm, generalises, learned, outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 
@@ -121,7 +121,7 @@ def angles(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-sharpness-cnn", "cnn", REPORTING, sharpness),
+    Scenario("healthy-sharpness-cnn", "cnn", TUNING, sharpness),
     Scenario("healthy-consistency-cnn", "cnn", TUNING, consistency),
     Scenario("healthy-angles-cnn", "cnn", TUNING, angles),
 )

@@ -10,7 +10,7 @@ from torch.optim import Adagrad, Adam
 from tests.diagnosis.data import Part
 from tests.diagnosis.networks import GraphConvolution
 from tests.diagnosis.proof import calm, generalises, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 USERS, ITEMS, SIDE, SENSORS = 120, 100, 9, 12
@@ -174,7 +174,7 @@ def traffic(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-tastes-gnn", "gnn", REPORTING, tastes),
+    Scenario("healthy-tastes-gnn", "gnn", TUNING, tastes),
     Scenario("healthy-facts-gnn", "gnn", TUNING, facts),
-    Scenario("healthy-traffic-gnn", "gnn", REPORTING, traffic),
+    Scenario("healthy-traffic-gnn", "gnn", TUNING, traffic),
 )

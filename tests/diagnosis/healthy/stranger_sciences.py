@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import ExponentialLR
 from tests.diagnosis.data import split
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import alive, calm, generalises, outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, fit
 
 
@@ -175,7 +175,7 @@ def _no_rise(history: History) -> None:
 
 SCENARIOS = (
     Scenario("healthy-physics-mlp", "mlp", TUNING, physics),
-    Scenario("healthy-hazards-mlp", "mlp", REPORTING, hazards),
+    Scenario("healthy-hazards-mlp", "mlp", TUNING, hazards),
     Scenario("healthy-flow-mlp", "mlp", TUNING, flow),
-    Scenario("healthy-mixture-mlp", "mlp", REPORTING, mixture),
+    Scenario("healthy-mixture-mlp", "mlp", TUNING, mixture),
 )

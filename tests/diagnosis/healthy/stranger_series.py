@@ -12,7 +12,7 @@ from torch.optim import Adam, AdamW
 from tests.diagnosis.data import first_tokens, split
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import calm, generalises, loss_of, require, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 CONTEXT, ALL = 10, 20
@@ -215,9 +215,9 @@ def state_space(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-sampling-gru", "rnn", REPORTING, sampling),
+    Scenario("healthy-sampling-gru", "rnn", TUNING, sampling),
     Scenario("healthy-volatility-gru", "rnn", TUNING, volatility),
-    Scenario("healthy-orbits-rnn", "rnn", REPORTING, orbits),
+    Scenario("healthy-orbits-rnn", "rnn", TUNING, orbits),
     Scenario("healthy-totals-lstm", "rnn", TUNING, totals),
-    Scenario("healthy-state-space-rnn", "rnn", REPORTING, state_space),
+    Scenario("healthy-state-space-rnn", "rnn", TUNING, state_space),
 )

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from tests.diagnosis.data import Part, digits, language
 from tests.diagnosis.networks import Block, Transformer, mlp
 from tests.diagnosis.proof import accuracy, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 
 WIDTH = 24
 
@@ -196,6 +196,6 @@ def towers(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-modern-transformer", "transformer", TUNING, modern),
-    Scenario("healthy-hidden-rows-transformer", "transformer", REPORTING, hidden_rows),
+    Scenario("healthy-hidden-rows-transformer", "transformer", TUNING, hidden_rows),
     Scenario("healthy-towers-transformer", "transformer", TUNING, towers),
 )

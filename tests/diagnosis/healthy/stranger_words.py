@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from tests.diagnosis.data import Part, language, majorities
 from tests.diagnosis.networks import Block, Transformer
 from tests.diagnosis.proof import accuracy, learned, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control
 
 TAGS, WORDS, PLACES = 4, 12, 10
@@ -212,7 +212,7 @@ def trainer(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-tags-lstm", "rnn", TUNING, tags),
-    Scenario("healthy-clusters-lstm", "rnn", REPORTING, clusters),
+    Scenario("healthy-clusters-lstm", "rnn", TUNING, clusters),
     Scenario("healthy-preferences-transformer", "transformer", TUNING, preferences),
-    Scenario("healthy-trainer-transformer", "transformer", REPORTING, trainer),
+    Scenario("healthy-trainer-transformer", "transformer", TUNING, trainer),
 )

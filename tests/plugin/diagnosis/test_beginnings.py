@@ -209,6 +209,32 @@ class TestLowPrecision:
         (finding,) = found("low_precision_underflow", model)
         assert set(finding.layers) == {0, 1}
 
+    @pytest.mark.parametrize(("name", "expected"), [("bfloat16", 1), ("float32", 0)])
+    def test_a_parameter_that_never_moves_in_few_bits(self, name, expected):
+        model = of_type(name)
+        model.ratios[:, 3] = 0.0
+        findings = found("low_precision_underflow", model)
+        assert len(findings) == expected
+        if findings:
+            assert findings[0].severity is Severity.WARNING
+            assert model.description.parameters[3].name in findings[0].message
+
+    def test_one_that_hardly_has_a_gradient_may_stand(self):
+        model = of_type("bfloat16")
+        model.ratios[:, 3], model.norms[:, 3] = 0.0, 1e-9
+        assert found("low_precision_underflow", model) == []
+
+    @pytest.mark.parametrize(("dtype", "expected"), [("float16", 1), ("bfloat16", 0), ("float32", 0)])
+    def test_gradients_of_what_is_computed_in_float16(self, dtype, expected):
+        model = Model()
+        rows, sizes = model.of(*range(12)), np.array([row.elements for row in model.description.parameters])
+        model.norms[:, rows] = 1e-7 * np.sqrt(0.1 * sizes[rows])
+        model.zeros[:, rows] = 0.9
+        places = range(len(model.description.modules))
+        outputs = tuple(Activation(f"out{at}", at, "Conv2d", source=at, dtype=dtype) for at in places)
+        model.description = replace(model.description, activations=outputs)
+        assert len(found("low_precision_underflow", model)) == expected
+
     def test_the_zeros_of_a_rectifier_are_left_alone(self):
         model = of_type("float16")
         model.zeros[:] = 0.9

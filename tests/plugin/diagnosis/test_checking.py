@@ -61,7 +61,12 @@ def test_what_follows_stands_below_its_cause_through_a_chain():
 
 
 def test_what_came_first_does_not_follow():
-    assert rooted(finding("loss_plateau", 0), finding("saturation", 50)) == {"loss_plateau": [], "saturation": []}
+    assert rooted(finding("loss_spike", 0), finding("nonfinite", 50)) == {"loss_spike": [], "nonfinite": []}
+
+
+def test_a_failure_shows_from_the_start_though_its_cause_does_not():
+    assert rooted(finding("loss_plateau", 0), finding("saturation", 45)) == {"saturation": ["loss_plateau"]}
+    assert rooted(finding("loss_plateau", 0), finding("saturation", 55)) == {"loss_plateau": [], "saturation": []}
 
 
 def test_the_worst_comes_first_and_a_cause_is_as_bad_as_what_follows():

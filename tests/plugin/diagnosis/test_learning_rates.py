@@ -67,6 +67,14 @@ def test_a_training_that_never_learned_anything():
     assert (finding.first_step, finding.severity) == (0, Severity.CRITICAL)
 
 
+def test_a_loss_without_a_scale_says_nothing_of_how_well_it_goes():
+    reward = 0.05 * np.random.default_rng(0).standard_normal(RECORDS) - 0.3 * np.exp(-np.arange(RECORDS) / 10)
+    reward[:3] = 0.01
+    assert found("lr_too_high", large_from(0), train=reward) == []
+    (finding,) = found("lr_too_high", large_from(0), train=reward + np.linspace(0, 3, RECORDS))  # It gets worse.
+    assert finding.first_step == 0
+
+
 def test_a_loss_that_leaves_its_first_value_far_behind_began_there():
     assert found("lr_too_high", large_from(0), train=np.append([2.3, 900, 170, 18], flat(RECORDS - 4)))
 

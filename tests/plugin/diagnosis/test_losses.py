@@ -54,6 +54,15 @@ class TestPlateau:
         assert found("loss_plateau", Model(), train=falling() - 5) == []
         assert found("loss_plateau", Model(), train=1e6 * flat()) != []
 
+    def test_a_loss_whose_first_value_is_no_scale_is_left_alone(self):
+        assert found("loss_plateau", Model(), train=flat() - 50) == []
+        assert found("loss_plateau", Model(), train=noise(RECORDS, 0.1) + 0.01) == []
+
+    def test_a_loss_that_was_thrown_up_had_learned_before(self):
+        thrown = np.append(falling()[:30], 1e5 * np.random.default_rng(3).random(30))
+        (finding,) = found("loss_plateau", Model(), train=thrown)
+        assert 280 <= finding.first_step <= 310
+
     def test_a_loss_that_is_never_finite_says_nothing(self):
         assert found("loss_plateau", Model(), train=np.full(RECORDS, np.nan)) == []
 
@@ -93,6 +102,16 @@ class TestOscillation:
         loss = 2.3 + 0.05 * np.sin(np.arange(LONG) / 3)
         assert found("loss_oscillation", Model(records=LONG), train=loss) == []
 
+    def test_swings_that_have_died_down_are_left_alone(self):
+        loss = swinging()
+        loss[115:] = falling(LONG)[115:]
+        assert found("loss_oscillation", Model(records=LONG), train=loss) == []
+
+    def test_weights_that_something_else_sets_again_and_again_are_left_alone(self):
+        model = Model(records=LONG)
+        model.weights *= np.where(np.arange(LONG) % 20 < 10, 1.0, 1.5)[:, None]  # Updates are a hundredth at most.
+        assert found("loss_oscillation", model, train=swinging()) == []
+
     @pytest.mark.parametrize(("period", "expected"), [(60, 0), (20, 1)])
     def test_the_threshold_is_five_swings(self, period, expected):
         assert len(found("loss_oscillation", Model(records=LONG), train=swinging(period))) == expected
@@ -111,6 +130,22 @@ class TestSpike:
         (finding,) = found("loss_spike", model, train=loss)
         assert (finding.first_step, finding.severity) == (1000, Severity.WARNING)
         assert "step 1,000" in finding.remedies[0].text
+
+    @pytest.mark.parametrize("before", [1.0, 10.0])
+    def test_a_new_task_that_is_learned_like_the_first_is_no_harm_unless_a_step_brought_it_about(self, before):
+        model, loss = Model(records=LONG), falling(LONG)
+        loss[100:140] += 1.5 * np.exp(-np.arange(40) / 10)
+        model.norms[100:108] *= 300
+        model.ratios[99] *= before
+        (finding,) = found("loss_spike", model, train=loss)
+        assert finding.severity is (Severity.INFO if before == 1.0 else Severity.WARNING)
+        assert ("on purpose" in finding.remedies[0].text) == (before == 1.0)
+
+    def test_a_batch_that_is_wrong_beyond_measure_matters_though_it_is_over_at_once(self):
+        model, loss = Model(records=LONG), flat(LONG, 0.7, noise=0.2)
+        loss[100], model.norms[100] = 500.0, model.norms[100] * 300
+        (finding,) = found("loss_spike", model, train=loss)
+        assert finding.severity is Severity.WARNING
 
     def test_a_small_leap_is_worth_knowing_only(self):
         model, loss = leaping(height=0.6)
@@ -197,6 +232,11 @@ class TestOverfitting:
     @pytest.mark.parametrize(("now", "expected"), [(1.1, 0), (1.3, 1)])
     def test_the_threshold_is_a_fifth(self, now, expected):
         assert len(found("overfitting", Model(), train=falling(), val=held_out(2.3, 1.0, now))) == expected
+
+    def test_a_slight_rise_where_nothing_ever_carried_over(self):
+        by_heart = falling(end=1e-4, noise=0.0) ** 3
+        (finding,) = found("overfitting", Model(), train=by_heart, val=held_out(12.0, 12.0, 13.8))
+        assert finding.severity is Severity.WARNING
 
     def test_held_out_data_that_only_get_worse(self):
         (finding,) = found("overfitting", Model(), train=falling(), val=held_out(0.9, 0.9, 1.3))

@@ -61,6 +61,19 @@ def test_embeddings_that_are_kept_apart(train, told, criterion):
     assert told(train(Twins(), criterion, views, steps=200), COLLAPSE) == []
 
 
+def pull_together(made, classes):
+    """Pull what is of one class together, and nothing apart."""
+    return ((made[0][:, None] - made[0]).square().sum(-1) * (classes[:, None] == classes)).mean()
+
+
+def test_labels_that_only_tell_pairs_do_not_hide_a_collapse(train, told):
+    def batch(step):
+        return views(step)[0], torch.arange(64) % 4
+
+    (finding,) = told(train(Twins(), pull_together, batch, steps=200), COLLAPSE)
+    assert finding.severity is Severity.CRITICAL
+
+
 def regression(outputs=1):
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(FEATURES, 32), nn.ReLU(), nn.Linear(32, outputs))

@@ -72,3 +72,11 @@ def test_without_a_module_that_differs_between_modes(train, told):
     inputs, targets = drawn(10_000, 256, 10.0)
     validate = validating(model, inputs, (targets + 1) % CLASSES)  # Other labels are another fault.
     assert told(train(model, nn.CrossEntropyLoss(), drawn, 150, validate=validate), RULE) == []
+
+
+def test_data_that_are_prepared_differently_without_such_a_module(train, told):
+    model, (inputs, targets) = network(norm=False), drawn(10_000, 256)
+    validate = validating(model, 0.01 * inputs, targets)
+    (finding,) = told(train(model, nn.CrossEntropyLoss(), drawn, 150, validate=validate), RULE)
+    assert finding.severity.id == "warning"
+    assert "not prepared as it is in training" in finding.message

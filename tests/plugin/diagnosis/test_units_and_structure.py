@@ -56,6 +56,13 @@ def test_dead_units_from_a_step_on(diagnose, units, severity):
     assert f"{units} of 24 features of 0 · ReLU" in finding.message
 
 
+def test_units_that_are_shown_one_sample_only_are_not_judged(diagnose, monkeypatch):
+    model = nn.Sequential(nn.Linear(8, 24), nn.ReLU(), nn.Linear(24, 2))
+    kill(model[0], slice(0, 20))
+    monkeypatch.setattr(torch, "randn", torch.ones)
+    assert diagnose("dead_units", model)[0] == []
+
+
 def test_units_that_fire_seldom_are_not_dead(diagnose):
     model = nn.Sequential(nn.Linear(8, 24), nn.ReLU(), nn.Linear(24, 2))
     with torch.no_grad():
@@ -82,6 +89,11 @@ def test_saturated_units(diagnose, gain, expected):
         model[0].bias.copy_(gain * torch.randn(24).sign())
     findings, layers = diagnose("saturation", model)
     assert [layers[layer] for finding in findings for layer in finding.layers] == expected
+
+
+def test_a_softmax_over_a_single_score_is_one_whatever_that_is(diagnose):
+    model = nn.Sequential(nn.Linear(8, 1), nn.Softmax(-1), nn.Linear(1, 2))
+    assert diagnose("saturation", model)[0] == []
 
 
 def test_an_output_that_is_certain_is_not_said_to_be_saturated(diagnose):
@@ -122,6 +134,28 @@ def test_a_fresh_network_has_no_redundant_units(diagnose):
 def test_linear_layers_in_a_row(diagnose, modules, expected):
     findings, layers = diagnose("missing_nonlinearity", nn.Sequential(*modules), steps=6)
     assert [layers[layer] for finding in findings for layer in finding.layers] == expected
+
+
+class Blocks(nn.Module):
+    """Two blocks of a layer each, with nothing between them, or a part that makes features and a head."""
+
+    def __init__(self, first, second):
+        super().__init__()
+        self.add_module(first, nn.ModuleDict({"linear": nn.Linear(8, 8)}))
+        self.add_module(second, nn.ModuleDict({"linear": nn.Linear(8, 2)}))
+
+    def forward(self, inputs):
+        first, second = self.children()
+        return second["linear"](first["linear"](inputs))
+
+
+@pytest.mark.parametrize(
+    ("names", "severity"), [(("block1", "block2"), Severity.WARNING), (("encoder", "head"), Severity.INFO)]
+)
+def test_what_a_forward_pass_shows_is_less_grave_between_two_parts(diagnose, names, severity):
+    (finding,), layers = diagnose("missing_nonlinearity", Blocks(*names), steps=6)
+    assert finding.severity is severity
+    assert [layers[layer] for layer in finding.layers] == [f"{name}.linear" for name in names]
 
 
 def test_convolutions_in_a_row(diagnose):

@@ -47,10 +47,31 @@ def test_the_threshold_is_a_thousand(factor, expected):
 
 
 def test_a_single_layer_with_a_small_gradient_is_no_fall():
-    for layer in (0, 8, 17):
+    for layer in (0, 8, 9, 17):
         model = Model()
-        model.norms[:, model.of(layer)] *= 1e-6
+        model.norms[:, model.of(layer)] *= 1e-4
         assert found(RULE, model) == []
+
+
+def test_a_single_layer_that_hardly_any_gradient_reaches_is_told_by_itself():
+    model = Model()
+    model.norms[:, model.of(9)] *= 1e-7
+    (finding,) = found(RULE, model)
+    assert (finding.layers, finding.severity, finding.subject) == ((9,), Severity.WARNING, "alone")
+    assert "in front of it and behind it" in finding.message
+
+
+@pytest.mark.parametrize("layer", [0, 17])
+def test_at_either_end_a_small_gradient_may_be_meant(layer):
+    model = Model()
+    model.norms[:, model.of(layer)] *= 1e-7
+    assert found(RULE, model) == []
+
+
+def test_branches_that_are_scaled_down_are_left_alone():
+    model = Model()
+    model.norms[:, model.of(1, 3, 5, 7, 9, 11)] *= 1e-7
+    assert [one for one in found(RULE, model) if one.subject == "alone"] == []
 
 
 def test_layers_beyond_which_the_gradient_is_back_are_no_fall():
