@@ -98,7 +98,7 @@ def _users(ends: list[Any]) -> dict[Any, list[Any]]:
 
 def _next(node: Any, users: dict[Any, list[Any]], owners: dict[Any, int], ends: list[Any]) -> int | None:
     """Follow an output from function to function, as far as each is linear and the only one to use it."""
-    while node not in ends and len(after := users.get(node, ())) == 1 and _is_linear(after[0], node):
+    while node not in ends and len(after := users.get(node, [])) == 1 and _is_linear(after[0], node):
         node = after[0]
         if node in owners:
             return owners[node]

@@ -49,7 +49,9 @@ def find(case: Case, limits: Limits) -> list[Finding]:
         return []
     lowest, now = float(level[at]), float(np.median(held_out.values[-_AFTER:]))
     gained = max(float(held_out.values[0]), trained.start) - lowest
-    rise = (now - lowest) / abs(lowest) if lowest else np.inf
+    # Of a loss that goes below zero only what it had gained is a measure.
+    scale = abs(lowest) if held_out.has_scale else gained
+    rise = (now - lowest) / scale if scale > 0 else np.inf
     by_heart = lowest >= _NOTHING * trained.start > 0 and trained.end <= _ALL * trained.start
     if (
         rise < limits["rise"] * (_SMALL if by_heart else 1.0)
