@@ -9,7 +9,7 @@ from torch.optim import Adam, AdamW
 
 from tests.diagnosis.data import Part, communities
 from tests.diagnosis.networks import mlp
-from tests.diagnosis.proof import accuracy, require
+from tests.diagnosis.proof import accuracy, generalises, require
 from tests.diagnosis.scenario import REPORTING, Scenario, Trial
 from tests.diagnosis.training import fit
 
@@ -77,7 +77,7 @@ class Payments(nn.Module):
         super().__init__()
         self.accounts, self.ends, self.about = accounts, ends, about
         self.send, self.keep = nn.Linear(6 + 4, 24), nn.Linear(6 + 24, 24)
-        self.norm, self.judge = nn.LayerNorm(24), mlp((52, 32, 1), dropout=0.1)
+        self.norm, self.judge = nn.LayerNorm(24), mlp((52, 32, 1), dropout=0.3)
 
     def forward(self, asked: Tensor) -> Tensor:
         """Return scores [n] of payments [n]."""
@@ -104,16 +104,17 @@ def payments(trial: Trial) -> None:
     order = torch.randperm(2600, generator=generator)
     train, held_out = (Part(part, fraud[part]) for part in (order[520:], order[:520]))
     model, criterion = Payments(accounts, ends, about), nn.BCEWithLogitsLoss(pos_weight=torch.tensor(4.0))
-    optimizer = AdamW(model.parameters(), lr=5e-3, weight_decay=1e-2)
+    optimizer = AdamW(model.parameters(), lr=4e-3, weight_decay=5e-2)
     draw = train.batches(128, trial.seed)
-    history = fit(trial, model, draw, optimizer, criterion, steps=170, validation=held_out, every=2)
+    history = fit(trial, model, draw, optimizer, criterion, steps=120, validation=held_out, every=2)
     with torch.no_grad():
         scores = model.eval()(held_out.inputs)
     bad, good = scores[held_out.targets > 0], scores[held_out.targets == 0]
     found = float((bad[:, None] > good).double().mean())
     require(found > 0.88, f"AUC is {found:.3f}")
     losses = list(history.validation.values())
-    require(losses[-1] < min(losses) + 0.15 * history.train[0], "the loss held out rose")
+    require(losses[-1] < min(losses) + 0.05 * history.train[0], "the loss held out rose")
+    generalises(history)
 
 
 class Relations(nn.Module):
@@ -144,7 +145,7 @@ class Kinds(nn.Module):
             Relations(adjacent, 24, 16),
             nn.Linear(16, 3),
         )
-        self.drop = nn.Dropout(0.3)
+        self.drop = nn.Dropout(0.5)
 
     def forward(self, asked: Tensor) -> Tensor:
         """Return scores [n, 3] of things [n]."""
@@ -158,10 +159,10 @@ def kinds(trial: Trial) -> None:
     generator = torch.Generator().manual_seed(trial.seed)
     papers, authors, venues = 120, 60, 12
     field = torch.randint(3, (papers + authors + venues,), generator=generator)
-    alike = torch.where(field[:, None] == field, 1.0, 0.06)
+    alike = torch.where(field[:, None] == field, 1.0, 0.04)
     adjacent = torch.zeros(5, len(field), len(field))
     first, second, third = slice(0, papers), slice(papers, papers + authors), slice(papers + authors, len(field))
-    for at, (rows, columns, share) in enumerate([(first, second, 0.12), (first, third, 0.2), (first, first, 0.04)]):
+    for at, (rows, columns, share) in enumerate([(first, second, 0.2), (first, third, 0.4), (first, first, 0.08)]):
         there = torch.rand(len(field), len(field), generator=generator) < share * alike
         adjacent[at, rows, columns] = there[rows, columns].float()
     adjacent[3] = adjacent[0].T
@@ -174,9 +175,9 @@ def kinds(trial: Trial) -> None:
     history = fit(
         trial, model, lambda _step: (known.inputs, known.targets), optimizer, steps=150, validation=held_out, every=2
     )
-    right, losses = accuracy(model, held_out), list(history.validation.values())
-    require(right > 0.8, f"the accuracy is {right:.3f}")
-    require(losses[-1] < min(losses) + 0.1 * history.train[0], f"the loss held out rose to {losses[-1]:.3g}")
+    right = accuracy(model, held_out)
+    require(right > 0.88, f"the accuracy is {right:.3f}")
+    generalises(history)
 
 
 class Pieces(nn.Module):

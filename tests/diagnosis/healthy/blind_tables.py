@@ -30,7 +30,7 @@ class Clicks(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.wide, self.embed = nn.Embedding(FIELDS * VALUES, 1), nn.Embedding(FIELDS * VALUES, 8)
-        self.deep = mlp((8 * FIELDS, 48, 24, 1), dropout=0.1)
+        self.deep = mlp((8 * FIELDS, 48, 24, 1), nn.PReLU, dropout=0.1)
         for table in (self.wide, self.embed):
             nn.init.normal_(table.weight, std=0.05)
 

@@ -33,9 +33,9 @@ class Turns(nn.Module):
         self.bodies = nn.ModuleList(
             nn.Sequential(
                 Masked(order, units),
-                nn.ReLU(),
+                nn.ELU(),
                 Masked(units, units),
-                nn.ReLU(),
+                nn.ELU(),
                 Masked(units, order.repeat(2), strict=True),
             )
             for _ in range(depth)

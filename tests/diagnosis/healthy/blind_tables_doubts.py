@@ -154,7 +154,7 @@ class Tastes(nn.Module):
         super().__init__()
         self.users, self.things = nn.Embedding(users, 8), nn.Embedding(things, 8)
         self.deep_users, self.deep_things = nn.Embedding(users, 8), nn.Embedding(things, 8)
-        self.body = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 8), nn.ReLU())
+        self.body = nn.Sequential(nn.Linear(16, 16), nn.GELU(), nn.Linear(16, 8), nn.GELU())
         self.head = nn.Linear(16, 1)
         for table in (self.users, self.things, self.deep_users, self.deep_things):
             nn.init.normal_(table.weight, std=0.1)

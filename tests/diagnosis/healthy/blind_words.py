@@ -160,5 +160,5 @@ def biases(trial: Trial) -> None:
 SCENARIOS = (
     Scenario("healthy-entities-transformer", "transformer", REPORTING, entities),
     Scenario("healthy-resumed-transformer", "transformer", REPORTING, resumed),
-    Scenario("healthy-biases-transformer", "transformer", REPORTING, biases),
+    Scenario("healthy-shifts-alone-transformer", "transformer", REPORTING, biases),
 )

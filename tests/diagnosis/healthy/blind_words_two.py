@@ -78,7 +78,7 @@ class Shopper(nn.Module):
         self.blocks = nn.Sequential(*(Block(24, nn.ReLU, causal=True, dropout=0.2) for _ in range(2)))
         self.norm, self.drop = nn.LayerNorm(24), nn.Dropout(0.2)
         with torch.no_grad():
-            self.things.weight.mul_(0.1)
+            self.things.weight.mul_(0.25)
 
     def forward(self, bought: Tensor) -> Tensor:
         """Return what is wanted next, [n, length, 24]."""

@@ -31,9 +31,9 @@ def scaled(places: Tensor) -> Tensor:
 
 
 def replay(trial: Trial) -> None:
-    """DQN: a memory, less and less chance, a copy that is renewed at every fortieth step; the loss rises with worth."""
+    """DQN: a memory, less and less chance, a copy that is renewed at every fortieth step, at which the targets jump."""
     generator = torch.Generator().manual_seed(trial.seed)
-    model = mlp((2, 64, 64, 4))
+    model = mlp((2, 64, 64, 4), nn.ELU)
     slow, optimizer = copy.deepcopy(model), Adam(model.parameters(), lr=2e-3)
     memory: list[tuple[Tensor, ...]] = []
     places = torch.randint(SIDE, (32, 2), generator=generator)
