@@ -53,7 +53,7 @@ def returns(trial: Trial) -> Truth:
 def reviews(trial: Trial) -> Truth:
     """A hundred reviews, some of them rated by mistake; losses are logged as a trainer does, every tenth step."""
     data = noisy(majorities(trial.seed), 0.15, 3, trial.seed)
-    model, train = Transformer(12, 3, block=lambda width: Block(width, dropout=0.1)), data.train.first(100)
+    model, train = Transformer(12, 3, depth=1, block=lambda width: Block(width, dropout=0.1)), data.train.first(100)
     optimizer, history = AdamW(model.parameters(), lr=5e-3, weight_decay=0.01), History([], {})
     schedule = LambdaLR(optimizer, lambda step: min((step + 1) / 20, (221 - step) / 200))
     criterion, draw = nn.CrossEntropyLoss(), train.batches(25, trial.seed)
@@ -132,10 +132,12 @@ def orderless(trial: Trial) -> Truth:
 
 
 def keep_probability(trial: Trial) -> Truth:
-    """Dropout of 0.9, which elsewhere is the share that is kept, in all blocks of a language model and behind them."""
+    """Dropout of 0.9, elsewhere the share that is kept, in a language model's block, before it and behind it."""
     data = language(trial.seed)
     model, other = (
-        Transformer(20, 20, each=True, block=lambda width, share=share: Block(width, causal=True, dropout=share))
+        Transformer(
+            20, 20, depth=1, each=True, block=lambda width, share=share: Block(width, causal=True, dropout=share)
+        )
         for share in (0.9, 0.1)
     )
     for one, share in ((model, 0.9), (other, 0.1)):
