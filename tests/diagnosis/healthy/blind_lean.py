@@ -79,7 +79,7 @@ class Domains(nn.Module):
     def forward(self, inputs: Tensor, strength: float = 0.0) -> tuple[Tensor, Tensor]:
         """Return scores [n, 10], and of the domain [n]."""
         hidden = self.body(inputs)
-        return self.classes(hidden), self.domain(_Turned.apply(hidden, strength))[:, 0]  # type: ignore[no-untyped-call]
+        return self.classes(hidden), self.domain(_Turned.apply(hidden, strength))[:, 0]
 
 
 def domains(trial: Trial) -> None:
@@ -138,7 +138,8 @@ class Switch(nn.Module):
             made = made.index_add(0, at, share[at, None] * expert(tokens[at]))
         self.used = chosen.bincount(minlength=4) / len(chosen)
         self.uneven = 4 * (self.used * shares.mean(0)).sum()
-        return hidden + made.view_as(hidden)
+        added: Tensor = hidden + made.view_as(hidden)
+        return added
 
 
 def switch(trial: Trial) -> None:
@@ -168,7 +169,7 @@ def ticket(trial: Trial) -> None:
     start, draw = snapshot(model), data.train.batches(64, trial.seed)
     control(model, draw, Adam(model.parameters(), lr=3e-3), steps=150)
     for name in ("fc1", "fc2"):
-        prune.l1_unstructured(model.get_submodule(name), "weight", 0.8)  # type: ignore[no-untyped-call]
+        prune.l1_unstructured(model.get_submodule(name), "weight", 0.8)
     with torch.no_grad():
         for name, value in model.named_parameters():
             value.copy_(start[name.removesuffix("_orig")])

@@ -42,7 +42,7 @@ def forger() -> nn.Sequential:
 
 
 def forgers(trial: Trial) -> None:
-    """A DCGAN by least squares: the judge's loss stays about a half, where it began, and the forger's as it likes."""
+    """A DCGAN by least squares: the judge's loss goes down, and back to where it began, as the forger learns."""
     train, held_out = shown(trial.seed)
     makes, source = forger(), torch.Generator().manual_seed(trial.seed)
     judges = nn.Sequential(
@@ -100,7 +100,7 @@ class Sketches(nn.Module):
 
 
 def sketches(trial: Trial) -> None:
-    """A variational autoencoder as in the textbook, of sums over pixels; some numbers of its code are not needed."""
+    """A textbook's variational autoencoder, of sums over pixels; numbers of its code that it does not need stay noise."""
     train, held_out = ((one + 1) / 2 for one in shown(trial.seed))
     model = Sketches()
 
@@ -114,6 +114,10 @@ def sketches(trial: Trial) -> None:
     history = fit(trial, model, draw, Adam(model.parameters(), lr=4e-3), criterion, validation=part, steps=260, every=4)
     shares = train.mean(0).clamp(1e-3, 1 - 1e-3).expand_as(held_out)
     mean = float(functional.binary_cross_entropy(shares, held_out, reduction="sum")) / len(held_out)
+    with torch.no_grad():
+        _, means, spreads = model.eval()(held_out)
+    used = 0.5 * (means.square() + spreads.exp() - spreads - 1).mean(0)
+    require(0 < (used < 0.1).sum() < 12, f"of the numbers of the code {int((used < 0.1).sum())} are not used")
     told = loss_of(model, part, criterion)
     require(told < mean - 2, f"the loss held out is {told:.3g}, and {mean:.3g} of the mean picture")
     calm(history)

@@ -124,7 +124,7 @@ def factored(trial: Trial) -> None:
 def rectified(trial: Trial) -> None:
     """RAdam within Lookahead: each fifth step the weights go half of the way back to where they were."""
     data, model = digits(trial.seed), mlp((64, 80, 40, 10))
-    optimizer, draw = RAdam(model.parameters(), lr=4e-3), data.train.batches(64, trial.seed)
+    optimizer, draw = RAdam(model.parameters(), lr=1e-2), data.train.batches(64, trial.seed)
     slow = [value.detach().clone() for value in model.parameters()]
 
     @torch.no_grad()
