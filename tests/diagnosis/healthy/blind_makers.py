@@ -100,7 +100,7 @@ class Sketches(nn.Module):
 
 
 def sketches(trial: Trial) -> None:
-    """A textbook's variational autoencoder, of sums over pixels; numbers of its code that it does not need stay noise."""
+    """A textbook's variational autoencoder, of sums over pixels; what it does not need of its code stays noise."""
     train, held_out = ((one + 1) / 2 for one in shown(trial.seed))
     model = Sketches()
 
