@@ -62,7 +62,7 @@ def _smoothed(case: Case, model: str, limit: float) -> Finding | None:
     first = int(ends[-1]) + 1 if ends.size else 0
     # Of a layer all activations have to lie there: the averaging shows behind its weights.
     blamed = _layers(looks[first:], [look.row.layer for look in looks[:first]])
-    if not first or late[:first].max() < _DIFFER:
+    if not first or not blamed or late[:first].max() < _DIFFER:
         return None
     fewest = _FEWEST_SAME if late[first:].max() <= _SAME * limit else _FEWEST_LAYERS
     if len(blamed) < fewest:
