@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tb_netviz_plugin.analysis.records import Floats
-from tb_netviz_plugin.analysis.series import logarithm
+from tb_netviz_plugin.analysis.series import logarithm, nanmedian
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.schema.description import Module
 
 _FEWEST = 3
 """Layers that make a depth."""
@@ -28,6 +30,30 @@ class Fall:
 
     profile: Floats
     size: Floats
+
+
+def deep(case: Case, layers: list[int], values: Floats) -> list[int]:
+    """Return which of L layers, by place, lie one upon another: of heads beside each other, the one that matters most.
+
+    Args:
+        case: The run.
+        layers: Their indices, in the order of the forward pass.
+        values: What of them is compared, [L, T].
+    """
+    modules = [case.network.layers[layer].module for layer in layers]
+    heads = [len(layers) - 1] if layers else []
+    while heads and heads[0] > 0 and _beside(modules[heads[0] - 1], modules[heads[-1]]):
+        heads.insert(0, heads[0] - 1)
+    if len(heads) < 2:
+        return list(range(len(layers)))
+    sizes = np.nan_to_num(nanmedian(values[heads].T))
+    return [*range(heads[0]), heads[int(np.argmax(sizes))]]
+
+
+def _beside(one: Module, other: Module) -> bool:
+    """Whether two layers get the same, as heads do: the second one can't get what the first one puts out."""
+    same = bool(one.input_shape) and one.input_shape == other.input_shape and one.type == other.type
+    return same and one.output_shape[-1:] != other.input_shape[-1:]
 
 
 def fall(values: Floats) -> Fall:

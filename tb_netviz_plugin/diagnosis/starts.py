@@ -18,6 +18,9 @@ BEGINNING = 10
 """Steps that the beginning is looked for in."""
 LOUD = 2.5
 """By how much a matrix scales independent inputs where its scale is at fault; 0.6 to 1.4 are common."""
+_ALL, _SURE, _OUT = 0.5, 2.0, 2.0
+"""Share of the matrices from which on most are loud; and where they are, the first cross-entropy over that of guessing,
+and the deviation of the outputs, at which the network is sure of wrong answers."""
 _LARGE = 5.0
 """Deviation of outputs, and loss, from which on they are large for any data of a common scale."""
 _SHARE = 0.3
@@ -36,7 +39,12 @@ SCALE = (
 
 
 def gain_of(case: Case, layer: int) -> float:
-    """Return by how much the largest matrix of a layer scales inputs that are independent, at the first record."""
+    """Return by how much the largest matrix of a layer scales inputs that are independent, at the first record.
+
+    NaN of an embedding, which scales nothing.
+    """
+    if case.network.layers[layer].module.type.startswith("Embedding"):
+        return np.nan
     rows = matrices(case, [layer])
     if not rows or not case.steps.size:
         return np.nan
@@ -86,32 +94,36 @@ def loud(case: Case, layers: list[int], factor: float) -> Finding | None:
 def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
     """Find a classifier that begins by being sure of wrong answers: its first loss is far above that of guessing."""
     found, model = answers(case), case.network.layers[layers[0]].model
-    rows = [index for index, row in enumerate(case.network.activations) if row.layer in layers]
+    rows = [index for index, row in enumerate(case.network.activations) if row.model == model]
     deviations, steps = case.numbers("activation_std"), case.activation_steps
     if found is None or found.model != model or not rows or not steps.size:
         return None
     if max(found.steps[0], steps[0]) > BEGINNING or not found.classes[0] > 1:
         return None
     grown = float(np.nanmax(deviations[rows, 0])) > _GROWN * deviations[rows[0], 0]
-    if not grown and not any(gain_of(case, layer) > LOUD for layer in layers):
+    gains = {layer: gain for layer in layers if np.isfinite(gain := gain_of(case, layer))}
+    too_large = [layer for layer, gain in gains.items() if gain > LOUD]
+    if not grown and not too_large:
         return None  # Large inputs, or scores that are scaled on purpose.
+    most = len(gains) > 1 and len(too_large) >= _ALL * len(gains)
+    factor, large = (_SURE, _OUT) if most else (factor, _LARGE)
     loss, guess = float(found.loss[0]), float(np.log(found.classes[0]))
-    if not loss >= factor * guess or not deviations[rows[-1], 0] >= _LARGE or not is_cross_entropy(case, found):
+    spread = float(found.outputs.std[0])
+    if not loss >= factor * guess or not spread >= large or not is_cross_entropy(case, found):
         return None
-    where = case.network.activations[rows[-1]].label
     return Finding(
         rule="poor_init",
         severity=Severity.WARNING,
-        layers=_first_of(case, rows),
+        layers=tuple(too_large) if most else _first_of(case, rows),
         first_step=float(found.steps[0]),
         last_step=float(found.steps[0]),
         message=f"The loss begins at {number(loss)} at step {found.steps[0]:,.0f}, where guessing among "
-        f"{found.classes[0]:.0f} classes costs {number(guess)}: the deviation of {where} is "
-        f"{number(float(deviations[rows[-1], 0]))}, so that the network is sure of answers that it has not learned.",
+        f"{found.classes[0]:.0f} classes costs {number(guess)}: the deviation of the outputs is "
+        f"{number(spread)}, so that the network is sure of answers that it has not learned.",
         beyond=Beyond("first cross-entropy over that of guessing", loss / guess, factor),
         evidence=(
             Line("cross-entropy", "loss", found.steps, found.loss, guess),
-            Line(where, "activation_std", steps, deviations[rows[-1]]),
+            Line("deviation of the outputs", "outputs", found.steps, found.outputs.std),
         ),
         remedies=SCALE,
         excluded=("Not large inputs alone: the network makes what it gets far larger.",),

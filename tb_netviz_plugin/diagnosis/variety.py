@@ -48,14 +48,14 @@ class Variety:
         return Line(f"{self.row.label}: share of its outputs that varies", "units", self.steps, self.share, threshold)
 
 
-def varieties(case: Case, model: str, *, last_first: bool = False) -> Iterator[Variety]:
-    """Yield the activations of a model whose units were recorded, in the order of the forward pass or its reverse.
+def varieties(case: Case, model: str, *, last_first: bool = False, fewest: int = _FEWEST_UNITS) -> Iterator[Variety]:
+    """Yield the activations of a model with so many units recorded, in the order of the forward pass or its reverse.
 
     Those of attention weights are left out, whose units are heads.
     """
     table = case.unit_table
     for row in case.network.activations[:: -1 if last_first else 1]:
-        bare = row.activation.response is Response.SOFTMAX or len(row.units) < _FEWEST_UNITS
+        bare = row.activation.response is Response.SOFTMAX or len(row.units) < fewest
         if row.model != model or bare or not table.steps.size:
             continue
         units = np.arange(row.units.start, row.units.stop, -(-len(row.units) // _MOST_UNITS))

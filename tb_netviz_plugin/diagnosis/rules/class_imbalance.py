@@ -16,6 +16,8 @@ from tb_netviz_plugin.diagnosis.stretches import at_end
 
 _LATE = 0.5
 """Share of the run, at its end, that is judged."""
+_MANY = 20
+"""Classes from which on a few of them may well be most of what there is."""
 _FEWEST = 8
 """Samples of rare classes that it takes to tell."""
 _COMMON = 0.7
@@ -58,7 +60,8 @@ def _of_classes(classes: Classes, limits: Limits) -> Finding | None:
     rare = (targets > 0) & (targets * limits["ratio"] <= targets.max())
     common = (targets > 0) & ~rare
     seen = classes.targets[:, late].sum(axis=1)
-    if not rare.any() or rare.sum() > common.sum() or seen[rare].sum() < _FEWEST:
+    tail = rare.sum() > common.sum() and len(rare) > _MANY  # As of the words of a language.
+    if not rare.any() or tail or seen[rare].sum() < _FEWEST:
         return None
     found_rare, found_common = hits[rare].sum() / seen[rare].sum(), hits[common].sum() / max(seen[common].sum(), 1.0)
     worst = _worst(hits[common], seen[common])

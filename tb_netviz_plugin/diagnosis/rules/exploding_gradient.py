@@ -15,7 +15,7 @@ from tb_netviz_plugin.analysis.wording import fold, layer_name, number
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import training
-from tb_netviz_plugin.diagnosis.depth import rise
+from tb_netviz_plugin.diagnosis.depth import deep, rise
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.movement import movement, stepped, total
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
@@ -81,6 +81,7 @@ def _through_depth(case: Case, layers: list[int], factor: float) -> Finding | No
 def _of_weights(case: Case, layers: list[int], factor: float) -> Finding | None:
     # The gradient of the first layer grows with the inputs: without neighbours it tells nothing of the depth.
     seen = layers if len(layers) > 5 else layers[1:]
+    seen = [seen[at] for at in deep(case, seen, case.numbers("gradient_norm")[seen])]
     means, norms = rise(case.numbers("gradient_mean_abs")[seen]), rise(case.numbers("gradient_norm")[seen])
     size = np.fmin(means.size, norms.size)
     stretch = _steep(case, layers, size, case.steps, factor)

@@ -35,7 +35,8 @@ _RESOLVED, _REWRITTEN = 1e-5, 0.1
 _FAR = 5.0
 """Updates' worth by which the norms of other matrices change meanwhile."""
 
-NO_OPTIMIZER, NO_RATE, WRITTEN_BACK, UNKNOWN = "no_optimizer", "no_rate", "written_back", "unknown"
+NO_OPTIMIZER, NO_RATE, NEVER_STEPPED = "no_optimizer", "no_rate", "never_stepped"
+WRITTEN_BACK, UNKNOWN = "written_back", "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class _Still:
         row: Its index.
         layer: Index of its layer.
         first: The record from which on they stand.
-        why: NO_OPTIMIZER, NO_RATE, WRITTEN_BACK or UNKNOWN.
+        why: NO_OPTIMIZER, NO_RATE, NEVER_STEPPED, WRITTEN_BACK or UNKNOWN.
         always: Whether they never moved.
     """
 
@@ -62,7 +63,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     findings = []
     for layers in case.layers_of_models():
         still = _still(case, layers, int(limits["records"]))
-        for why in (NO_OPTIMIZER, NO_RATE, WRITTEN_BACK, UNKNOWN):
+        for why in (NO_OPTIMIZER, NO_RATE, NEVER_STEPPED, WRITTEN_BACK, UNKNOWN):
             held = [one for one in still if one.why == why]
             if held:
                 findings.append(_finding(case, layers, held, why))
@@ -78,6 +79,9 @@ def _still(case: Case, layers: Sequence[int], records: int) -> list[_Still]:
     found = []
     for at, row in enumerate(rows):
         about = case.network.parameters[row]
+        if _never_stepped(case, row, any_moves, records):
+            found.append(_Still(row, about.layer, 0, NEVER_STEPPED, always=True))
+            continue
         first = None if about.parameter.frozen else kept[at]
         if first is not None:
             found.append(_Still(row, about.layer, first, WRITTEN_BACK, always=first == 0))
@@ -93,6 +97,17 @@ def _still(case: Case, layers: Sequence[int], records: int) -> list[_Still]:
         if why:
             found.append(_Still(row, about.layer, stretch.first, why, always=not moving[at].any()))
     return found
+
+
+def _never_stepped(case: Case, row: int, any_moves: Bools, records: int) -> bool:
+    """Whether an optimizer is known that holds a parameter, and no step of it was ever recorded beside those of others.
+
+    What an optimizer holds is recorded as it steps.
+    """
+    about = case.network.parameters[row]
+    if about.parameter.frozen or about.group is None or np.isfinite(case.column("weight_norm")[row]).any():
+        return False
+    return bool(any_moves.sum() >= 2 * records)
 
 
 def _kept(case: Case, rows: Sequence[int]) -> list[int | None]:
@@ -171,7 +186,6 @@ def _finding(case: Case, layers: Sequence[int], still: Sequence[_Still], why: st
     parts = all(set(case.network.layers[layer].parameters) <= {one.row for one in still} for layer in blamed)
     who = subject(case.network, blamed) if parts else _listed(names)
     count = len(blamed) if parts else len(names)
-    gradients = np.nanmedian(case.column("grad_norm")[[one.row for one in still], first:])
     reason, remedies = _reason(why, names[0])
     since, last = float(case.steps[first]), float(case.steps[-1])
     return Finding(
@@ -180,8 +194,8 @@ def _finding(case: Case, layers: Sequence[int], still: Sequence[_Still], why: st
         layers=tuple(blamed),
         first_step=since,
         last_step=last,
-        message=f"{who} {'do' if count > 1 else 'does'} not move from step {since:,.0f} to step {last:,.0f}, with a "
-        f"gradient of norm {number(float(gradients))}: {reason}.",
+        message=f"{who} {'do' if count > 1 else 'does'} not move from step {since:,.0f} to step {last:,.0f}"
+        f"{_gradient(case, still, first)}: {reason}.",
         beyond=Beyond("norm of an update", 0.0, 0.0),
         evidence=_lines(case, still),
         remedies=remedies,
@@ -193,6 +207,12 @@ def _finding(case: Case, layers: Sequence[int], still: Sequence[_Still], why: st
     )
 
 
+def _gradient(case: Case, still: Sequence[_Still], first: int) -> str:
+    """Say how large their gradient is, where that was recorded."""
+    norms = case.column("grad_norm")[[one.row for one in still], first:]
+    return f", with a gradient of norm {number(float(np.nanmedian(norms)))}" if np.isfinite(norms).any() else ""
+
+
 def _severity(case: Case, layers: Sequence[int], still: Sequence[_Still], why: str) -> Severity:
     """A head that is trained alone, and a group that was stopped later on, may well be meant so."""
     if why == NO_RATE and not all(one.always for one in still):
@@ -201,7 +221,9 @@ def _severity(case: Case, layers: Sequence[int], still: Sequence[_Still], why: s
     elements = sum(case.network.layers[layer].elements for layer in layers)
     backbone = sorted(blamed) == list(layers[: len(blamed)])
     if backbone and sum(case.network.layers[layer].elements for layer in blamed) >= _BACKBONE * elements:
-        return Severity.INFO if why in (NO_OPTIMIZER, NO_RATE) else Severity.WARNING
+        return (
+            Severity.INFO if why in (NO_OPTIMIZER, NO_RATE) else Severity.WARNING
+        )  # A step is never left out on purpose.
     return Severity.CRITICAL if all(one.always for one in still) else Severity.WARNING
 
 
@@ -220,6 +242,9 @@ def _reason(why: str, name: str) -> tuple[str, tuple[Remedy, ...]]:
     if why == NO_RATE:
         rate = Remedy("Give its optimizer group a learning rate.", 'optimizer.param_groups[0]["lr"] = 1e-3')
         return "the learning rate of its optimizer group is 0", (rate, freeze)
+    if why == NEVER_STEPPED:
+        step = Remedy("Let that optimizer step as well.", "for optimizer in optimizers:\n    optimizer.step()")
+        return "the optimizer that holds it never steps, while another one does", (step, freeze)
     if why == WRITTEN_BACK:
         back = Remedy("Look for what writes it back after each step: a copy that is loaded, an average, `.data = `.")
         return "it never gets further than a single update, as if each were undone", (back, freeze)

@@ -12,7 +12,7 @@ from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case, Curve
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import movement, total
+from tb_netviz_plugin.diagnosis.movement import movement, set_from_outside, total
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING, smooth
 
@@ -56,7 +56,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     out = _outliers(loss.high, loss.values, limits["deviations"])
     heights = loss.high - _before(_filled(loss.values))
     steps, gradient = _gradient(case)
-    wild = steps[_outliers(logarithm(gradient), logarithm(gradient), _WILD)]
+    written = _written(case)
+    wild = np.concatenate([steps[_outliers(logarithm(gradient), logarithm(gradient), _WILD)], written])
     at = [index for index in np.flatnonzero(out).tolist() if _is_spike(case, loss, heights, wild, index)]
     if not at:
         return []
@@ -65,24 +66,27 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     step = float(loss.steps[worst])
     recovery = _recovery(loss, worst, usual)
     moments = _moments(at)
-    changed = _data_changed(case, loss, worst, usual, recovery)
+    near = bool((np.abs(written - step) <= _AT_ONCE * np.median(np.diff(case.steps))).any())
+    overwritten = near and written.size <= _FEW
+    # Weights that are set again and again are so on purpose, as those of meta-learning before each task.
+    changed = not overwritten if near else _data_changed(case, loss, worst, usual, recovery)
     return [
         Finding(
             rule="loss_spike",
             severity=Severity.INFO
             if changed or moments > _FEW
-            else _severity(case, loss, worst, recovery > max(_AT_ONCE, _AFTER * len(out))),
+            else _severity(case, loss, worst, overwritten or recovery > max(_AT_ONCE, _AFTER * len(out))),
             layers=(),
             first_step=float(loss.steps[at[0]]),
             last_step=float(loss.steps[at[-1]]),
             message=f"{loss.name} leapt to {number(float(loss.high[worst]))} at step {step:,.0f}, from {number(usual)} "
-            f"around it, and the gradient with it{_others(moments)}; it took {recovery:,} records to come down.",
+            f"around it, {_beside(overwritten)}{_others(moments)}; it took {recovery:,} records to come down.",
             beyond=Beyond("deviations above the usual", _deviations(loss, worst), limits["deviations"]),
             evidence=(
                 Line(loss.name, loss.name, loss.steps, loss.high),
                 Line("gradient norm of all layers", "gradient_norm", steps, gradient),
             ),
-            remedies=_remedies(step, changed=changed),
+            remedies=_remedies(step, changed=changed, overwritten=overwritten),
             excluded=(
                 "Not the scatter of single batches: loss and gradient leapt far beyond that of the records around.",
                 "Not a step of the schedule, and not a change of the data that stays.",
@@ -91,6 +95,17 @@ def find(case: Case, limits: Limits) -> list[Finding]:
             view="overview",
         )
     ]
+
+
+def _written(case: Case) -> Floats:
+    """Return the steps before which something else than updates wrote the weights."""
+    return case.steps[set_from_outside(case, range(len(case.network.layers)))]
+
+
+def _beside(overwritten: bool) -> str:
+    return (
+        "as weights were overwritten that no step of an optimizer wrote" if overwritten else "and the gradient with it"
+    )
 
 
 def _severity(case: Case, loss: Curve, worst: int, lasts: bool) -> Severity:
@@ -223,9 +238,14 @@ def _others(moments: int) -> str:
     return "" if moments == 1 else f", the highest of {moments:,} such moments"
 
 
-def _remedies(step: float, *, changed: bool) -> tuple[Remedy, ...]:
+def _remedies(step: float, *, changed: bool, overwritten: bool) -> tuple[Remedy, ...]:
+    loaded = Remedy(
+        f"See what is loaded or initialised at step {step:,.0f}, and whether all of it was found.",
+        "missing, unexpected = model.load_state_dict(state, strict=False)\nprint(missing, unexpected)",
+    )
     meant = Remedy(f"If it is shown something new from step {step:,.0f} on, on purpose, leave it: it learns that.")
     return (
+        *((loaded,) if overwritten else ()),
         *((meant,) if changed else ()),
         Remedy(f"Look at the batch of step {step:,.0f}: an outlier, a wrong label, an input that was not normalised."),
         Remedy(

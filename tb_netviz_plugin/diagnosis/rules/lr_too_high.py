@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tb_netviz_plugin.analysis.derive import State
+from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
@@ -23,6 +24,8 @@ _NOT_LEARNED = 0.1
 """Share of its first value by which a loss falls at least where something was learned."""
 _LOST = 0.3
 """Share of what a loss had gained that it loses for good after too large a step."""
+_GROWN, _WORSENED = 2.0, 1.5
+"""Factors over the first ones below which weights and loss show no harm, where nothing was learned."""
 _WORSE = 3.0
 """Deviations of single records above its first value from which on a loss without a scale is worse."""
 _ALL = 0.75
@@ -160,20 +163,28 @@ def _harm(case: Case, layers: list[int], onset: float) -> _Harm | None:
         return None  # As of a policy's gradient: such a loss says nothing of how well it does.
     before = loss.upto(onset - 1)
     if before is None or before.values.size < PERSISTING:
-        return _harm_from_the_start(loss)
+        return _harm_from_the_start(loss, small=_stay_small(case, layers, loss))
     gained = before.start - before.best
     if gained > before.noise and (loss.end - before.best) / gained >= _LOST:
         return _Harm(
             f"the loss, {number(before.best)} before, is {number(loss.end)}",
             fatal=loss.end >= before.start - gained / 4,
         )
-    return _harm_from_the_start(loss)
+    return _harm_from_the_start(loss, small=_stay_small(case, layers, loss))
 
 
-def _harm_from_the_start(loss: Course) -> _Harm | None:
-    if loss.learned < _NOT_LEARNED and loss.start - loss.end < 3 * loss.noise:
+def _stay_small(case: Case, layers: list[int], loss: Course) -> bool:
+    """Whether nothing was learned and nothing spoiled, as of weights about zero where nothing else is any better."""
+    norms = case.column("weight_norm")[matrices(case, layers)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        grown = nanmedian(norms[:, -PERSISTING:].T) / nanmedian(norms[:, :PERSISTING].T)
+    return bool(np.nanmax(grown, initial=0.0) < _GROWN and loss.values.max() < _WORSENED * loss.start)
+
+
+def _harm_from_the_start(loss: Course, *, small: bool) -> _Harm | None:
+    if loss.learned < _NOT_LEARNED and loss.start - loss.end < 3 * loss.noise and not small:
         return _Harm(f"the loss, {number(loss.start)} at first, is {number(loss.end)}", fatal=True)
-    if loss.lost >= _LOST and loss.end - loss.best > loss.noise:
+    if loss.lost >= _LOST and loss.end - loss.best > loss.noise and loss.gain > _WORSE * loss.noise:
         return _Harm(f"the loss, {number(loss.best)} at best, is {number(loss.end)}", fatal=False)
     highest = float(loss.values.max())
     if highest >= _THROWN * loss.start > 0 and loss.learned < _RECOVERED:

@@ -24,16 +24,34 @@ _HALF = 0.5
 """Share of a model's elements from which on, if they are frozen, it is being fine-tuned on purpose."""
 _WARMING = 0.5
 """Share of its highest value that a learning rate reached only lately, where it is still being warmed up."""
+_NOTHING, _EARLY = 1e-3, 0.4
+"""Share of its highest value at which a rate has fallen to nothing, and of the run by which that is early."""
+_ENOUGH = 20
+"""Values of the loss from then on that show that it stands."""
+_MUCH = 0.3
+"""Share of its first value at which a loss has much left to fall."""
 _USEFUL = 1e-3
 """A common ratio of update and weights in healthy training (CS231n)."""
+
+_SCHEDULE = (
+    Remedy(
+        "Look at the schedule: it may be stepped once a batch instead of an epoch.",
+        "for epoch in range(epochs):\n    train_one_epoch()\n    scheduler.step()",
+    ),
+    Remedy(
+        "Of ReduceLROnPlateau see that it minimises what it is given.",
+        'torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="min")',
+    ),
+)
 
 
 def find(case: Case, limits: Limits) -> list[Finding]:
     """Find models that went nearly nowhere, though they had somewhere to go."""
     loss = training(case)
-    if loss is None or not _unchanged(loss):
+    if loss is None:
         return []
-    found = (_of_model(case, layers, loss, limits) for layers in case.layers_of_models())
+    judge = _of_model if _unchanged(loss) else _ended_early
+    found = (judge(case, layers, loss, limits) for layers in case.layers_of_models())
     return [finding for finding in found if finding]
 
 
@@ -68,6 +86,50 @@ def _of_model(case: Case, layers: list[int], loss: Course, limits: Limits) -> Fi
         excluded=(
             f"Not converged: the gradient is as large as at first, and successive ones agree (cosine {agreement:.2f}).",
             "Not fine-tuning with a frozen backbone, and not a warm-up in progress.",
+        ),
+    )
+
+
+def _ended_early(case: Case, layers: list[int], loss: Course, limits: Limits) -> Finding | None:
+    """Find a rate that fell to nothing early in the run, when there was much left to learn, and stayed there."""
+    rates, moves = learning_rate(case, layers), movement(case, layers)
+    if (
+        rates is None
+        or not np.isfinite(rates.values).any()
+        or not loss.has_scale
+        or not np.isfinite(moves.ratios).any()
+    ):
+        return None
+    span = float(case.steps[-1] - case.steps[0])
+    lived = np.flatnonzero(rates.values > _NOTHING * np.nanmax(rates.values))
+    since = float(rates.steps[min(int(lived[-1]) + 1, len(rates.steps) - 1)])
+    late, at = case.steps > since, loss.steps > since
+    if span < _FEWEST_STEPS or since > case.steps[0] + _EARLY * span or at.sum() < _ENOUGH or not late.any():
+        return None
+    path = float(np.nansum((moves.ratios * moves.steps_each)[late]))
+    then = loss.values[at]
+    falls = np.median(then[: len(then) // 3]) - np.median(then[-(len(then) // 3) :]) > loss.noise
+    left = np.nanmedian(moves.gradient[late]) >= _GRADIENT_LEFT * np.nanmedian(moves.gradient[~late])
+    if path >= limits["path"] or falls or loss.end < _MUCH * loss.start or not left:
+        return None
+    return Finding(
+        rule="lr_too_low",
+        severity=Severity.WARNING,
+        layers=() if len(case.network.models) == 1 else tuple(layers),
+        first_step=since,
+        last_step=float(case.steps[-1]),
+        message=f"The learning rate fell from {number(float(np.nanmax(rates.values)))} to "
+        f"{number(float(rates.values[rates.steps >= since][0]))} by step {since:,.0f}. From then on the weights went "
+        f"{path:.2g} of their own norm at most, and {loss.name} stayed at {number(loss.end)}.",
+        beyond=Beyond("way of the weights over their norm since then", path, limits["path"]),
+        evidence=(
+            Line("learning rate", rates.name, rates.steps, rates.values, _NOTHING * float(np.nanmax(rates.values))),
+            Line(loss.name, loss.name, loss.steps, loss.values),
+        ),
+        remedies=_SCHEDULE,
+        excluded=(
+            "Not the end of a schedule: most of the run was still to come.",
+            "Not converged: the gradient is nearly as large as before, and the loss far from nothing.",
         ),
     )
 

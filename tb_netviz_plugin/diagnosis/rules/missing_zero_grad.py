@@ -8,8 +8,9 @@ from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.wording import fold, number
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import movement, stepped
+from tb_netviz_plugin.diagnosis.movement import Movement, movement, stepped
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 
 _EARLY = 50
@@ -24,6 +25,11 @@ _AT_FIRST, _THEN = (1, 3), (10, 20)
 """Steps from and to which it is seen what each of them adds."""
 _ADDED = 2.2
 """Factor by which that grows at most in the meantime: what adds up grows, and not what is added."""
+
+_LEARNED, _PATH = 0.3, 0.1
+"""Share by which a loss fell, and how far the weights go in its second half, over their norm, where it then stands."""
+_STEADILY, _GROWN, _FEWEST = 0.95, 2.0, 10
+"""Cosine of successive gradients there, factor of their norm over the first, and values in a third of that loss."""
 
 _REMEDIES = (
     Remedy("Forget the gradients after each step.", "optimizer.step()\noptimizer.zero_grad()"),
@@ -47,6 +53,8 @@ def _of_model(case: Case, layers: list[int], agreement: float) -> Finding | None
         return None
     growth = _growth(case.steps, moves.gradient)
     if growth is None or not _adds_up(case, layers):
+        growth = _against_a_loss_that_stands(case, moves)
+    if growth is None:
         return None
     first, last = float(case.steps[0]), float(case.steps[-1])
     typical = float(np.median(moves.agreement[known]))
@@ -58,7 +66,7 @@ def _of_model(case: Case, layers: list[int], agreement: float) -> Finding | None
         first_step=first,
         last_step=last,
         message=f"The gradient keeps its direction from step to step (cosine {typical:.3f}), and its norm grew "
-        f"{fold(growth)} from {number(early)} in the first steps, about as their number: each step adds to the last.",
+        f"{fold(growth)} from {number(early)}: each step adds to the last.",
         beyond=Beyond("cosine of successive gradients", typical, agreement),
         evidence=(
             Line(
@@ -77,6 +85,23 @@ def _of_model(case: Case, layers: list[int], agreement: float) -> Finding | None
             "Not accumulation on purpose, after which each step begins anew.",
         ),
     )
+
+
+def _against_a_loss_that_stands(case: Case, moves: Movement) -> float | None:
+    """Return by which factor the norm grew where the loss stands though gradients agree: they are not of this loss."""
+    loss = training(case)
+    if loss is None or not loss.has_scale or loss.learned < _LEARNED:
+        return None
+    late, then = case.steps >= np.median(case.steps), loss.values[loss.steps >= np.median(loss.steps)]
+    agreement = moves.agreement[late][np.isfinite(moves.agreement[late])]
+    third = len(then) // 3
+    if third < _FEWEST or not agreement.size or np.median(agreement) < _STEADILY:
+        return None
+    stands = np.median(then[-third:]) >= np.median(then[:third]) - loss.noise / 2
+    path = float(np.nansum((moves.ratios * moves.steps_each)[late]))
+    known = moves.gradient[np.isfinite(moves.gradient)]
+    growth = float(np.nanmedian(moves.gradient[late]) / known[0])
+    return growth if stands and path >= _PATH and growth >= _GROWN else None
 
 
 def _adds_up(case: Case, layers: list[int]) -> bool:

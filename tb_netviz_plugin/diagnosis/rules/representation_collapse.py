@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 
@@ -24,6 +25,13 @@ _FALL = 4.0
 _SHRINKS = 10.0
 """Factor by which the deviation itself has to fall, where it is not known what the outputs are compared with."""
 
+_ALIKE = 0.1
+"""Deviation of latent means over samples below which they say nothing beside noise of deviation 1."""
+_HALF_OF_IT = 0.5
+"""Share of the run over which that lasts."""
+_MEAN = re.compile(r"(^|[._])(fc_|to_|z_|latent_)?(mu|mean|means|loc)$", re.IGNORECASE)
+_LOG_VARIANCE = re.compile(r"log_?var(iance)?s?$", re.IGNORECASE)
+
 _REMEDIES = (
     Remedy(
         "Stop the gradient on one of the two sides that are to agree.",
@@ -36,6 +44,18 @@ _REMEDIES = (
     Remedy(
         "Or contrast each sample with others.", "loss = nn.functional.cross_entropy(z1 @ z2.T / 0.1, torch.arange(n))"
     ),
+)
+_LATENT = (
+    Remedy(
+        "Let the divergence count less, and more only by and by.",
+        "weight = min(1.0, step / 5000)\nloss = reconstruction + weight * divergence",
+    ),
+    Remedy(
+        "Leave each latent unit some divergence for free.",
+        "divergence = divergence_of_each_unit.clamp(min=0.1).sum()",
+    ),
+    Remedy("Sum both terms in the same way: over all of a sample's values, or the mean over them."),
+    Remedy("Make the decoder weaker, so that it needs what the latent units say."),
 )
 _REGRESSION = (
     Remedy("See that inputs and targets belong together, and that inputs differ."),
@@ -54,6 +74,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
         known = given is not None and model == given.model
         if not (known and given is not None and _are_scores(case, given)):
             found.append(_collapsed(case, model, limits["share"], known=known and CLASS_INDICES not in kinds))
+        found.append(_posterior(case, model))
     return [finding for finding in found if finding]
 
 
@@ -77,6 +98,9 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
     if before < _FALL * after or not (known or shrinks):
         return None
     since = float(last.steps[stretch.first])
+    earlier = _earlier(looks, last)
+    if any(_is_silent(look, since) for look in earlier):
+        return None  # Nothing comes through: its units are dead.
     return Finding(
         rule="representation_collapse",
         severity=Severity.CRITICAL,
@@ -86,7 +110,7 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
         message=f"Since step {since:,.0f} {last.row.label} puts out nearly the same for all samples: what varies is "
         f"{share[stretch.last]:.2%} of its outputs, from {before:.0%} before.",
         beyond=Beyond("share of the outputs that varies from sample to sample", float(share[stretch.last]), limit),
-        evidence=(last.line(limit), *(look.line() for look in _earlier(looks, last))),
+        evidence=(last.line(limit), *(look.line() for look in earlier)),
         remedies=_REMEDIES,
         excluded=(
             "Not dead units: they still put something out, the same for all samples.",
@@ -100,6 +124,59 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
 def _earlier(looks: Iterator[Variety], last: Variety) -> list[Variety]:
     """Return the two activations in front of the last one, of other layers."""
     return [*islice((look for look in looks if look.row.layer != last.row.layer), 2)][::-1]
+
+
+def _is_silent(look: Variety, since: float) -> bool:
+    """Whether all that it puts out is zero, at most records from a step on."""
+    later = look.size[look.steps >= since]
+    return bool(later.size and np.median(later) == 0)
+
+
+def _posterior(case: Case, model: str) -> Finding | None:
+    """Find the latent means of a variational autoencoder that no longer tell samples apart.
+
+    It is known by the names of two layers of one shape in front of others: a mean, and the logarithm of a variance.
+    """
+    held = {row.layer: row for row in case.network.activations if row.model == model and row.layer is not None}
+    last = max(held, default=-1)
+    names = {layer: case.network.layers[layer].name for layer in held}
+    means = [layer for layer in held if _MEAN.search(names[layer]) and layer < last]
+    pairs = [
+        (mean, other)
+        for mean in means
+        for other in held
+        if _LOG_VARIANCE.search(names[other]) and other < last
+        if names[mean].rpartition(".")[0] == names[other].rpartition(".")[0]
+        if held[mean].activation.shape == held[other].activation.shape
+    ]
+    if not pairs:
+        return None
+    look = next((look for look in varieties(case, model, fewest=1) if look.row.layer == pairs[0][0]), None)
+    if look is None:
+        return None
+    stretch = to_the_end(look.deviation <= _ALIKE, np.isfinite(look.deviation))
+    if stretch is None or not lasting(stretch, look.steps, _HALF_OF_IT):
+        return None
+    since, deviation = float(look.steps[stretch.first]), float(np.nanmedian(look.deviation[stretch.first :]))
+    label = look.row.label
+    return Finding(
+        rule="representation_collapse",
+        severity=Severity.WARNING,
+        layers=tuple(pairs[0]),
+        first_step=since,
+        last_step=float(look.steps[-1]),
+        message=f"The latent means of {label} are the same for all samples since step {since:,.0f}: they deviate by "
+        f"{number(deviation)}, where the noise that is added has about 1. What is decoded no longer hangs on the input "
+        "(posterior collapse).",
+        beyond=Beyond("deviation of the latent means over samples", deviation, _ALIKE),
+        evidence=(Line(f"{label}: deviation over samples", "units", look.steps, look.deviation, _ALIKE),),
+        remedies=_LATENT,
+        excluded=(
+            "Not single latent units that are left unused: it is so of all of them together.",
+            "Not a beginning: it lasts for half of the run.",
+        ),
+        view="units",
+    )
 
 
 def _constant(case: Case, limit: float) -> Finding | None:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from tb_netviz_plugin.analysis.activations import ActivationRow
+from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.units import UnitState
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
-from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Remedy, Severity
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stuck import Stuck, layers, lines, stuck_units
 from tb_netviz_plugin.schema.description import Response
 
 _CAN_SATURATE = (Response.BOUNDED, Response.SOFTMAX)
+_CERTAIN = 0.9
+"""Share of the samples for which a softmax gives nearly all to one, where it was certain from the start."""
+_SCORES = (
+    Remedy(
+        "Scale the scores down: by the root of how many terms each sums.",
+        "scores = query @ key.T / key.shape[-1] ** 0.5",
+    ),
+    Remedy("Standardise what the scores are made of, such as distances: (x - mean) / std."),
+    Remedy("Begin with smaller weights in front of the scores.", "nn.init.xavier_uniform_(layer.weight, gain=0.1)"),
+)
 _REMEDIES = (
     Remedy(
         "Begin with smaller weights, so that the inputs of the function stay near zero.",
@@ -31,7 +45,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
         if one.share >= limits["share"] and one.row.name not in outputs and not _is_constant(one)
     ]
     if not found:
-        return []
+        return _certain_from_the_start(case, limits["share"], outputs)
     found.sort(key=lambda one: (one.since_share(limits["share"]), -one.share))
     first, onset = found[0], found[0].since_share(limits["share"])
     return [
@@ -50,6 +64,65 @@ def find(case: Case, limits: Limits) -> list[Finding]:
             view="units",
         )
     ]
+
+
+def _certain_from_the_start(case: Case, limit: float, outputs: frozenset[str]) -> list[Finding]:
+    """Find softmaxes inside the network that gave nearly all to one from the first record to the last."""
+    held = [(row, shares) for row in case.network.activations if (shares := _one_hot(case, row)) is not None]
+    found = [
+        (row, shares)
+        for row, shares in held
+        if row.name not in outputs and shares[0] >= _CERTAIN and np.median(shares) >= _CERTAIN
+    ]
+    if not found or len(found) < limit * len([row for row, _ in held if row.name not in outputs]):
+        return []
+    row, shares = found[0]
+    steps = case.unit_table.steps[-len(shares) :]
+    more = f"; so do {len(found) - 1:,} more layers" if len(found) > 1 else ""
+    return [
+        Finding(
+            rule="saturation",
+            severity=Severity.WARNING,
+            layers=tuple(dict.fromkeys(layer for one, _ in found for layer in _scored_by(case, one))),
+            first_step=float(steps[0]),
+            last_step=float(steps[-1]),
+            message=f"{row.label} gives at least 99 % to one of its {len(row.units):,} from the first record on, for "
+            f"{float(np.median(shares)):.0%} of the samples{more}: hardly any gradient passes to what it chooses by.",
+            beyond=Beyond("share of samples for which one gets nearly all", float(np.median(shares)), _CERTAIN),
+            evidence=tuple(
+                Line(f"{one.label}: share of samples for which one gets nearly all", "units", steps, what, _CERTAIN)
+                for one, what in found[:4]
+            ),
+            remedies=_SCORES,
+            excluded=(
+                "Not a choice that was learned: it was so before anything was.",
+                "Not the network's output, which may well be certain.",
+            ),
+            view="units",
+        )
+    ]
+
+
+def _scored_by(case: Case, row: ActivationRow) -> list[int]:
+    """Return the layers that make its scores: that of its units, else those of the module that it stands in."""
+    if row.layer is not None:
+        return [row.layer]
+    parent = row.name.rpartition(".")[0]
+    return [
+        index
+        for index, layer in enumerate(case.network.layers)
+        if layer.model == row.model and parent and layer.name.startswith(f"{parent}.")
+    ]
+
+
+def _one_hot(case: Case, row: ActivationRow) -> Floats | None:
+    """Return at the N records of a softmax for which share of the samples one value is next to 1, where it is known."""
+    table, about = case.unit_table, row.activation
+    if about.response is not Response.SOFTMAX or len(row.units) < 2 or about.unit == "head" or not table.steps.size:
+        return None
+    shares = np.nansum(table.units.column("saturated", rows=np.arange(row.units.start, row.units.stop)), axis=0)
+    known = np.isfinite(table.units.column("saturated", rows=np.arange(row.units.start, row.units.start + 1)))[0]
+    return np.asarray(shares[known], np.float64) if known.any() else None
 
 
 def _message(found: list[Stuck], onset: float) -> str:

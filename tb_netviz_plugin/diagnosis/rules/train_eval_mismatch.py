@@ -42,7 +42,7 @@ _FAR = 3.0
 _NEVER, _AT_FIRST = 0.7, 0.9
 """Shares of the first loss above which a validation loss is by the middle, and at first, where nothing carries over."""
 _BY_THEN, _WELL = 0.75, 0.6
-"""Share of its first value that training is at by the first validation, and by which it falls in all, meanwhile."""
+"""Share of its first value at which training has learned something, and by which it falls in all, meanwhile."""
 _RISE, _RISE_BESIDE = 1.15, 2.0
 """Factors by which such a validation loss rises at most, and where running statistics drift beside what is learned:
 what is learned by heart makes it worse all the time."""
@@ -124,11 +124,14 @@ def _from_the_first(held_out: Course, trained: Course) -> bool:
 
 
 def _carries_nothing_over(held_out: Course, trained: Course, rise: float) -> bool:
-    """Whether nothing of what training had learned by the first validation helped there, nor did anything later."""
-    beside = float(np.interp(held_out.steps[0], trained.steps, trained.level))
-    learns = beside <= _BY_THEN * trained.start and trained.learned >= _WELL
-    never = held_out.values[0] >= _AT_FIRST * trained.start and np.median(held_out.values) >= _NEVER * trained.start
-    return bool(learns and never and _last(held_out.values) <= rise * held_out.values.min())
+    """Whether nothing that training had learned helped there when it first had learned something, nor did it later."""
+    beside = np.interp(held_out.steps, trained.steps, trained.level)
+    learned = np.flatnonzero(beside <= _BY_THEN * trained.start)
+    if not learned.size or trained.learned < _WELL:
+        return False
+    first = held_out.values[: learned[0] + 1].min()
+    never = first >= _AT_FIRST * trained.start and np.median(held_out.values) >= _NEVER * trained.start
+    return bool(never and _last(held_out.values) <= rise * held_out.values.min())
 
 
 def _falls_along(held_out: Course, trained: Course) -> bool:

@@ -11,7 +11,7 @@ from tb_netviz_plugin.analysis.wording import fold, gradient_is, layer_name, num
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import training
-from tb_netviz_plugin.diagnosis.depth import fall
+from tb_netviz_plugin.diagnosis.depth import deep, fall
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.movement import matrices, stepped
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
@@ -128,6 +128,7 @@ def _through_depth(case: Case, layers: list[int], factor: float) -> list[Finding
 
     A sparse embedding has a small mean and an ordinary norm, a small layer the reverse.
     """
+    layers = [layers[at] for at in deep(case, layers, case.numbers("gradient_norm")[layers])]
     means, norms = case.numbers("gradient_mean_abs")[layers], case.numbers("gradient_norm")[layers]
     falls, norm_falls = fall(means), fall(norms)
     size = np.fmin(falls.size, norm_falls.size)

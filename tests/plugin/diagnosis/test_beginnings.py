@@ -103,6 +103,14 @@ class TestMissingZeroGrad:
         assert (finding.first_step, finding.last_step, finding.severity) == (0, 59, Severity.CRITICAL)
         assert "zero_grad" in finding.remedies[0].code
 
+    @pytest.mark.parametrize(("end", "expected"), [(0.5, 1), (0.05, 0)])
+    def test_gradients_that_agree_while_the_loss_stands_are_not_of_that_loss(self, end, expected):
+        model = Model(interval=1)
+        model.norms = model.norms[:1] * np.minimum(1 + 0.2 * np.arange(RECORDS), 3)[:, None]
+        model.cosines[:], model.ratios[:] = 0.98, 0.01
+        loss = np.append(falling(20, end=0.5), np.linspace(0.5, end, RECORDS - 20))
+        assert len(found("missing_zero_grad", model, train=loss)) == expected
+
     def test_small_steps_on_a_smooth_loss_agree_but_do_not_grow(self):
         model = adding_up(each=0.0)
         assert found("missing_zero_grad", model) == []

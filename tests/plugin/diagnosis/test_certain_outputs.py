@@ -52,3 +52,12 @@ def test_large_inputs_are_not_the_weights(train, told):
         return 2000 * inputs, targets
 
     assert told(train(network(1), nn.CrossEntropyLoss(), bytes_of, steps=30, rate=1e-6), RULE) == []
+
+
+@pytest.mark.parametrize("deviation", [1.0, 0.2])
+def test_weights_that_are_too_large_everywhere_need_less_of_a_first_loss(train, told, deviation):
+    model = network(1)
+    for layer in model[::2]:
+        nn.init.normal_(layer.weight, std=deviation)
+    findings = told(train(model, nn.CrossEntropyLoss(), batch, steps=30, rate=1e-6), RULE)
+    assert [finding.layers for finding in findings] == ([(0, 1, 2)] if deviation == 1.0 else [])

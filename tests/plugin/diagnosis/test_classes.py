@@ -101,3 +101,11 @@ def test_no_classes_no_verdict(train, reason):
     run = train(network(1), nn.MSELoss(), lambda step: (clusters(step, [1.0])[0], torch.zeros(96, 1)), steps=25)
     assert reason(run, "label_noise") == "the targets are no class indices"
     assert reason(run, "class_imbalance") is None
+
+
+def test_where_nearly_all_is_of_one_class_the_others_are_the_rare_ones(train, told):
+    def batch(step):
+        return clusters(step, [1.0, 0.01, 0.01, 0.01, 0.01], apart=0.5)
+
+    (finding,) = told(train(network(), nn.CrossEntropyLoss(), batch, steps=150, rate=3e-3), "class_imbalance")
+    assert finding.message.startswith("4 classes")

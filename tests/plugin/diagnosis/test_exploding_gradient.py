@@ -1,9 +1,12 @@
 """`exploding_gradient` names where and since when the gradient grows; large ones in good health are left alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tb_netviz_plugin.diagnosis import Severity
+from tb_netviz_plugin.schema.description import Module
 from tests.support.modelled import RECORDS, Model, falling, flat, found
 
 RULE = "exploding_gradient"
@@ -90,3 +93,13 @@ def test_nan_and_one_layer_are_no_growth():
     model = Model(layers={"only": {"weight": (4, 4)}})
     model.norms[10:] = np.nan
     assert found(RULE, model, train=flat()) == []
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_heads_beside_each_other_are_no_depth(together):
+    model = Model()
+    shapes = ((64, 8), (64, 1)) if together else ((64, 8), (64, 8))
+    heads = tuple(Module(f"head{at}", "Linear", *shapes) for at in range(3))
+    model.description = replace(model.description, modules=(*model.description.modules[:15], *heads))
+    model.norms[:, model.of(16, 17)] *= 1e-5
+    assert bool(found(RULE, model)) is not together

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tb_netviz_plugin.diagnosis import Severity
+from tb_netviz_plugin.schema.description import OptimizerGroup
 from tests.support.modelled import INTERVAL, RECORDS, Model, found
 
 RULE = "layer_not_training"
@@ -118,3 +119,19 @@ def test_models_and_nan_and_one_layer():
     only = Model(layers={"only": {"weight": (4, 4)}})
     only.ratios[:] = 0
     assert found(RULE, only) == []
+
+
+def test_an_optimizer_that_never_steps():
+    model = Model()
+    groups = tuple(OptimizerGroup("Adam", index, 0.001) for index in range(2))
+    rows = model.of(3, 4)
+    parameters = tuple(
+        replace(row, group=int(held)) for row, held in zip(model.description.parameters, rows, strict=True)
+    )
+    model.description = replace(model.description, parameters=parameters, groups=groups)
+    assert found(RULE, model) == []
+    model.norms[:, rows] = model.weights[:, rows] = model.ratios[:, rows] = np.nan
+    (finding,) = found(RULE, model)
+    assert (set(finding.layers), finding.severity) == ({3, 4}, Severity.CRITICAL)
+    assert "never steps" in finding.message
+    assert "gradient of norm" not in finding.message

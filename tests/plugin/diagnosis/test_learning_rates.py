@@ -16,6 +16,7 @@ def rates(*values):
 def large_from(record, ratio=0.5, count=5):
     model = Model()
     model.ratios[record : record + count] = ratio
+    model.weights[record + count :] *= 3
     return model
 
 
@@ -65,6 +66,12 @@ def test_a_loss_that_is_lost_before_the_rate_rises_has_another_cause():
 def test_a_training_that_never_learned_anything():
     (finding,) = found("lr_too_high", large_from(0), train=flat())
     assert (finding.first_step, finding.severity) == (0, Severity.CRITICAL)
+
+
+def test_weights_that_stay_small_beside_a_loss_that_stays_spoil_nothing():
+    model = large_from(0)
+    model.weights[:] = model.weights[:1]
+    assert found("lr_too_high", model, train=flat()) == []
 
 
 def test_a_loss_without_a_scale_says_nothing_of_how_well_it_goes():
@@ -157,3 +164,23 @@ def test_a_few_steps_nan_and_one_layer_say_nothing():
     single = Model(layers={"only": {"weight": (4, 4)}})
     single.norms[5:] = np.nan
     assert found("lr_too_low", single, train=np.full(RECORDS, np.nan)) == []
+
+
+def ended(record, level=1.3):
+    model = Model()
+    model.ratios[record:] = 1e-9
+    model.norms[:] = model.norms[:1]
+    values = np.append(falling(record, end=level), flat(RECORDS - record, level))
+    fallen = {"lr": ("learning_rate", STEPS, np.where(np.arange(RECORDS) < record, 0.1, 1e-8))}
+    return found("lr_too_low", model, train=values, **fallen)
+
+
+def test_a_rate_that_falls_to_nothing_while_most_is_still_to_come():
+    (finding,) = ended(15)
+    assert (finding.first_step, finding.last_step, finding.severity) == (150, 590, Severity.WARNING)
+    assert "ReduceLROnPlateau" in finding.remedies[1].code
+
+
+def test_the_end_of_a_schedule_and_a_loss_with_little_left_are_no_such_fall():
+    assert ended(40) == []
+    assert ended(15, level=0.2) == []

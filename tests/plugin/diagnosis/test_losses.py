@@ -141,6 +141,14 @@ class TestSpike:
         assert finding.severity is (Severity.INFO if before == 1.0 else Severity.WARNING)
         assert ("on purpose" in finding.remedies[0].text) == (before == 1.0)
 
+    def test_weights_that_something_else_overwrote_are_why_a_loss_leaps(self):
+        model, loss = leaping(length=8, height=1.0, gradient=1.0)
+        model.weights[100:] *= 1.5
+        (finding,) = found("loss_spike", model, train=loss)
+        assert finding.severity is Severity.WARNING
+        assert "weights were overwritten" in finding.message
+        assert "load_state_dict" in finding.remedies[0].code
+
     def test_a_batch_that_is_wrong_beyond_measure_matters_though_it_is_over_at_once(self):
         model, loss = Model(records=LONG), flat(LONG, 0.7, noise=0.2)
         loss[100], model.norms[100] = 500.0, model.norms[100] * 300

@@ -96,6 +96,32 @@ def test_a_softmax_over_a_single_score_is_one_whatever_that_is(diagnose):
     assert diagnose("saturation", model)[0] == []
 
 
+class Attends(nn.Module):
+    """Weighs samples by scores that are that large."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale, self.query, self.key = scale, nn.Linear(8, 8), nn.Linear(8, 8)
+        self.value, self.softmax = nn.Linear(8, 2), nn.Softmax(-1)
+
+    def forward(self, inputs):
+        scores = self.query(inputs) @ self.key(inputs).T
+        return self.softmax(self.scale * scores) @ self.value(inputs)
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(1e4, 1), (0.3, 0)])
+def test_a_softmax_that_gives_nearly_all_to_one_from_the_start(diagnose, scale, expected):
+    findings, _ = diagnose("saturation", Attends(scale))
+    assert len(findings) == expected
+    assert all("from the first record on" in finding.message for finding in findings)
+
+
+def test_outputs_behind_units_that_died_have_not_collapsed(diagnose):
+    model = nn.Sequential(nn.Linear(8, 24), nn.ReLU(), nn.Linear(24, 8))
+    change = lambda step: step == 20 and kill(model[0], slice(0, 24))  # noqa: E731
+    assert diagnose("representation_collapse", model, steps=100, change=change)[0] == []
+
+
 def test_an_output_that_is_certain_is_not_said_to_be_saturated(diagnose):
     model = nn.Sequential(nn.Linear(8, 24), nn.ReLU(), nn.Linear(24, 2), nn.Sigmoid())
     with torch.no_grad():
