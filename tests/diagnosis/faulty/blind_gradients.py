@@ -15,7 +15,7 @@ from tests.diagnosis.faulty.losses import flat
 from tests.diagnosis.faulty.stranger_steps import small_graphs
 from tests.diagnosis.networks import Recurrent, cnn, mlp
 from tests.diagnosis.proof import gradients, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import fit
 
 
@@ -196,13 +196,13 @@ _VANISHING, _EXPLODING = ("vanishing_gradient",), ("exploding_gradient",)
 _FAINT = ("vanishing_gradient", "poor_init")
 
 SCENARIOS = (
-    Scenario("vanishing-plain-cnn", "cnn", REPORTING, plain_and_deep, _FAINT, ("loss_plateau",)),
-    Scenario("vanishing-hundredths-gru", "rnn", REPORTING, hundredths_everywhere, _FAINT, ("loss_plateau",)),
+    Scenario("vanishing-plain-cnn", "cnn", TUNING, plain_and_deep, _FAINT, ("loss_plateau",)),
+    Scenario("vanishing-hundredths-gru", "rnn", TUNING, hundredths_everywhere, _FAINT, ("loss_plateau",)),
     Scenario("vanishing-minimax-mlp", "mlp", REPORTING, minimax, _VANISHING, ("saturation", "loss_plateau")),
     Scenario(
         "vanishing-softmax-transformer", "transformer", REPORTING, softmax_between_layers, _VANISHING, ("loss_plateau",)
     ),
-    Scenario("exploding-chaos-mlp", "mlp", REPORTING, through_chaos, _EXPLODING, ("loss_plateau", "loss_oscillation")),
+    Scenario("exploding-chaos-mlp", "mlp", TUNING, through_chaos, _EXPLODING, ("loss_plateau", "loss_oscillation")),
     Scenario(
         "exploding-rounds-gnn", "gnn", REPORTING, ten_rounds, ("exploding_gradient", "poor_init"), ("loss_oscillation",)
     ),

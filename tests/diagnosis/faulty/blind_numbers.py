@@ -17,7 +17,7 @@ from tests.diagnosis.faulty.numbers import spoiled, stuck
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import Recurrent, Transformer, cnn, mlp
 from tests.diagnosis.proof import finite, gradients, require, snapshot
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -244,9 +244,9 @@ _PASCALS = ("low_precision_underflow", "layer_not_training")
 
 SCENARIOS = (
     Scenario("nan-all-ignored-transformer", "transformer", REPORTING, all_ignored, _SPOILED),
-    Scenario("nan-cut-short-gru", "rnn", REPORTING, cut_too_short, _SPOILED),
-    Scenario("nan-distances-gnn", "gnn", REPORTING, distance_to_itself, _SPOILED),
+    Scenario("nan-cut-short-gru", "rnn", TUNING, cut_too_short, _SPOILED),
+    Scenario("nan-distances-gnn", "gnn", TUNING, distance_to_itself, _SPOILED),
     Scenario("nan-exponents-cnn", "cnn", REPORTING, exponents_by_hand, _SPOILED),
-    Scenario("coarse-tuned-gru", "rnn", REPORTING, bfloat16_fine_tuning, _COARSE),
-    Scenario("coarse-pascals-mlp", "mlp", REPORTING, pascals, _PASCALS, ("vanishing_gradient",)),
+    Scenario("coarse-tuned-gru", "rnn", TUNING, bfloat16_fine_tuning, _COARSE),
+    Scenario("coarse-pascals-mlp", "mlp", TUNING, pascals, _PASCALS, ("vanishing_gradient",)),
 )

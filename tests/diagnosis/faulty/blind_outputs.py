@@ -14,7 +14,7 @@ from tests.diagnosis.faulty.outputs import apart, ended
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import Transformer, cnn, mlp
 from tests.diagnosis.proof import gradients, loss_of, outputs, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -203,7 +203,7 @@ def averaged_without_statistics(trial: Trial) -> Truth:
 _OUTPUT, _MODES = ("wrong_output_or_loss",), ("train_eval_mismatch",)
 
 SCENARIOS = (
-    Scenario("output-distilled-cnn", "cnn", REPORTING, shares_distilled, _OUTPUT),
+    Scenario("output-distilled-cnn", "cnn", TUNING, shares_distilled, _OUTPUT),
     Scenario("output-counts-gru", "rnn", REPORTING, rates_as_logarithms, _OUTPUT),
     Scenario(
         "output-energies-gnn",
@@ -216,12 +216,12 @@ SCENARIOS = (
     Scenario(
         "output-entropy-of-one-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         entropy_of_one,
         _OUTPUT,
         ("loss_plateau", "vanishing_gradient", "layer_not_training"),
     ),
     Scenario("modes-peeking-transformer", "transformer", REPORTING, peeking, _MODES, ("overfitting",)),
     Scenario("modes-clusters-gnn", "gnn", REPORTING, clusters, _MODES, ("overfitting",)),
-    Scenario("modes-averaged-cnn", "cnn", REPORTING, averaged_without_statistics, _MODES, ("overfitting",)),
+    Scenario("modes-averaged-cnn", "cnn", TUNING, averaged_without_statistics, _MODES, ("overfitting",)),
 )

@@ -13,7 +13,7 @@ from tests.diagnosis.data import Part, communities, majorities, split
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import Block, Gcn, Transformer, mlp
 from tests.diagnosis.proof import loss_of, outputs, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -105,7 +105,7 @@ _START = ("poor_init",)
 _SINES = ("exploding_gradient", "loss_plateau", "underfitting")
 
 SCENARIOS = (
-    Scenario("start-scratch-transformer", "transformer", REPORTING, from_scratch, _START, ("saturation",)),
-    Scenario("start-positive-gcn", "gnn", REPORTING, uniform_by_default, _START, ("redundant_units",)),
-    Scenario("start-sines-mlp", "mlp", REPORTING, sines_without_their_start, _START, _SINES),
+    Scenario("start-scratch-transformer", "transformer", TUNING, from_scratch, _START, ("saturation",)),
+    Scenario("start-positive-gcn", "gnn", TUNING, uniform_by_default, _START, ("redundant_units",)),
+    Scenario("start-sines-mlp", "mlp", TUNING, sines_without_their_start, _START, _SINES),
 )

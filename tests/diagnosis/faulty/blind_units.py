@@ -15,7 +15,7 @@ from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.faulty.units import dead, saturated, twins
 from tests.diagnosis.networks import Recurrent, cnn, mlp
 from tests.diagnosis.proof import outputs, require, silent
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -228,7 +228,7 @@ SCENARIOS = (
     Scenario(
         "saturated-metres-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         metres,
         ("saturation", "input_unnormalised"),
         ("vanishing_gradient", "layer_not_training"),
@@ -236,7 +236,7 @@ SCENARIOS = (
     Scenario(
         "dead-ages-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         ages,
         ("dead_units", "lr_too_high", "exploding_gradient"),
         ("loss_plateau", "loss_spike", "underfitting"),
@@ -244,7 +244,7 @@ SCENARIOS = (
     Scenario(
         "dead-latents-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         latents,
         ("dead_units", "over_regularised"),
         ("underfitting", "loss_plateau"),

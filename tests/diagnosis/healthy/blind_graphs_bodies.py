@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import ExponentialLR
 from tests.diagnosis.data import split
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import calm, generalises, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import evaluate, fit
 
 BODIES = 5
@@ -199,7 +199,7 @@ def pooled(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-charges-gnn", "gnn", REPORTING, charges),
-    Scenario("healthy-chain-gnn", "gnn", REPORTING, chain),
-    Scenario("healthy-pooled-gnn", "gnn", REPORTING, pooled),
+    Scenario("healthy-charges-gnn", "gnn", TUNING, charges),
+    Scenario("healthy-chain-gnn", "gnn", TUNING, chain),
+    Scenario("healthy-pooled-gnn", "gnn", TUNING, pooled),
 )

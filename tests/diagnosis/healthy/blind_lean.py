@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from tests.diagnosis.data import digits, majorities
 from tests.diagnosis.networks import Attention, Transformer, mlp
 from tests.diagnosis.proof import accuracy, alive, calm, generalises, learned, require, snapshot, sound
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
 from tests.diagnosis.training import control, fit
 
 
@@ -214,7 +214,7 @@ def signs(trial: Trial) -> None:
 SCENARIOS = (
     Scenario("healthy-defended-mlp", "mlp", REPORTING, defended),
     Scenario("healthy-domains-mlp", "mlp", REPORTING, domains),
-    Scenario("healthy-switch-transformer", "transformer", REPORTING, switch),
+    Scenario("healthy-switch-transformer", "transformer", TUNING, switch),
     Scenario("healthy-ticket-mlp", "mlp", REPORTING, ticket),
-    Scenario("healthy-signs-mlp", "mlp", REPORTING, signs),
+    Scenario("healthy-signs-mlp", "mlp", TUNING, signs),
 )

@@ -11,7 +11,7 @@ from torch.optim import Adam, AdamW, RMSprop
 
 from tests.diagnosis.data import Part, first_tokens, split
 from tests.diagnosis.proof import calm, generalises, learned, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
 from tests.diagnosis.training import evaluate, fit
 
 FRAMES, SAID, SOUNDS = 18, 3, 5
@@ -233,8 +233,8 @@ class Marked(nn.Module):
 
 SCENARIOS = (
     Scenario("healthy-transcripts-gru", "rnn", REPORTING, transcripts),
-    Scenario("healthy-voice-lstm", "rnn", REPORTING, voice),
-    Scenario("healthy-names-lstm", "rnn", REPORTING, names),
-    Scenario("healthy-pupils-lstm", "rnn", REPORTING, pupils),
-    Scenario("healthy-lengths-gru", "rnn", REPORTING, lengths),
+    Scenario("healthy-voice-lstm", "rnn", TUNING, voice),
+    Scenario("healthy-names-lstm", "rnn", TUNING, names),
+    Scenario("healthy-pupils-lstm", "rnn", TUNING, pupils),
+    Scenario("healthy-lengths-gru", "rnn", TUNING, lengths),
 )

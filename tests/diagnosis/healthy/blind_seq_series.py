@@ -10,7 +10,7 @@ from torch.optim import Adam
 
 from tests.diagnosis.data import Part
 from tests.diagnosis.proof import calm, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import evaluate, fit
 
 PAST, NEXT = 21, 7
@@ -119,6 +119,6 @@ def engines(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-demand-lstm", "rnn", REPORTING, demand),
-    Scenario("healthy-engines-gru", "rnn", REPORTING, engines),
+    Scenario("healthy-demand-lstm", "rnn", TUNING, demand),
+    Scenario("healthy-engines-gru", "rnn", TUNING, engines),
 )

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from tests.diagnosis.data import Part, split
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import alive, calm, generalises, outputs, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
 from tests.diagnosis.training import evaluate, fit
 
 FIELDS, VALUES = 6, 20
@@ -196,9 +196,9 @@ def shelves(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-clicks-mlp", "mlp", REPORTING, clicks),
+    Scenario("healthy-clicks-mlp", "mlp", TUNING, clicks),
     Scenario("healthy-credit-mlp", "mlp", REPORTING, credit),
     Scenario("healthy-months-mlp", "mlp", REPORTING, months),
-    Scenario("healthy-market-mlp", "mlp", REPORTING, market),
-    Scenario("healthy-shelves-mlp", "mlp", REPORTING, shelves),
+    Scenario("healthy-market-mlp", "mlp", TUNING, market),
+    Scenario("healthy-shelves-mlp", "mlp", TUNING, shelves),
 )

@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch.optim import Adam
 
 from tests.diagnosis.proof import require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 
 
 class Masked(nn.Linear):
@@ -80,4 +80,4 @@ def densities(trial: Trial) -> None:
     require(losses[-1] < min(losses) + 0.15, "the loss held out rose")
 
 
-SCENARIOS = (Scenario("healthy-densities-mlp", "mlp", REPORTING, densities),)
+SCENARIOS = (Scenario("healthy-densities-mlp", "mlp", TUNING, densities),)

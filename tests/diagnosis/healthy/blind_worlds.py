@@ -11,7 +11,7 @@ from torch.optim import Adam, AdamW
 
 from tests.diagnosis.networks import Block, mlp
 from tests.diagnosis.proof import require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 SIDE, GOAL, MOVES = 5, torch.tensor([4, 4]), torch.tensor([[0, 1], [1, 0], [0, -1], [-1, 0]])
@@ -240,8 +240,8 @@ def decisions(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-replay-mlp", "mlp", REPORTING, replay),
-    Scenario("healthy-proximal-mlp", "mlp", REPORTING, proximal),
-    Scenario("healthy-corridor-gru", "rnn", REPORTING, corridor),
-    Scenario("healthy-decisions-transformer", "transformer", REPORTING, decisions),
+    Scenario("healthy-replay-mlp", "mlp", TUNING, replay),
+    Scenario("healthy-proximal-mlp", "mlp", TUNING, proximal),
+    Scenario("healthy-corridor-gru", "rnn", TUNING, corridor),
+    Scenario("healthy-decisions-transformer", "transformer", TUNING, decisions),
 )
