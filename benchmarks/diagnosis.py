@@ -86,9 +86,7 @@ def _judge(job: _Job, cache: Path) -> _Result:
 
 
 def _print_rules(use: Use, outcomes: Sequence[Outcome]) -> None:
-    print(
-        f"\n### {use.value}: {len(outcomes)} runs of {len({one.scenario.name for one in outcomes})} scenarios\n"
-    )
+    print(f"\n### {use.value}: {len(outcomes)} runs of {len({one.scenario.name for one in outcomes})} scenarios\n")
     print(f"| rule | {' | '.join(HEADINGS)} |\n|---{'|---' * len(HEADINGS)}|")
     for rule in _rules(outcomes):
         print(_row(rule, score(outcomes, rule)))

@@ -92,7 +92,7 @@ RULE = Rule(
     title="Dead units",
     needs=(needs.units,),
     thresholds=(
-        Threshold("share", 0.5, "share of a layer's units that are dead", 0.001, 1.0),
+        Threshold("share", 0.6, "share of a layer's units that are dead", 0.001, 1.0),
         Threshold("nearly_all", 0.9, "share of a layer's units from which on nothing passes", 0.01, 1.0),
     ),
     find=find,

@@ -39,7 +39,8 @@ def kill(layer, units):
 
 
 @pytest.mark.parametrize(
-    ("units", "severity"), [(1, Severity.INFO), (12, Severity.WARNING), (24, Severity.CRITICAL), (0, None)]
+    ("units", "severity"),
+    [(1, Severity.INFO), (13, Severity.INFO), (15, Severity.WARNING), (24, Severity.CRITICAL), (0, None)],
 )
 def test_dead_units_from_a_step_on(diagnose, units, severity):
     model = nn.Sequential(nn.Linear(8, 24), nn.ReLU(), nn.Linear(24, 2))
