@@ -12,8 +12,11 @@ from tb_netviz_plugin.analysis.activations import ActivationRow
 from tb_netviz_plugin.analysis.outputs import Outputs, Values
 from tb_netviz_plugin.analysis.records import Bools, Floats
 from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.variety import varieties
 
 _CROSS_ENTROPIES = ("CrossEntropyLoss", "NLLLoss")
+_ALIKE = 1e-3
+"""Share of the outputs of the first layer that varies where samples are the same but for rounding."""
 _SAME = 0.2
 """Share by which the loss that was logged may differ from a cross-entropy where the type of the loss is not known."""
 
@@ -29,9 +32,12 @@ def entries(case: Case) -> Outputs | None:
 
 
 def nothing_to_tell_apart(case: Case) -> bool:
-    """Whether the inputs are known, and are the same number throughout."""
+    """Whether the inputs are known to be the same number throughout, and nothing in the network tells samples apart."""
     given = entries(case)
-    return given is not None and bool((given.inputs.smallest == given.inputs.largest).all())
+    if given is None or not (given.inputs.smallest == given.inputs.largest).all():
+        return False
+    first = next(varieties(case, given.model), None)
+    return first is None or bool(np.nanmax(first.share, initial=0.0) <= _ALIKE)
 
 
 def output_layers(case: Case, model: str) -> tuple[int, ...]:

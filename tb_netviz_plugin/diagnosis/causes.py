@@ -11,6 +11,10 @@ LATE = 0.05
 """Share of the run by which a cause may be noticed later than what follows from it."""
 FAILURES = frozenset({"loss_plateau", "underfitting"})
 """What a training fails to do is so from its start, whenever the cause of it shows."""
+EVENTS = frozenset({"loss_spike", "loss_oscillation", "dead_units"})
+"""What happens at some step, and explains nothing that was so before."""
+KNOWN = frozenset({"no_optimizer", "no_rate", "never_stepped"})
+"""Subjects of layers that do not train for a reason that is known, and follows from nothing."""
 _HALF = 0.5
 """Share of the run by which the cause of a failure may be noticed later than that."""
 
@@ -164,15 +168,21 @@ def _order(finding: Finding) -> tuple[int, float]:
 
 def _cause_of(effect: Finding, findings: Sequence[Finding], span: float) -> int | None:
     """Return the index of the earliest finding that may have brought `effect` about; what is harmless did not."""
-    slack = (_HALF if effect.rule in FAILURES else LATE) * span
+    if effect.subject in KNOWN:
+        return None
     able = [
         (cause.first_step, index)
         for index, cause in enumerate(findings)
         if effect.rule in EFFECTS.get(cause.rule, ())
-        and cause.first_step <= effect.first_step + slack
+        and cause.first_step <= effect.first_step + _slack(cause, effect) * span
         and (cause.severity > Severity.INFO or effect.severity is Severity.INFO)
     ]
     return min(able)[1] if able else None
+
+
+def _slack(cause: Finding, effect: Finding) -> float:
+    """Return the share of the run by which a cause may be noticed later than what follows from it."""
+    return _HALF if effect.rule in FAILURES and cause.rule not in EVENTS else LATE
 
 
 def _root(index: int, causes: Sequence[int | None], findings: Sequence[Finding]) -> int:

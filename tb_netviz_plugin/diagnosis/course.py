@@ -8,7 +8,7 @@ import numpy as np
 
 from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.diagnosis.case import Case, Curve
-from tb_netviz_plugin.diagnosis.stretches import at_end, smooth
+from tb_netviz_plugin.diagnosis.stretches import PERSISTING, at_end, smooth
 
 _BEGINNING = 3
 """Records that the beginning of a loss is the median of."""
@@ -61,6 +61,16 @@ class Course:
     def has_scale(self) -> bool:
         """Whether shares of its first value mean anything: zero is its lower end, or near it, as it began."""
         return self.start > 0 and self.start >= -float(self.values.min())
+
+    def stands(self, share: float, errors: float = 2.0) -> bool:
+        """Whether the last third of its last `share` lies no lower than the first third, by standard errors."""
+        late = self.values[self.steps >= self.steps[-1] - share * (self.steps[-1] - self.steps[0])]
+        third = len(late) // 3
+        if third < PERSISTING:
+            return False
+        first, last = late[:third], late[-third:]
+        error = float(np.sqrt((first.var() + last.var()) / third))
+        return bool(first.mean() - last.mean() <= errors * error)
 
     def upto(self, step: float) -> Course | None:
         """Return how it went up to a step, or None where it did not begin before."""

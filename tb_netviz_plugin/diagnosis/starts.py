@@ -18,6 +18,8 @@ BEGINNING = 10
 """Steps that the beginning is looked for in."""
 LOUD = 2.5
 """By how much a matrix scales independent inputs where its scale is at fault; 0.6 to 1.4 are common."""
+_FEWEST = 3
+"""Matrices of which most may be loud."""
 _ALL, _SURE, _OUT = 0.5, 2.0, 2.0
 """Share of the matrices from which on most are loud; and where they are, the first cross-entropy over that of guessing,
 and the deviation of the outputs, at which the network is sure of wrong answers."""
@@ -102,10 +104,11 @@ def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
         return None
     grown = float(np.nanmax(deviations[rows, 0])) > _GROWN * deviations[rows[0], 0]
     gains = {layer: gain for layer in layers if np.isfinite(gain := gain_of(case, layer))}
+    gains = {layer: gain for layer, gain in gains.items() if _maps(case, layer)}
     too_large = [layer for layer, gain in gains.items() if gain > LOUD]
     if not grown and not too_large:
         return None  # Large inputs, or scores that are scaled on purpose.
-    most = len(gains) > 1 and len(too_large) >= _ALL * len(gains)
+    most = len(gains) >= _FEWEST and len(too_large) > _ALL * len(gains)
     factor, large = (_SURE, _OUT) if most else (factor, _LARGE)
     loss, guess = float(found.loss[0]), float(np.log(found.classes[0]))
     spread = float(found.outputs.std[0])
@@ -129,6 +132,12 @@ def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
         excluded=("Not large inputs alone: the network makes what it gets far larger.",),
         view="activations",
     )
+
+
+def _maps(case: Case, layer: int) -> bool:
+    """Whether a layer has a matrix, and not only a table such as that of places, which has a first axis of length 1."""
+    shapes = [case.network.parameters[row].parameter.shape for row in matrices(case, [layer])]
+    return any(shape[0] > 1 for shape in shapes)
 
 
 def _first_of(case: Case, rows: list[int]) -> tuple[int, ...]:

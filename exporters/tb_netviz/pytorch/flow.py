@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 MAX_NODES = 20_000
 """Functions of a forward pass up to which its graph is gone through: that takes some 10 ms."""
+MAX_DEPTH = 8
+"""Containers within each other up to which outputs are looked for."""
 
 _LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NAME = re.compile(r"(.*)Backward\d*$")
@@ -22,10 +25,11 @@ _ONE_OPERAND = frozenset((
 ))
 """Functions that are linear in the one tensor that they get."""
 _OTHERS_FIXED = frozenset((
-    "Add", "Sub", "Mul", "Div", "Mm", "Addmm", "Bmm", "Baddbmm", "Mv", "Addmv", "SparseMm", "SparseAddmm",
-    "Convolution", "Index", "ScatterAdd", "IndexAdd", "NativeBatchNorm", "CudnnBatchNorm",
+    "Mm", "Addmm", "Bmm", "Baddbmm", "Mv", "Addmv", "SparseMm", "SparseAddmm", "Convolution", "ScatterAdd", "IndexAdd",
+    "NativeBatchNorm", "CudnnBatchNorm",
 ))
-"""Functions that are linear in each tensor where the others are weights or constants."""
+"""Functions that are linear in each tensor where the others are weights, or constants as the edges of a graph are."""
+_FACTORS = ("_saved_self", "_saved_other", "_saved_mat1", "_saved_mat2", "_saved_batch1", "_saved_batch2")
 _VIEWS = frozenset(("T", "Transpose", "Permute", "View", "Expand", "Unsqueeze", "ToCopy"))
 """Through which weights reach them."""
 # fmt: on
@@ -40,15 +44,17 @@ class Flow:
     def __init__(self) -> None:
         self._nodes: dict[int, Any] = {}
         self._repeated: set[int] = set()
+        self._inputs: set[int] = set()
 
-    def left(self, module: nn.Module, output: object) -> None:
-        """Hear of what a module puts out."""
+    def left(self, module: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
+        """Hear of what a module gets and puts out."""
         if not isinstance(module, _LINEAR):
             return
         if id(module) in self._nodes:
             self._repeated.add(id(module))
         elif isinstance(output, Tensor) and output.grad_fn is not None:
             self._nodes[id(module)] = output.grad_fn
+            self._inputs.update(_storage(tensor) for tensor in inputs if isinstance(tensor, Tensor))
 
     def pairs(self, outputs: object) -> tuple[tuple[int, int], ...]:
         """Return the ids of modules of which the first one's output goes to the second one alone, bent by nothing.
@@ -56,32 +62,72 @@ class Flow:
         Args:
             outputs: What the whole model puts out: tensors, in containers or not.
         """
-        ends = [tensor.grad_fn for tensor in _tensors(outputs) if tensor.grad_fn is not None]
+        ends = [tensor.grad_fn for tensor in _tensors(outputs, MAX_DEPTH) if tensor.grad_fn is not None]
         users = _users(ends)
         owners = {node: key for key, node in self._nodes.items() if key not in self._repeated}
-        found = ((key, _next(node, users, owners, ends)) for node, key in owners.items())
+        found = ((key, self._next(node, users, owners, ends)) for node, key in owners.items())
         return tuple((first, second) for first, second in found if second is not None)
 
     def forget(self) -> None:
         """Let go of the graph."""
         self._nodes.clear()
+        self._repeated.clear()
+        self._inputs.clear()
+
+    def _next(self, node: Any, users: dict[Any, list[Any]], owners: dict[Any, int], ends: list[Any]) -> int | None:
+        """Follow an output from function to function, as far as each is linear and the only one to use it."""
+        while node not in ends and len(after := users.get(node, [])) == 1 and self._is_linear(after[0], node):
+            node = after[0]
+            if node in owners:
+                return owners[node]
+        return None
+
+    def _is_linear(self, node: Any, operand: Any) -> bool:
+        """Whether a function is linear in what `operand` puts out."""
+        name = _kind(node)
+        if name in _ONE_OPERAND:
+            return True
+        others = [source for source, _ in node.next_functions if source is not operand]
+        if name in ("Add", "Sub"):
+            return bool(others) and all(source is not None and _is_fixed(source) for source in others)
+        if name == "Mul":
+            return others == [None] and _drops_out(node)
+        return name in _OTHERS_FIXED and all(map(_is_fixed, others)) and not self._mixes_inputs(node, others)
+
+    def _mixes_inputs(self, node: Any, others: list[Any]) -> bool:
+        """Whether a factor that asks for no gradient is what a layer got: a product with it is not linear in that."""
+        if None not in others:
+            return False
+        factors = (getattr(node, name, None) for name in _FACTORS)
+        return any(isinstance(factor, Tensor) and _storage(factor) in self._inputs for factor in factors)
 
 
-def _tensors(value: object) -> Iterator[Tensor]:
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr() if tensor.layout == torch.strided else id(tensor)
+
+
+def _tensors(value: object, depth: int) -> Iterator[Tensor]:
+    """Yield the tensors in what a model puts out: in containers, and in the attributes of other things."""
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _tensors(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _tensors(part)
+        return
+    parts: Any = ()
+    if isinstance(value, Mapping):
+        parts = value.values()
+    elif isinstance(value, list | tuple | set):
+        parts = value
+    elif hasattr(value, "__dict__") and not isinstance(value, type | nn.Module):
+        parts = vars(value).values()
+    if depth:
+        for part in list(parts):
+            yield from _tensors(part, depth - 1)
 
 
 def _users(ends: list[Any]) -> dict[Any, list[Any]]:
     """Return the functions that use what each function puts out; empty where there are too many."""
     users: dict[Any, list[Any]] = {}
-    waiting, seen = list(ends), set(ends)
+    seen = set(ends)
+    waiting = list(seen)
     while waiting:
         node = waiting.pop()
         for source, _ in node.next_functions:
@@ -96,31 +142,22 @@ def _users(ends: list[Any]) -> dict[Any, list[Any]]:
     return users
 
 
-def _next(node: Any, users: dict[Any, list[Any]], owners: dict[Any, int], ends: list[Any]) -> int | None:
-    """Follow an output from function to function, as far as each is linear and the only one to use it."""
-    while node not in ends and len(after := users.get(node, [])) == 1 and _is_linear(after[0], node):
-        node = after[0]
-        if node in owners:
-            return owners[node]
-    return None
-
-
-def _is_linear(node: Any, operand: Any) -> bool:
-    """Whether a function is linear in what `operand` puts out."""
-    name = _kind(node)
-    if name in _ONE_OPERAND:
-        return True
-    others = [source for source, _ in node.next_functions if source is not operand]
-    return name in _OTHERS_FIXED and all(map(_is_fixed, others))
-
-
 def _is_fixed(node: Any) -> bool:
     """Whether it is a constant, or a weight, perhaps seen otherwise."""
     while node is not None and _kind(node) in _VIEWS:
         node = node.next_functions[0][0]
-    return node is None or node.name().endswith("AccumulateGrad")
+    return node is None or type(node).__name__ == "AccumulateGrad"
+
+
+def _drops_out(node: Any) -> bool:
+    """Whether a product is dropout, as on a CPU: by nothing, or by one factor above 1; a mask of ones may well bend."""
+    factors = [factor for name in _FACTORS if isinstance(factor := getattr(node, name, None), Tensor)]
+    if len(factors) != 1 or not factors[0].numel():
+        return False
+    low, high = (float(one) for one in torch.aminmax(factors[0]))
+    return low == 0 and high > 1 and bool(((factors[0] == 0) | (factors[0] == high)).all())
 
 
 def _kind(node: Any) -> str:
-    found = _NAME.match(node.name())
+    found = _NAME.match(type(node).__name__)  # A function's own `name` may be anything that its author set.
     return found[1] if found else ""

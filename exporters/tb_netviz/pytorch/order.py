@@ -64,6 +64,7 @@ class ExecutionOrder:
         self._root = weakref.ref(unwrap(model))
         self._order: list[int] = []
         self._flow = Flow()
+        self._of_flow = guard.part("Which linear layers feed each other")
         self._handles: dict[int, tuple[RemovableHandle, ...]] = {}
         self._stopped = False
         self._steps = steps
@@ -125,8 +126,9 @@ class ExecutionOrder:
             handle.remove()
 
     def forget(self) -> None:
-        """Let go of the inputs."""
+        """Let go of the inputs, and of the graph."""
         self.call = None
+        self._flow.forget()
 
     def sorted(self, model: nn.Module) -> list[tuple[str, nn.Module]]:
         """Return names and modules of `model` in the order in which they ran.
@@ -157,22 +159,27 @@ class ExecutionOrder:
             return
         if root is None or not root.training:
             return
-        if module is root and self.call is None:
-            self.call = Call(arguments, keywords)
+        if module is root:
+            self._flow.forget()  # Of a pass that failed.
+            if self.call is None:
+                self.call = Call(arguments, keywords)
         if id(module) not in self.shapes:
             self._order.append(id(module))
             self.shapes[id(module)] = Shapes(inputs=_first_shape((*arguments, *keywords.values())))
 
-    def _left(self, module: nn.Module, _arguments: object, output: object) -> None:
+    def _left(self, module: nn.Module, arguments: tuple[Any, ...], output: object) -> None:
         known = self.shapes.get(id(module))
         if known is not None and not known.outputs:
             self.shapes[id(module)] = known._replace(outputs=_first_shape((output,)))
         if known is None or self._stopped:
             return
-        self._flow.left(module, output)
+        self._of_flow.run(self._flow.left, module, arguments, output)
         if module is self._root():
-            self.chains = self._flow.pairs(output)
+            self._of_flow.run(self._join, output)
             self.stop()
+
+    def _join(self, output: object) -> None:
+        self.chains = self._flow.pairs(output)
 
 
 def _first_shape(values: Any) -> tuple[int, ...]:

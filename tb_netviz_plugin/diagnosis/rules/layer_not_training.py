@@ -23,6 +23,8 @@ _SHARE = 0.2
 """Share of the run's steps that weights have to stand still."""
 _ROUNDING = 1e-5
 """Share of a weight that a step has to ask for, so that it is no rounding that swallows it."""
+_LONG_ENOUGH = 100
+"""Steps after which an optimizer that has not stepped yet is not merely waiting for its first turn."""
 _BACKBONE = 0.5
 """Share of a model's elements from which on, where they lie next to the input, a head alone may be meant to train."""
 
@@ -107,7 +109,13 @@ def _never_stepped(case: Case, row: int, any_moves: Bools, records: int) -> bool
     about = case.network.parameters[row]
     if about.parameter.frozen or about.group is None or np.isfinite(case.column("weight_norm")[row]).any():
         return False
-    return bool(any_moves.sum() >= 2 * records)
+    span = case.steps[-1] - case.steps[0]
+    return bool(any_moves.sum() >= 2 * records and span >= _LONG_ENOUGH)
+
+
+def _sees_all(case: Case) -> bool:
+    """Whether every step was observed: else an optimizer that takes turns with another may have been missed."""
+    return bool(np.nansum(case.observations) >= case.steps[-1] - case.steps[0] + 1)
 
 
 def _kept(case: Case, rows: Sequence[int]) -> list[int | None]:
@@ -197,10 +205,10 @@ def _finding(case: Case, layers: Sequence[int], still: Sequence[_Still], why: st
         message=f"{who} {'do' if count > 1 else 'does'} not move from step {since:,.0f} to step {last:,.0f}"
         f"{_gradient(case, still, first)}: {reason}.",
         beyond=Beyond("norm of an update", 0.0, 0.0),
-        evidence=_lines(case, still),
+        evidence=_stepped(case, layers) if why == NEVER_STEPPED else _lines(case, still),
         remedies=remedies,
         excluded=(
-            "Not frozen: requires_grad is on, and there is a gradient.",
+            "Not frozen: requires_grad is on" + ("." if why == NEVER_STEPPED else ", and there is a gradient."),
             "Not a pause of the whole network, or its schedule: other layers moved in the meantime.",
         ),
         subject=why,
@@ -217,13 +225,13 @@ def _severity(case: Case, layers: Sequence[int], still: Sequence[_Still], why: s
     """A head that is trained alone, and a group that was stopped later on, may well be meant so."""
     if why == NO_RATE and not all(one.always for one in still):
         return Severity.INFO
+    if why == NEVER_STEPPED:  # It may be meant to begin later.
+        return Severity.WARNING if _sees_all(case) else Severity.INFO
     blamed = {one.layer for one in still}
     elements = sum(case.network.layers[layer].elements for layer in layers)
     backbone = sorted(blamed) == list(layers[: len(blamed)])
     if backbone and sum(case.network.layers[layer].elements for layer in blamed) >= _BACKBONE * elements:
-        return (
-            Severity.INFO if why in (NO_OPTIMIZER, NO_RATE) else Severity.WARNING
-        )  # A step is never left out on purpose.
+        return Severity.INFO if why in (NO_OPTIMIZER, NO_RATE) else Severity.WARNING
     return Severity.CRITICAL if all(one.always for one in still) else Severity.WARNING
 
 
@@ -250,6 +258,12 @@ def _reason(why: str, name: str) -> tuple[str, tuple[Remedy, ...]]:
         return "it never gets further than a single update, as if each were undone", (back, freeze)
     look = Remedy("Look for what writes it back: a copy that is loaded each step, a constraint, `.data` assignments.")
     return "an optimizer holds it, with a learning rate above 0", (look, freeze)
+
+
+def _stepped(case: Case, layers: Sequence[int]) -> tuple[Line, ...]:
+    rows = [row for layer in layers for row in case.network.layers[layer].parameters]
+    shares = np.isfinite(case.column("update_norm")[rows]).mean(axis=0)
+    return (Line("share of the parameters that an optimizer stepped", "update_ratio", case.steps, shares, 1.0),)
 
 
 def _lines(case: Case, still: Sequence[_Still]) -> tuple[Line, ...]:

@@ -20,6 +20,10 @@ _EARLY = 0.5
 """Share of the run in which updates are judged: later on a schedule may well make them small."""
 _NEVER, _FEWEST = 0.9, 10
 """Share of the records with a gradient in which a parameter does not move, and how many of these there are at least."""
+_SAME = 1e-6
+"""Share of a norm by which it may have changed from the first record to the last where nothing moved."""
+_EVERY = 0.99
+"""Share of zeros in the gradients of what is only computed in float16: a loss scale would let some of them through."""
 _SLIGHT = 0.01
 """Share of the norm that the gradient of a parameter usually has, above which a step asks for something."""
 _NEAR = 16.0
@@ -111,7 +115,13 @@ def _swallowed(case: Case, layers: list[int]) -> Finding | None:
     stands = asked & (case.column("update_norm")[rows] == 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = np.where(asked.sum(axis=1) >= _FEWEST, stands.sum(axis=1) / asked.sum(axis=1), 0.0)
-    lost = [(row, float(share)) for row, share in zip(rows, shares, strict=True) if share >= _NEVER]
+    norms = case.column("weight_norm")[rows]
+    stays = np.abs(norms[:, -1:] - norms[:, :1])[:, 0] <= _SAME * norms[:, -1] if rows else np.zeros(0, np.bool_)
+    lost = [
+        (row, float(share))
+        for row, share, same in zip(rows, shares, stays, strict=True)
+        if share >= _NEVER and same  # An optimizer may add steps up by itself until they show.
+    ]
     if not lost:
         return None
     row, share = lost[0]
@@ -161,6 +171,8 @@ def _gradients(case: Case, layers: list[int], zeros: float) -> Finding | None:
     cut = np.flatnonzero((share >= zeros) & ~(typical > _NEAR * smallest))
     stored = any(dtype_of(case, row) in _SMALLEST for layer in held for row in case.network.layers[layer].parameters)
     # Of what is only computed in float16, a layer or two without a gradient may have died of something else.
+    if not stored:
+        cut = cut[share[cut] >= _EVERY]
     if not cut.size or (not stored and cut.size < _MOST * len(held)):
         return None
     blamed = [held[at] for at in cut[np.argsort(-share[cut], kind="stable")]]

@@ -93,12 +93,9 @@ def _of_model(case: Case, layers: list[int], loss: Course, limits: Limits) -> Fi
 def _ended_early(case: Case, layers: list[int], loss: Course, limits: Limits) -> Finding | None:
     """Find a rate that fell to nothing early in the run, when there was much left to learn, and stayed there."""
     rates, moves = learning_rate(case, layers), movement(case, layers)
-    if (
-        rates is None
-        or not np.isfinite(rates.values).any()
-        or not loss.has_scale
-        or not np.isfinite(moves.ratios).any()
-    ):
+    if rates is None or len(case.curves("learning_rate")) > 1 or not np.nanmax(rates.values, initial=0.0) > 0:
+        return None
+    if not loss.has_scale or not np.isfinite(moves.ratios).any():
         return None
     span = float(case.steps[-1] - case.steps[0])
     lived = np.flatnonzero(rates.values > _NOTHING * np.nanmax(rates.values))
@@ -111,6 +108,8 @@ def _ended_early(case: Case, layers: list[int], loss: Course, limits: Limits) ->
     falls = np.median(then[: len(then) // 3]) - np.median(then[-(len(then) // 3) :]) > loss.noise
     left = np.nanmedian(moves.gradient[late]) >= _GRADIENT_LEFT * np.nanmedian(moves.gradient[~late])
     if path >= limits["path"] or falls or loss.end < _MUCH * loss.start or not left:
+        return None
+    if _median(moves.agreement[late]) < limits["agreement"]:
         return None
     return Finding(
         rule="lr_too_low",
@@ -129,7 +128,7 @@ def _ended_early(case: Case, layers: list[int], loss: Course, limits: Limits) ->
         remedies=_SCHEDULE,
         excluded=(
             "Not the end of a schedule: most of the run was still to come.",
-            "Not converged: the gradient is nearly as large as before, and the loss far from nothing.",
+            "Not converged: the gradient is nearly as large as before, and those of successive batches agree.",
         ),
     )
 

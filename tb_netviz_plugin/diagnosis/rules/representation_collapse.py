@@ -13,6 +13,7 @@ from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.answers import answers, is_cross_entropy, nothing_to_tell_apart, output_layers
 from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import lasting, to_the_end
@@ -29,6 +30,8 @@ _ALIKE = 0.1
 """Deviation of latent means over samples below which they say nothing beside noise of deviation 1."""
 _HALF_OF_IT = 0.5
 """Share of the run over which that lasts."""
+_LONG_ENOUGH, _LAST_OF_IT = 1000, 0.4
+"""Steps after which it is no beginning any more, and the last part of the run over which the loss stands, else."""
 _MEAN = re.compile(r"(^|[._])(fc_|to_|z_|latent_)?(mu|mean|means|loc)$", re.IGNORECASE)
 _LOG_VARIANCE = re.compile(r"log_?var(iance)?s?$", re.IGNORECASE)
 
@@ -158,10 +161,12 @@ def _posterior(case: Case, model: str) -> Finding | None:
     if stretch is None or not lasting(stretch, look.steps, _HALF_OF_IT):
         return None
     since, deviation = float(look.steps[stretch.first]), float(np.nanmedian(look.deviation[stretch.first :]))
-    label = look.row.label
+    label, loss = look.row.label, training(case)
+    settled = loss is not None and loss.stands(_LAST_OF_IT)
+    lasted = look.steps[-1] - look.steps[0] >= _LONG_ENOUGH
     return Finding(
         rule="representation_collapse",
-        severity=Severity.WARNING,
+        severity=Severity.WARNING if settled or lasted else Severity.INFO,  # All begin like that.
         layers=tuple(pairs[0]),
         first_step=since,
         last_step=float(look.steps[-1]),
@@ -173,7 +178,7 @@ def _posterior(case: Case, model: str) -> Finding | None:
         remedies=_LATENT,
         excluded=(
             "Not single latent units that are left unused: it is so of all of them together.",
-            "Not a beginning: it lasts for half of the run.",
+            *(("Not a beginning: the loss stands.",) if settled else ()),
         ),
         view="units",
     )

@@ -11,6 +11,8 @@ from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.diagnosis.starts import BEGINNING
+from tb_netviz_plugin.diagnosis.stretches import PERSISTING
 from tb_netviz_plugin.diagnosis.stuck import Stuck, layers, lines, stuck_units
 from tb_netviz_plugin.schema.description import Response
 
@@ -68,30 +70,33 @@ def find(case: Case, limits: Limits) -> list[Finding]:
 
 def _certain_from_the_start(case: Case, limit: float, outputs: frozenset[str]) -> list[Finding]:
     """Find softmaxes inside the network that gave nearly all to one from the first record to the last."""
-    held = [(row, shares) for row in case.network.activations if (shares := _one_hot(case, row)) is not None]
+    inner = [row for row in case.network.activations if row.name not in outputs]
+    held = [(row, *known) for row in inner if (known := _one_hot(case, row)) is not None]
     found = [
-        (row, shares)
-        for row, shares in held
-        if row.name not in outputs and shares[0] >= _CERTAIN and np.median(shares) >= _CERTAIN
+        (row, steps, shares)
+        for row, steps, shares in held
+        if steps[0] <= BEGINNING
+        and len(steps) >= PERSISTING
+        and shares[0] >= _CERTAIN
+        and np.median(shares) >= _CERTAIN
     ]
-    if not found or len(found) < limit * len([row for row, _ in held if row.name not in outputs]):
+    if not found or len(found) < limit * len(held):
         return []
-    row, shares = found[0]
-    steps = case.unit_table.steps[-len(shares) :]
+    row, steps, shares = found[0]
     more = f"; so do {len(found) - 1:,} more layers" if len(found) > 1 else ""
     return [
         Finding(
             rule="saturation",
             severity=Severity.WARNING,
-            layers=tuple(dict.fromkeys(layer for one, _ in found for layer in _scored_by(case, one))),
+            layers=tuple(dict.fromkeys(layer for one, _, _ in found for layer in _scored_by(case, one))),
             first_step=float(steps[0]),
             last_step=float(steps[-1]),
             message=f"{row.label} gives at least 99 % to one of its {len(row.units):,} from the first record on, for "
             f"{float(np.median(shares)):.0%} of the samples{more}: hardly any gradient passes to what it chooses by.",
             beyond=Beyond("share of samples for which one gets nearly all", float(np.median(shares)), _CERTAIN),
             evidence=tuple(
-                Line(f"{one.label}: share of samples for which one gets nearly all", "units", steps, what, _CERTAIN)
-                for one, what in found[:4]
+                Line(f"{one.label}: share of samples for which one gets nearly all", "units", when, what, _CERTAIN)
+                for one, when, what in found[:4]
             ),
             remedies=_SCORES,
             excluded=(
@@ -115,14 +120,14 @@ def _scored_by(case: Case, row: ActivationRow) -> list[int]:
     ]
 
 
-def _one_hot(case: Case, row: ActivationRow) -> Floats | None:
-    """Return at the N records of a softmax for which share of the samples one value is next to 1, where it is known."""
+def _one_hot(case: Case, row: ActivationRow) -> tuple[Floats, Floats] | None:
+    """Return the steps of the N records of a softmax, and for which share of its samples one value is next to 1."""
     table, about = case.unit_table, row.activation
     if about.response is not Response.SOFTMAX or len(row.units) < 2 or about.unit == "head" or not table.steps.size:
         return None
     shares = np.nansum(table.units.column("saturated", rows=np.arange(row.units.start, row.units.stop)), axis=0)
     known = np.isfinite(table.units.column("saturated", rows=np.arange(row.units.start, row.units.start + 1)))[0]
-    return np.asarray(shares[known], np.float64) if known.any() else None
+    return (table.steps[known], np.asarray(shares[known], np.float64)) if known.any() else None
 
 
 def _message(found: list[Stuck], onset: float) -> str:

@@ -43,7 +43,10 @@ _NEVER, _AT_FIRST = 0.7, 0.9
 """Shares of the first loss above which a validation loss is by the middle, and at first, where nothing carries over."""
 _BY_THEN, _WELL = 0.75, 0.6
 """Share of its first value at which training has learned something, and by which it falls in all, meanwhile."""
-_RISE, _RISE_BESIDE = 1.15, 2.0
+_OTHER, _STAYS = 2.0, 0.8
+"""Factor over the first training loss at which a validation loss begins that is of another unit, and the share of its
+own first value below which it falls nevertheless."""
+_RISE, _RISE_BESIDE = 1.15, 1.6
 """Factors by which such a validation loss rises at most, and where running statistics drift beside what is learned:
 what is learned by heart makes it worse all the time."""
 _ALONG = 1.5
@@ -131,7 +134,8 @@ def _carries_nothing_over(held_out: Course, trained: Course, rise: float) -> boo
         return False
     first = held_out.values[: learned[0] + 1].min()
     never = first >= _AT_FIRST * trained.start and np.median(held_out.values) >= _NEVER * trained.start
-    return bool(never and _last(held_out.values) <= rise * held_out.values.min())
+    other = held_out.values[0] > _OTHER * trained.start or _last(held_out.values) < _STAYS * held_out.values[0]
+    return bool(not other and never and _last(held_out.values) <= rise * held_out.values.min())
 
 
 def _falls_along(held_out: Course, trained: Course) -> bool:

@@ -28,6 +28,8 @@ _ABRUPT = 0.25
 
 _ALONE = 100.0
 """Times the factor by which a single layer lies below all others, where the depth is not behind it."""
+_USUAL = 0.01
+"""Share of the median of all layers that its neighbours' gradients have at least."""
 _MOSTLY, _FEW, _FEWEST_LAYERS = 0.8, 0.25, 5
 """Share of the records in which it does; share of the layers that are single ones; and how many layers there are."""
 
@@ -172,6 +174,7 @@ def _through_depth(case: Case, layers: list[int], factor: float) -> list[Finding
 
 def _alone(case: Case, layers: list[int], factor: float) -> list[Finding]:
     """Find a layer that hardly any gradient reaches, though it passes by: to layers on both sides of it."""
+    layers = [layers[at] for at in deep(case, layers, case.numbers("gradient_norm")[layers])]
     norms = case.numbers("gradient_norm")[layers]
     if len(layers) < _FEWEST_LAYERS or not norms.shape[1]:
         return []
@@ -179,18 +182,19 @@ def _alone(case: Case, layers: list[int], factor: float) -> list[Finding]:
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = norms / usual
     known = np.isfinite(shares)
-    low = (shares <= 1 / (_ALONE * factor)) & known
+    low = (shares <= 1 / (_ALONE * factor)) & (shares > 0) & known  # What is exactly zero is told by itself.
     starved = [
         at
         for at, layer in enumerate(layers)
         if known[at].sum() >= 2 * PERSISTING and low[at].sum() >= _MOSTLY * known[at].sum() and matrices(case, [layer])
     ]
-    inner = [at for at in starved if 0 < at < len(layers) - 1]
+    typical = nanmedian(shares.T)
+    inner = [at for at in starved if 0 < at < len(layers) - 1 and min(typical[at - 1], typical[at + 1]) >= _USUAL]
     if not inner or len(starved) > _FEW * len(layers) or len(starved) > len(inner):
         return []
     blamed = [layers[at] for at in inner]
     first, last = float(case.steps[np.flatnonzero(known[inner[0]])[0]]), float(case.steps[-1])
-    share = 1 / float(np.nanmedian(shares[inner[0]]))
+    share = 1 / float(np.median(shares[inner[0]][low[inner[0]]]))
     return [
         Finding(
             rule="vanishing_gradient",
@@ -198,8 +202,8 @@ def _alone(case: Case, layers: list[int], factor: float) -> list[Finding]:
             layers=tuple(blamed),
             first_step=first,
             last_step=last,
-            message=f"{gradient_is(case.network, blamed)} {fold(share)} smaller than those of the layers in front "
-            f"of it and behind it, from step {first:,.0f} to step {last:,.0f}: nearly nothing is learned there.",
+            message=f"{gradient_is(case.network, blamed)} {fold(share)} smaller than those of the layers before "
+            f"and behind, from step {first:,.0f} to step {last:,.0f}: nearly nothing is learned there.",
             beyond=Beyond("factor below the other layers", share, _ALONE * factor),
             evidence=(
                 _line(case, blamed[0], norms[inner[0]], "gradient_norm"),

@@ -1,5 +1,7 @@
 """Which linear layers feed each other directly, as a forward pass tells: through any code, and with no false pair."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch import nn
@@ -40,7 +42,7 @@ def pairs(model, *arguments):
     """Return the names of the pairs of one forward pass."""
     flow, names = Flow(), {id(module): name for name, module in model.named_modules()}
     for module in model.modules():
-        module.register_forward_hook(lambda module, _inputs, output: flow.left(module, output))
+        module.register_forward_hook(flow.left)
     return [(names[first], names[second]) for first, second in flow.pairs(model(*arguments))]
 
 
@@ -54,7 +56,7 @@ LINEAR = {
     "a result that is thrown away": thrown_away,
     "neighbours": lambda model, hidden: model.second(ALIKE @ hidden),
     "sparse neighbours": lambda model, hidden: model.second(torch.sparse.mm(ALIKE.to_sparse(), hidden)),
-    "a scale and a shift": lambda model, hidden: model.second(2 * hidden / 3 + 1),
+    "another bias": lambda model, hidden: model.second(hidden + model.first.bias),
     "dropout": lambda model, hidden: model.second(functional.dropout(hidden, 0.5)),
     "another shape": lambda model, hidden: model.second(hidden.reshape(NODES, 4, 4).transpose(1, 2).flatten(1)),
     "another type": lambda model, hidden: model.second(hidden.double().float()),
@@ -64,6 +66,10 @@ BENT = {
     "an activation in place": lambda model, hidden: model.second(functional.relu_(hidden)),
     "a norm": lambda model, hidden: model.second(functional.layer_norm(hidden, (16,))),
     "a square": lambda model, hidden: model.second(hidden * hidden),
+    "a mask of its signs": lambda model, hidden: model.second(hidden * (hidden > 0)),
+    "its own norm": lambda model, hidden: model.second(hidden / hidden.detach().norm()),
+    "a function whose gradient passes": lambda model, hidden: model.second(hidden + (hidden.relu() - hidden).detach()),
+    "an order of its own": lambda model, hidden: model.second(hidden[hidden.sum(1).argsort()]),
     "attention": lambda model, hidden: model.second((hidden @ hidden.T).softmax(-1) @ hidden),
     "a way around": lambda model, hidden: model.second(hidden) + hidden.sum(),
     "an output of its own": lambda model, hidden: {"scores": model.second(hidden), "features": [hidden]},
@@ -79,6 +85,73 @@ def test_what_is_linear_between_them_is_nothing_that_bends(between):
 @pytest.mark.parametrize("between", BENT.values(), ids=BENT)
 def test_what_bends_and_what_is_used_elsewhere_parts_them(between):
     assert pairs(Two(between), torch.randn(NODES, 8)) == []
+
+
+def test_a_product_with_what_the_layer_got_is_not_linear_in_that():
+    model = Two(LINEAR["nothing"])
+    model.forward = lambda inputs: model.second(
+        (model.first(inputs) @ torch.ones(16, 8)) @ inputs.T @ torch.ones(5, 16)
+    )
+    assert pairs(model, torch.randn(NODES, 8)) == []
+
+
+class Marked(torch.autograd.Function):
+    """Sets a name of its own on its graph's node."""
+
+    @staticmethod
+    def forward(ctx, inputs):
+        ctx.name = "site"
+        return inputs.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+
+
+def test_a_function_of_ones_own_may_have_any_name():
+    assert pairs(Two(lambda model, hidden: model.second(Marked.apply(hidden))), torch.randn(NODES, 8)) == []
+
+
+@dataclass
+class Answer:
+    """An output in an attribute."""
+
+    scores: torch.Tensor
+    features: torch.Tensor
+
+
+def test_outputs_are_found_in_attributes_and_in_what_holds_itself():
+    def answer(model, hidden):
+        return [Answer(model.second(hidden), hidden)]
+
+    def circle(model, hidden):
+        held = {"scores": model.second(hidden)}
+        held["self"] = held
+        return held
+
+    assert pairs(Two(answer), torch.randn(NODES, 8)) == []
+    assert pairs(Two(circle), torch.randn(NODES, 8)) == [("first", "second")]
+
+
+def test_a_pass_that_failed_is_let_go_of_and_its_retry_is_heard(tmp_path):
+    passes = []
+
+    def between(model, hidden):
+        passes.append(model)
+        if len(passes) == 1:
+            raise MemoryError
+        return model.second(hidden)
+
+    model = Two(between)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, optimizer, every=1)
+        with pytest.raises(MemoryError):
+            model(torch.randn(NODES, 8))
+        model(torch.randn(NODES, 8)).sum().backward()
+        optimizer.step()
+    (run,) = read_runs(tmp_path)
+    assert len(run.network.descriptions[0].edges) == 1
 
 
 def test_convolutions_behind_each_other():

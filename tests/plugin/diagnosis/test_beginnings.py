@@ -237,7 +237,7 @@ class TestLowPrecision:
         model = Model()
         rows, sizes = model.of(*range(12)), np.array([row.elements for row in model.description.parameters])
         model.norms[:, rows] = 1e-7 * np.sqrt(0.1 * sizes[rows])
-        model.zeros[:, rows] = 0.9
+        model.zeros[:, rows] = 0.995
         places = range(len(model.description.modules))
         outputs = tuple(Activation(f"out{at}", at, "Conv2d", source=at, dtype=dtype) for at in places)
         model.description = replace(model.description, activations=outputs)

@@ -67,6 +67,16 @@ def test_what_came_first_does_not_follow():
 def test_a_failure_shows_from_the_start_though_its_cause_does_not():
     assert rooted(finding("loss_plateau", 0), finding("saturation", 45)) == {"saturation": ["loss_plateau"]}
     assert rooted(finding("loss_plateau", 0), finding("saturation", 55)) == {"loss_plateau": [], "saturation": []}
+    assert rooted(finding("loss_plateau", 0), finding("loss_spike", 45)) == {"loss_plateau": [], "loss_spike": []}
+
+
+def test_a_layer_that_no_optimizer_holds_follows_from_nothing():
+    alone, high = (
+        dataclasses.replace(finding("layer_not_training", 20), subject="no_optimizer"),
+        finding("lr_too_high", 10),
+    )
+    assert rooted(alone, high) == {"lr_too_high": [], "layer_not_training": []}
+    assert rooted(dataclasses.replace(alone, subject="unknown"), high) == {"lr_too_high": ["layer_not_training"]}
 
 
 def test_the_worst_comes_first_and_a_cause_is_as_bad_as_what_follows():

@@ -121,8 +121,9 @@ def test_models_and_nan_and_one_layer():
     assert found(RULE, only) == []
 
 
-def test_an_optimizer_that_never_steps():
-    model = Model()
+@pytest.mark.parametrize(("interval", "severity"), [(1, Severity.WARNING), (10, Severity.INFO)])
+def test_an_optimizer_that_never_steps(interval, severity):
+    model = Model(records=120, interval=interval)
     groups = tuple(OptimizerGroup("Adam", index, 0.001) for index in range(2))
     rows = model.of(3, 4)
     parameters = tuple(
@@ -132,6 +133,19 @@ def test_an_optimizer_that_never_steps():
     assert found(RULE, model) == []
     model.norms[:, rows] = model.weights[:, rows] = model.ratios[:, rows] = np.nan
     (finding,) = found(RULE, model)
-    assert (set(finding.layers), finding.severity) == ({3, 4}, Severity.CRITICAL)
+    assert (set(finding.layers), finding.severity) == ({3, 4}, severity)
     assert "never steps" in finding.message
     assert "gradient of norm" not in finding.message
+    assert finding.evidence[0].values.max() < 1
+
+
+def test_an_optimizer_that_waits_for_its_first_turn_is_left_alone():
+    model = Model(records=60, interval=1)
+    rows = model.of(3, 4)
+    model.description = replace(
+        model.description,
+        parameters=tuple(replace(row, group=0) for row in model.description.parameters),
+        groups=(OptimizerGroup("Adam", 0, 0.001),),
+    )
+    model.norms[:, rows] = model.weights[:, rows] = model.ratios[:, rows] = np.nan
+    assert found(RULE, model) == []

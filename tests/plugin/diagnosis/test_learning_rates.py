@@ -166,10 +166,10 @@ def test_a_few_steps_nan_and_one_layer_say_nothing():
     assert found("lr_too_low", single, train=np.full(RECORDS, np.nan)) == []
 
 
-def ended(record, level=1.3):
+def ended(record, level=1.3, cosine=0.5):
     model = Model()
     model.ratios[record:] = 1e-9
-    model.norms[:] = model.norms[:1]
+    model.norms[:], model.cosines[:] = model.norms[:1], cosine
     values = np.append(falling(record, end=level), flat(RECORDS - record, level))
     fallen = {"lr": ("learning_rate", STEPS, np.where(np.arange(RECORDS) < record, 0.1, 1e-8))}
     return found("lr_too_low", model, train=values, **fallen)
@@ -184,3 +184,10 @@ def test_a_rate_that_falls_to_nothing_while_most_is_still_to_come():
 def test_the_end_of_a_schedule_and_a_loss_with_little_left_are_no_such_fall():
     assert ended(40) == []
     assert ended(15, level=0.2) == []
+    assert ended(15, cosine=0.05) == []  # It has converged: gradients of batches point anywhere.
+
+
+def test_a_group_that_rests_is_not_taken_for_all():
+    model = Model()
+    rests = {f"lr/{at}": ("learning_rate", STEPS, np.full(RECORDS, rate)) for at, rate in enumerate((0.0, 0.05))}
+    assert found("lr_too_low", model, train=falling(), **rests) == []

@@ -76,7 +76,7 @@ def test_one_finding_names_all_layers_and_the_first_to_die_first(diagnose):
 
     def change(step):
         if step in (20, 30):
-            kill(model[2 if step == 20 else 0], slice(0, 8))
+            kill(model[2 if step == 20 else 0], slice(0, 10))
 
     (finding,), layers = diagnose("dead_units", model, change=change)
     assert [layers[layer] for layer in finding.layers] == ["2", "0"]

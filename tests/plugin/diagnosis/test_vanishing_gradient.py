@@ -58,7 +58,7 @@ def test_a_single_layer_that_hardly_any_gradient_reaches_is_told_by_itself():
     model.norms[:, model.of(9)] *= 1e-7
     (finding,) = found(RULE, model)
     assert (finding.layers, finding.severity, finding.subject) == ((9,), Severity.WARNING, "alone")
-    assert "in front of it and behind it" in finding.message
+    assert "before and behind" in finding.message
 
 
 @pytest.mark.parametrize("layer", [0, 17])
@@ -146,3 +146,11 @@ def test_models_are_judged_each_by_itself():
 
 def test_one_layer_is_no_depth():
     assert found(RULE, Model(layers={"only": {"weight": (4, 4), "bias": (4,)}})) == []
+
+
+def test_a_layer_that_hardly_ever_has_a_gradient_is_told_as_zero_and_breaks_nothing():
+    model = Model()
+    model.norms[5:, model.of(9)] = 0.0
+    assert [one.subject for one in found(RULE, model)] == ["zero"]
+    model.norms[::4, model.of(9)] = 1.0
+    assert found(RULE, model) == []
