@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.answers import in_python
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule
@@ -50,7 +51,9 @@ def find(case: Case, _limits: Limits) -> list[Finding]:
 
 def _finding(case: Case, pairs: list[_Pair], layers: tuple[int, ...]) -> Finding:
     first = pairs[0]
-    more = f" and so in {len(pairs) - 1:,} more places" if len(pairs) > 1 else ""
+    name = in_python(first.first.name)
+    others = len(pairs) - 1
+    more = f", and so in {others:,} more place{'s' * (others > 1)}" if others else ""
     count = float(len(pairs))
     start = float(case.steps[0]) if case.steps.size else 0.0
     return Finding(
@@ -70,7 +73,7 @@ def _finding(case: Case, pairs: list[_Pair], layers: tuple[int, ...]) -> Finding
         remedies=(
             Remedy(
                 "Put an activation between them.",
-                f"nn.Sequential({first.first.type}(…), nn.ReLU(), {first.second.type}(…))",
+                f"{name} = nn.Sequential({name}, nn.ReLU())  # before the optimizer is made",
             ),
             Remedy("Or leave one of them out."),
         ),

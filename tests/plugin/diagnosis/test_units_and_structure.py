@@ -183,6 +183,7 @@ def test_what_a_forward_pass_shows_is_less_grave_between_two_parts(diagnose, nam
     (finding,), layers = diagnose("missing_nonlinearity", Blocks(*names), steps=6)
     assert finding.severity is severity
     assert [layers[layer] for layer in finding.layers] == [f"{name}.linear" for name in names]
+    assert finding.remedies[0].code.startswith(f"model.{names[0]}.linear = nn.Sequential(")
 
 
 def test_convolutions_in_a_row(diagnose):
