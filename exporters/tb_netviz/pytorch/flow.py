@@ -103,7 +103,11 @@ class Flow:
 
 
 def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr() if tensor.layout == torch.strided else id(tensor)
+    """Return what tells whether two tensors lie in the same memory, of those that lie in any."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):  # As of sparse tensors, and of those that only stand for others.
+        return id(tensor)
 
 
 def _tensors(value: object, depth: int) -> Iterator[Tensor]:
