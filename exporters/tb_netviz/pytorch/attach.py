@@ -74,9 +74,9 @@ def watch(
     Args:
         model: The model, wrapped for torch.compile or distributed training or not. It is held weakly.
         optimizer: The optimizer, or several. Without one, every optimizer that holds a parameter of the model counts.
-        criterion: The loss module. What it returns is recorded as long as no training loss is logged; what it gets,
-            outputs and targets, is summarised at once and never stored. Where the loss is a function, call `observe` of
-            the writer, or of the watch, after it.
+        criterion: The loss module. What it returns is recorded where no training loss is logged, or rarely; what it
+            gets, outputs and targets, is summarised at once and never stored. Where the loss is a function, call
+            `observe` of the writer, or of the watch, after it.
         writer: Where records go: a NetVizWriter, or any torch SummaryWriter, through whose file they are then written.
             Of another SummaryWriter the losses that are logged can't be heard.
         name: Tells several models of a run apart.

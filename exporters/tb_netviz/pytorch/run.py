@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -16,10 +18,13 @@ from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.losses import TRAIN_LOSS, Roles
 from tb_netviz.pytorch.shards import kind_of
 from tb_netviz.pytorch.structure import unwrap
-from tb_netviz.recorder import MetricRecorder
+from tb_netviz.recorder import MetricRecorder, StepAxes
 
 if TYPE_CHECKING:
     from tb_netviz.pytorch.watch import Watch
+
+RARELY = 8
+"""Steps to each training loss that the user logs from which on it says too little of what happens in between."""
 
 
 class Run:
@@ -30,7 +35,6 @@ class Run:
         alarm: Tells what is wrong.
         metrics: Takes the scalars for our own tab.
         roles: Tells what a scalar is.
-        loss_is_logged: Whether a training loss was logged.
         has_graph: Whether a graph was written.
         ended: Whether its writer was closed.
         watches: In the order in which they began; those that ended included, the first of which still knows its step.
@@ -43,7 +47,9 @@ class Run:
         self._lookout = Lookout(tap, self.alarm)
         self.metrics = MetricRecorder(self.sink)
         self.roles = Roles()
-        self.loss_is_logged = False
+        self._axes: StepAxes[tuple[str, float, float]] = StepAxes()
+        self._ended_steps = 0
+        self._losses = 0
         self.has_graph = has_graph
         self.ended = False
         self.watches: list[Watch] = []
@@ -104,9 +110,31 @@ class Run:
         self._hearing.run(self._copy, tag, value, step, wall_time)
 
     def _copy(self, tag: str, value: Any, step: int | None, wall_time: float | None) -> None:
-        role = self.roles.of(tag)
-        self.loss_is_logged |= role == TRAIN_LOSS
-        self.metrics.log(tag, role, self.step if step is None else step, float(make_np(value).squeeze()), wall_time)
+        role, number = self.roles.of(tag), float(make_np(value).squeeze())
+        self._losses += role == TRAIN_LOSS
+        heard = (role, number, time.time() if wall_time is None else wall_time)
+        trains = any(watch.attached for watch in self.watches)
+        if step is None or not trains:
+            self._log(tag, [(self.step if step is None else int(step), heard)])
+        else:
+            self._log(tag, self._axes.place(tag, int(step), self.step, heard))
+
+    def _log(self, tag: str, values: Iterable[tuple[int, tuple[str, float, float]]]) -> None:
+        for step, (role, number, wall_time) in values:
+            self.metrics.log(tag, role, step, number, wall_time)
+
+    def _settle(self) -> None:
+        """Log what waits for its step to be known."""
+        for tag in self._axes.waiting:
+            self._log(str(tag), self._axes.release(tag))
+
+    def needs_loss(self) -> bool:
+        """Return whether the step that ends needs the criterion's loss, since the user logs none, or rarely.
+
+        Called once a step.
+        """
+        self._ended_steps += 1
+        return self._losses * RARELY < self._ended_steps
 
     def rest(self) -> None:
         """Check the run no more once nothing is watched."""
@@ -117,6 +145,7 @@ class Run:
         """Write what is held."""
         for watch in self.watches:
             watch.flush()
+        self._hearing.run(self._settle)
         self._hearing.run(self.metrics.flush)
 
     def end(self) -> None:
@@ -124,6 +153,7 @@ class Run:
         self.ended = True
         for watch in self.watches:
             watch.detach()
+        self._hearing.run(self._settle)
         self._hearing.run(self.metrics.close)
         self._lookout.end()
         self.sink.close()

@@ -141,7 +141,7 @@ class Watch:
         Args:
             outputs: What the model put out; a tensor, or something that holds one.
             targets: What it should have put out, likewise. Give them together with the outputs.
-            loss: The loss, as a tensor or a number; recorded as long as no training loss is logged.
+            loss: The loss, as a tensor or a number; recorded as long as no training loss is logged, or rarely.
 
         Raises:
             TypeError: If `outputs` or `targets` holds no tensor, or `loss` is no number.
@@ -260,7 +260,7 @@ class Watch:
         # Time that went into an evaluation is none of the step's.
         seconds = math.nan if self._steps.evaluated else now - self._began
         self._began, self._steps.evaluated = now, False
-        self._observer.end_step(seconds, self._guard.take_seconds(), loss_is_logged=self._run.loss_is_logged)
+        self._observer.end_step(seconds, self._guard.take_seconds(), loss_is_logged=not self._run.needs_loss())
 
     @property
     def _active(self) -> bool:

@@ -203,7 +203,7 @@ class NetVizWriter(SummaryWriter, ProbeOwner, EmbeddingOwner):  # type: ignore[m
         Args:
             outputs: What the model put out; a tensor, or something that holds one.
             targets: What it should have put out, likewise. Give them together with the outputs.
-            loss: The loss, as a tensor or a number; recorded as long as no training loss is logged.
+            loss: The loss, as a tensor or a number; recorded as long as no training loss is logged, or rarely.
             model: Name under which the model is watched; by default the first one.
 
         Raises:

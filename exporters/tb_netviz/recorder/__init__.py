@@ -1,6 +1,7 @@
 """From observations to records: windows, the schedule, and metrics. Knows NumPy and no framework."""
 
 from tb_netviz.recorder.activity import ACTIVATION_IDS, Activities, unit_records_per_octave
+from tb_netviz.recorder.axis import StepAxes
 from tb_netviz.recorder.budget import FOR_CHECKS, BudgetSchedule
 from tb_netviz.recorder.metrics import MetricRecorder
 from tb_netviz.recorder.outputs import OUTPUT_IDS, OutputValues
@@ -20,6 +21,7 @@ __all__ = [
     "Plan",
     "Recorder",
     "Schedule",
+    "StepAxes",
     "bins_due",
     "stride",
     "unit_records_per_octave",

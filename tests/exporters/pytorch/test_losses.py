@@ -104,6 +104,35 @@ def test_the_criterion_is_silent_where_the_loss_is_logged(tmp_path):
     assert "netviz/train_loss" not in recording.metrics
 
 
+def test_losses_that_are_logged_by_epoch_stand_at_their_training_steps(tmp_path):
+    def log(writer, step):
+        if step % 12 == 11:
+            writer.add_scalar("Loss/train", 1.0, step // 12)
+            writer.add_scalar("Loss/val", 2.0, step // 12)
+            writer.add_scalar("accuracy", 0.5, 480 * (step + 1))
+
+    recording, losses, _ = train(tmp_path, log, criterion=nn.MSELoss(), steps=48)
+    for tag, value in (("Loss/train", 1.0), ("Loss/val", 2.0), ("accuracy", 0.5)):
+        assert [(step, found) for _, step, found in recording.metrics[tag]] == [(at, value) for at in (11, 23, 35, 47)]
+        assert [step for step, _ in recording.scalars[tag]] != [11, 23, 35, 47], "the user's own stay as they are"
+    found = recording.metrics["netviz/train_loss"]
+    assert [step for _, step, _ in found] == list(range(48))
+    assert [value for *_, value in found] == pytest.approx(losses)
+
+
+def test_a_history_that_is_logged_at_the_end_keeps_its_steps(tmp_path):
+    history = []
+
+    def log(writer, step):
+        history.append(float(step))
+        if step == 29:
+            for at, value in enumerate(history):
+                writer.add_scalar("loss", value, at)
+
+    recording, *_ = train(tmp_path, log, steps=30)
+    assert recording.metrics["loss"] == [("train_loss", step, float(step)) for step in range(30)]
+
+
 def test_the_criterion_is_averaged_over_an_accumulated_step_and_not_over_an_evaluation(tmp_path):
     model, criterion = nn.Linear(3, 1), nn.MSELoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
