@@ -42,6 +42,8 @@ def blocks_of(modules: Sequence[nn.Module], units: int) -> list[Block] | None:
 
 
 def _of_weights(module: nn.Module, units: int) -> list[Block] | None:
+    if isinstance(module, nn.RNNBase):
+        return _of_states(module, units)
     weight, bias = (_own(module, name) for name in ("weight", "bias"))
     convolution = module if isinstance(module, nn.modules.conv._ConvNd) else None
     if weight is None or weight.ndim < 2 or not (convolution or isinstance(module, nn.Linear | nn.Bilinear)):
@@ -52,6 +54,22 @@ def _of_weights(module: nn.Module, units: int) -> list[Block] | None:
     if len(weight) != units:
         return None
     return [Block((weight,) if bias is None else (weight, bias)), *_of_groups(groups, weight, units)]
+
+
+def _of_states(module: nn.RNNBase, units: int) -> list[Block] | None:
+    """Return the numbers of the states that the last layer puts out, those of all gates together."""
+    ways = ("", "_reverse")[: 1 + module.bidirectional]
+    if module.proj_size or units != module.hidden_size * len(ways):
+        return None
+    kinds = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if module.bias else ()))
+    parts = []
+    for kind in kinds:
+        held = [_own(module, f"{kind}_l{module.num_layers - 1}{way}") for way in ways]
+        found = [tensor.view(-1, module.hidden_size, *tensor.shape[1:]) for tensor in held if tensor is not None]
+        if len(found) < len(ways):
+            return None
+        parts.append(torch.cat([gates.transpose(0, 1).flatten(1) for gates in found]))
+    return [Block(tuple(parts)), *_of_groups(len(ways), parts[0], units)]
 
 
 def _of_scaling(module: nn.Module, units: int) -> list[Block] | None:

@@ -155,6 +155,34 @@ def test_groups_of_a_normalisation_count(tmp_path):
     assert found["2"] == {2: 2.0}
 
 
+class States(nn.Module):
+    """A recurrent layer whose states are what the model puts out."""
+
+    def __init__(self, kind, **options):
+        super().__init__()
+        self.rnn = kind(3, 6, batch_first=True, **options)
+
+    def forward(self, x):
+        return self.rnn(x)[0]
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"bias": False}, {"bidirectional": True}], ids=str)
+def test_states_are_twins_where_all_their_gates_are(kind, options, tmp_path):
+    model = States(kind, **options)
+    last = f"_l{options.get('num_layers', 1) - 1}"
+    with torch.no_grad():
+        for name, parameter in model.rnn.named_parameters():
+            if name.endswith((last, f"{last}_reverse")):
+                gates = parameter.unflatten(0, (-1, 6))
+                gates[:, 4] = gates[:, 1]
+                gates[-1, 5] = gates[-1, 2]  # Of one gate only, if there are several.
+    twins = {4: 2.0} | ({5: 3.0} if kind is nn.RNN else {})
+    if "bidirectional" in options:
+        twins |= {unit + 6: twin + 6 for unit, twin in twins.items()}
+    assert twins_of(tmp_path, model, (16, 5, 3)) == {"rnn": twins}
+
+
 def test_functions_have_the_units_of_the_layer_before_them(tmp_path):
     class Functional(nn.Module):
         def __init__(self):
@@ -182,7 +210,9 @@ class Unknown(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "behind", [nn.Sequential(Unknown(), nn.ReLU()), nn.Sequential(nn.GRU(UNITS, 4))], ids=["mix", "gru"]
+    "behind",
+    [nn.Sequential(Unknown(), nn.ReLU()), nn.Sequential(nn.LSTM(UNITS, 8, proj_size=4))],
+    ids=["mix", "projected"],
 )
 def test_what_can_not_be_told_is_unknown(behind, tmp_path):
     (record,) = trained_of_first(tmp_path, nn.Sequential(nn.Linear(8, UNITS), behind))
