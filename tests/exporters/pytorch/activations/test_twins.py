@@ -211,8 +211,8 @@ class Unknown(nn.Module):
 
 @pytest.mark.parametrize(
     "behind",
-    [nn.Sequential(Unknown(), nn.ReLU()), nn.Sequential(nn.LSTM(UNITS, 8, proj_size=4))],
-    ids=["mix", "projected"],
+    [nn.Sequential(Unknown(), nn.ReLU()), nn.Sequential(nn.GRUCell(UNITS, 4))],
+    ids=["mix", "cell"],
 )
 def test_what_can_not_be_told_is_unknown(behind, tmp_path):
     (record,) = trained_of_first(tmp_path, nn.Sequential(nn.Linear(8, UNITS), behind))
