@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -36,24 +37,20 @@ _VIEWS = frozenset(("T", "Transpose", "Permute", "View", "Expand", "Unsqueeze", 
 
 
 class Flow:
-    """Listens to modules as they leave a forward pass; only those that run once are known.
+    """Listens to modules as they leave a forward pass.
 
+    Of one that runs several times, as over the steps of a series, all outputs have to go to itself or to the other.
     It reads the graph of the backward pass and changes nothing of it; `forget` lets go of that.
     """
 
     def __init__(self) -> None:
-        self._nodes: dict[int, Any] = {}
-        self._repeated: set[int] = set()
+        self._calls: dict[int, list[Any]] = {}
         self._inputs: set[int] = set()
 
     def left(self, module: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
         """Hear of what a module gets and puts out."""
-        if not isinstance(module, _LINEAR):
-            return
-        if id(module) in self._nodes:
-            self._repeated.add(id(module))
-        elif isinstance(output, Tensor) and output.grad_fn is not None:
-            self._nodes[id(module)] = output.grad_fn
+        if isinstance(module, _LINEAR) and isinstance(output, Tensor) and output.grad_fn is not None:
+            self._calls.setdefault(id(module), []).append(output.grad_fn)
             self._inputs.update(_storage(tensor) for tensor in inputs if isinstance(tensor, Tensor))
 
     def pairs(self, outputs: object) -> tuple[tuple[int, int], ...]:
@@ -63,23 +60,31 @@ class Flow:
             outputs: What the whole model puts out: tensors, in containers or not.
         """
         ends = [tensor.grad_fn for tensor in _tensors(outputs, MAX_DEPTH) if tensor.grad_fn is not None]
-        users = _users(ends)
-        owners = {node: key for key, node in self._nodes.items() if key not in self._repeated}
-        found = ((key, self._next(node, users, owners, ends)) for node, key in owners.items())
+        owners = {node: key for key, nodes in self._calls.items() for node in nodes}
+        graph = _Graph(_users(ends), set(ends), owners)
+        found = ((key, self._successor(key, graph)) for key in self._calls)
         return tuple((first, second) for first, second in found if second is not None)
 
     def forget(self) -> None:
         """Let go of the graph."""
-        self._nodes.clear()
-        self._repeated.clear()
+        self._calls.clear()
         self._inputs.clear()
 
-    def _next(self, node: Any, users: dict[Any, list[Any]], owners: dict[Any, int], ends: list[Any]) -> int | None:
+    def _successor(self, module: int, graph: _Graph) -> int | None:
+        """Return the module that all outputs of `module` go to, but for those that go to itself."""
+        used = [node for node in self._calls[module] if node in graph.users or node in graph.ends]
+        others = {self._next(node, graph) for node in used} - {module}
+        return others.pop() if len(others) == 1 else None
+
+    def _next(self, node: Any, graph: _Graph) -> int | None:
         """Follow an output from function to function, as far as each is linear and the only one to use it."""
-        while node not in ends and len(after := users.get(node, [])) == 1 and self._is_linear(after[0], node):
+        repeated = len(self._calls[graph.owners[node]]) > 1
+        while node not in graph.ends and len(after := graph.users.get(node, [])) == 1:
+            if not self._is_linear(after[0], node) and not (repeated and graph.goes_on(after[0], node)):
+                return None
             node = after[0]
-            if node in owners:
-                return owners[node]
+            if node in graph.owners:
+                return graph.owners[node]
         return None
 
     def _is_linear(self, node: Any, operand: Any) -> bool:
@@ -100,6 +105,26 @@ class Flow:
             return False
         factors = (getattr(node, name, None) for name in _FACTORS)
         return any(isinstance(factor, Tensor) and _storage(factor) in self._inputs for factor in factors)
+
+
+@dataclass(frozen=True, slots=True)
+class _Graph:
+    """The graph of a forward pass.
+
+    Attributes:
+        users: By function, those that use what it puts out.
+        ends: Those whose outputs the model puts out.
+        owners: The modules that some of them are calls of.
+    """
+
+    users: dict[Any, list[Any]]
+    ends: set[Any]
+    owners: dict[Any, int]
+
+    def goes_on(self, node: Any, operand: Any) -> bool:
+        """Whether a state goes on beside the next input, which stands as it is or behind a linear layer of its own."""
+        others = [source for source, _ in node.next_functions if source is not operand]
+        return _kind(node) in ("Add", "Cat") and all(source is None or source in self.owners for source in others)
 
 
 def _storage(tensor: Tensor) -> int:

@@ -59,6 +59,7 @@ LINEAR = {
     "another bias": lambda model, hidden: model.second(hidden + model.first.bias),
     "dropout": lambda model, hidden: model.second(functional.dropout(hidden, 0.5)),
     "another shape": lambda model, hidden: model.second(hidden.reshape(NODES, 4, 4).transpose(1, 2).flatten(1)),
+    "a second call": lambda model, hidden: model.second(model.first(model.second(hidden))),
     "another type": lambda model, hidden: model.second(hidden.double().float()),
 }
 BENT = {
@@ -73,7 +74,8 @@ BENT = {
     "attention": lambda model, hidden: model.second((hidden @ hidden.T).softmax(-1) @ hidden),
     "a way around": lambda model, hidden: model.second(hidden) + hidden.sum(),
     "an output of its own": lambda model, hidden: {"scores": model.second(hidden), "features": [hidden]},
-    "a second call": lambda model, hidden: model.second(model.first(model.second(hidden))),
+    "a second call that is bent": lambda model, hidden: model.second(model.first(model.second(hidden)).relu()),
+    "a second call that goes elsewhere": lambda model, hidden: model.second(hidden) + model.first(hidden[:, :8]).sum(),
 }
 
 
@@ -85,6 +87,39 @@ def test_what_is_linear_between_them_is_nothing_that_bends(between):
 @pytest.mark.parametrize("between", BENT.values(), ids=BENT)
 def test_what_bends_and_what_is_used_elsewhere_parts_them(between):
     assert pairs(Two(between), torch.randn(NODES, 8)) == []
+
+
+class Loop(nn.Module):
+    """A recurrent network of linear layers, whose state and next input meet in some way."""
+
+    def __init__(self, meet, bend):
+        super().__init__()
+        self.i2h, self.h2h, self.h2o = nn.Linear(3, 6), nn.Linear(6, 6), nn.Linear(6, 2)
+        self.both = nn.Linear(9, 6)
+        self.meet, self.bend = meet, bend
+
+    def forward(self, series):
+        state = series.new_zeros(len(series), 6)
+        for given in series.unbind(1):
+            state = self.bend(self.meet(self, given, state))
+        return self.h2o(state)
+
+
+MEETINGS = {
+    "side by side": (lambda model, given, state: model.both(torch.cat([given, state], 1)), ("both", "h2o")),
+    "in a sum": (lambda model, given, state: model.i2h(given) + model.h2h(state), ("h2h", "h2o")),
+}
+
+
+@pytest.mark.parametrize(("meet", "pair"), MEETINGS.values(), ids=MEETINGS)
+def test_a_state_that_nothing_bends_on_its_way_to_the_output_is_linear(meet, pair):
+    assert pair in pairs(Loop(meet, lambda state: state), torch.randn(NODES, 4, 3))
+
+
+@pytest.mark.parametrize(("meet", "pair"), MEETINGS.values(), ids=MEETINGS)
+@pytest.mark.parametrize("bend", [torch.tanh, lambda state: state * state.sigmoid()], ids=["tanh", "gate"])
+def test_a_state_that_is_bent_at_each_step_is_not(meet, pair, bend):
+    assert pairs(Loop(meet, bend), torch.randn(NODES, 4, 3)) == []
 
 
 class Mixed(Two):
