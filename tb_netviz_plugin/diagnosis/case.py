@@ -20,6 +20,8 @@ from tb_netviz_plugin.schema.columns import METRIC_COLUMNS
 from tb_netviz_plugin.schema.statistics import STATISTIC, Rows
 
 _Value = TypeVar("_Value")
+_ABOUT = 0.8
+"""Share of the steps that one scalar spans at which another one spans about as many."""
 _METRIC_COLUMN = {column.id: index for index, column in enumerate(METRIC_COLUMNS)}
 
 
@@ -201,8 +203,11 @@ class Case:
         return next((one.criterion for one in self.network.descriptions if one.criterion), "")
 
     def curve(self, role: str) -> Curve | None:
-        """Return the scalar of a role that spans the most steps, or None where none was logged."""
-        return max(self.curves(role), key=lambda curve: curve.steps[-1] - curve.steps[0], default=None)
+        """Return the scalar of a role with the most records, of those that span about the most steps; None without."""
+        curves = self.curves(role)
+        spans = [curve.steps[-1] - curve.steps[0] for curve in curves]
+        wide = [curve for curve, span in zip(curves, spans, strict=True) if span >= _ABOUT * max(spans)]
+        return max(wide, key=lambda curve: curve.steps.size, default=None)
 
     def curves(self, role: str) -> list[Curve]:
         """Return all scalars of a role."""

@@ -34,6 +34,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "clip_saturated",
             "layer_not_training",  # Of weights that were blown up no usual step shows.
             "representation_collapse",
+            "oversmoothing",
         }
     ),
     "poor_init": frozenset(

@@ -10,6 +10,7 @@ from tb_netviz_plugin.analysis.wording import fold, number
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.answers import answers
 from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import at_end
@@ -28,6 +29,9 @@ _SIGNIFICANT = 2.0
 """Standard errors by which it lies below the limit."""
 _BINARY = {"BCEWithLogitsLoss": 0.0, "BCELoss": 0.5}
 """By loss, the output from which on the answer is yes."""
+
+_SURE, _NOTHING = 500, 0.01
+"""Samples that all have one answer, and share of the first loss that is left where nothing else was to be learned."""
 
 _REMEDIES = (
     Remedy(
@@ -50,7 +54,7 @@ _BINARY_REMEDY = Remedy(
 
 def find(case: Case, limits: Limits) -> list[Finding]:
     """Find rare classes of which few samples are recognised late in training."""
-    found = _of_classes(case.classes, limits) if case.classes is not None else _of_two(case, limits)
+    found = _of_classes(case.classes, limits) if case.classes is not None else _of_two(case, limits) or _of_one(case)
     return [found] if found else []
 
 
@@ -159,6 +163,42 @@ def _of_two(case: Case, limits: Limits) -> Finding | None:
         ),
         remedies=(_BINARY_REMEDY, _REMEDIES[1], _REMEDIES[2]),
         excluded=(f"Not chance: about {rare_samples:,.0f} samples whose answer is {word} were seen in that time.",),
+        view="overview",
+    )
+
+
+def _of_one(case: Case) -> Finding | None:
+    """Judge yes or no where it is yes, or no, for every single sample: the same answer to all of them is right."""
+    given, loss = answers(case), training(case)
+    if given is None or loss is None or given.criterion not in _BINARY or not (given.target_kind == NUMBERS).all():
+        return None
+    answer, samples = float(given.targets.smallest[0]), float(np.nansum(given.samples))
+    same = (given.targets.smallest == answer).all() and (given.targets.largest == answer).all()
+    if not same or answer not in (0.0, 1.0) or samples < _SURE or not 0 <= loss.end <= _NOTHING * loss.start:
+        return None
+    word = "yes" if answer else "no"
+    return Finding(
+        rule="class_imbalance",
+        severity=Severity.WARNING,
+        layers=(),
+        first_step=float(given.steps[0]),
+        last_step=float(given.steps[-1]),
+        message=f"All targets say {word}, those of {samples:,.0f} samples: the loss fell from {number(loss.start)} to "
+        f"{number(loss.end)} by saying {word} to everything.",
+        beyond=Beyond("share of the targets that say the same", 1.0, 1.0 - 1.0 / samples),
+        evidence=(
+            Line("mean of the targets", "targets", given.steps, given.targets.mean),
+            Line(loss.name, loss.name, loss.steps, loss.values),
+        ),
+        remedies=(
+            Remedy(
+                "Give it samples of the other answer as well: pairs drawn at random, say, where it learns which belong "
+                "together.",
+                "inputs = torch.cat([positives, negatives])\n"
+                "targets = torch.cat([torch.ones(len(positives)), torch.zeros(len(negatives))])",
+            ),
+        ),
+        excluded=("Not one step of two that take turns, as of a generator: the loss is next to nothing.",),
         view="overview",
     )
 

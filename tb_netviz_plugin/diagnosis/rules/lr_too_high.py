@@ -8,6 +8,7 @@ import numpy as np
 
 from tb_netviz_plugin.analysis.derive import State
 from tb_netviz_plugin.analysis.series import nanmedian
+from tb_netviz_plugin.analysis.units import UnitState
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
@@ -17,6 +18,8 @@ from tb_netviz_plugin.diagnosis.movement import Movement, group_of, learning_rat
 from tb_netviz_plugin.diagnosis.rates import Raise, raised
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING
+from tb_netviz_plugin.diagnosis.stuck import stuck_units
+from tb_netviz_plugin.schema.description import Response
 
 _AFTERWARDS = 20
 """Records of the loss after the first large step, in which it may recover."""
@@ -24,6 +27,10 @@ _NOT_LEARNED = 0.1
 """Share of its first value by which a loss falls at least where something was learned."""
 _LOST = 0.3
 """Share of what a loss had gained that it loses for good after too large a step."""
+_REPLACED, _HARDLY_LEARNED = 0.5, 0.3
+"""Norm of an update over that of the weights at which it replaced them, and share by which a loss has to fall then."""
+_DIED, _SOON = 0.6, 0.1
+"""Share of a layer's units that die of a large step, and of the run within which they do."""
 _GROWN, _WORSENED = 2.0, 1.5
 """Factors over the first ones below which weights and loss show no harm, where nothing was learned."""
 _WORSE = 3.0
@@ -70,11 +77,11 @@ def _by_its_steps(case: Case, layers: list[int], limits: Limits) -> Finding | No
     grown = raised(case, layers, onset, limits["raised"])
     if grown is None and _follows_a_gradient(moves, int(large[0])):
         return None
-    harm = _harm(case, layers, onset)
-    if harm is None:
-        return None
     worst = float(np.nanmax(moves.ratios))
     last = float(case.steps[large[-1]])
+    harm = _harm(case, layers, onset, replaced=worst >= _REPLACED) or _died(case, layers, onset, last)
+    if harm is None:
+        return None
     ratios = case.numbers("update_ratio")[layers][:, large]
     order = np.argsort(-np.nan_to_num(ratios).max(axis=1), kind="stable")
     blamed = [layers[at] for at in order if matrices(case, [layers[at]])]
@@ -150,7 +157,17 @@ def _follows_a_gradient(moves: Movement, onset: int) -> bool:
     return bool(per_gradient[onset] <= _STEADY * usual)
 
 
-def _harm(case: Case, layers: list[int], onset: float) -> _Harm | None:
+def _died(case: Case, layers: list[int], onset: float, last: float) -> _Harm | None:
+    """Return which units died of the large steps, if most of a layer's did."""
+    until = last + _SOON * (case.steps[-1] - case.steps[0])
+    for one in stuck_units(case, UnitState.DEAD, (Response.RECTIFIER, Response.SMOOTH)):
+        if one.row.layer in layers and one.share >= _DIED and onset <= one.since_share(_DIED) <= until:
+            words = f"{len(one.units):,} of {len(one.row.units):,} {one.row.activation.unit or 'unit'}s of "
+            return _Harm(f"{words}{one.row.label} are dead since step {one.since_share(_DIED):,.0f}", fatal=False)
+    return None
+
+
+def _harm(case: Case, layers: list[int], onset: float, *, replaced: bool) -> _Harm | None:
     """Return what became of the training after the first large step, or None where it got over it."""
     nonfinite = (case.statistic("gradient_nonfinite").states[layers] == State.NONFINITE).any(axis=0)
     later = np.flatnonzero(nonfinite & (case.steps >= onset))
@@ -163,14 +180,14 @@ def _harm(case: Case, layers: list[int], onset: float) -> _Harm | None:
         return None  # As of a policy's gradient: such a loss says nothing of how well it does.
     before = loss.upto(onset - 1)
     if before is None or before.values.size < PERSISTING:
-        return _harm_from_the_start(loss, small=_stay_small(case, layers, loss))
+        return _harm_from_the_start(loss, small=_stay_small(case, layers, loss), replaced=replaced)
     gained = before.start - before.best
     if gained > before.noise and (loss.end - before.best) / gained >= _LOST:
         return _Harm(
             f"the loss, {number(before.best)} before, is {number(loss.end)}",
             fatal=loss.end >= before.start - gained / 4,
         )
-    return _harm_from_the_start(loss, small=_stay_small(case, layers, loss))
+    return _harm_from_the_start(loss, small=_stay_small(case, layers, loss), replaced=replaced)
 
 
 def _stay_small(case: Case, layers: list[int], loss: Course) -> bool:
@@ -181,7 +198,7 @@ def _stay_small(case: Case, layers: list[int], loss: Course) -> bool:
     return bool(np.nanmax(grown, initial=0.0) < _GROWN and loss.values.max() < _WORSENED * loss.start)
 
 
-def _harm_from_the_start(loss: Course, *, small: bool) -> _Harm | None:
+def _harm_from_the_start(loss: Course, *, small: bool, replaced: bool) -> _Harm | None:
     if loss.learned < _NOT_LEARNED and loss.start - loss.end < 3 * loss.noise and not small:
         return _Harm(f"the loss, {number(loss.start)} at first, is {number(loss.end)}", fatal=True)
     if loss.lost >= _LOST and loss.end - loss.best > loss.noise and loss.gain > _WORSE * loss.noise:
@@ -190,6 +207,8 @@ def _harm_from_the_start(loss: Course, *, small: bool) -> _Harm | None:
     if highest >= _THROWN * loss.start > 0 and loss.learned < _RECOVERED:
         words = f"the loss, {number(loss.start)} at first, was thrown up to {number(highest)} and is {number(loss.end)}"
         return _Harm(words, fatal=False)
+    if replaced and loss.has_scale and loss.learned < _HARDLY_LEARNED and not small:
+        return _Harm(f"the loss, {number(loss.start)} at first, fell to {number(loss.end)} only", fatal=False)
     return None
 
 

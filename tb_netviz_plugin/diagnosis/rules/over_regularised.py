@@ -25,8 +25,8 @@ _NEARLY_NOTHING = 0.3
 """Share of the first norm at which weights that are left are judged by the validation loss alone."""
 _STEADY = 0.1
 """Share by which the norm of the weights may rise again in the second half of the run."""
-_BETTER = 0.9
-"""Share of the training loss below which the validation loss shows what dropout costs."""
+_BETTER, _MOSTLY = 0.96, 0.8
+"""Share of the training loss below which the validation loss shows what dropout costs, and of the validations."""
 
 _DECAY = (
     Remedy("Take a smaller weight decay.", "torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)"),
@@ -96,7 +96,7 @@ def _dropped(case: Case, loss: Course, limit: float) -> Finding | None:
     dropouts = {module.name: _probability(module.detail) for module in _modules(case) if "Dropout" in module.type}
     name, most = max(dropouts.items(), key=lambda item: item[1], default=("", 0.0))
     held_out = course(case.curve("val_loss"))
-    if most < limit or held_out is None or loss.end < _POOR * loss.start or held_out.end > _BETTER * loss.end:
+    if most < limit or held_out is None or loss.end < _POOR * loss.start or not _better(held_out, loss):
         return None
     return Finding(
         rule="over_regularised",
@@ -115,6 +115,12 @@ def _dropped(case: Case, loss: Course, limit: float) -> Finding | None:
         excluded=("Not a training set that is harder: the network is the same, and its dropout is what differs.",),
         view="overview",
     )
+
+
+def _better(held_out: Course, loss: Course) -> bool:
+    """Whether validations, without dropout, find a lower loss than training around them, nearly all of them."""
+    beside = np.interp(held_out.steps, loss.steps, loss.level)
+    return bool((held_out.values < _BETTER * beside).mean() >= _MOSTLY and held_out.end < _BETTER * loss.end)
 
 
 def _modules(case: Case) -> list[Module]:

@@ -57,6 +57,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
         rise < limits["rise"] * (_SMALL if by_heart else 1.0)
         or now - lowest < _SCATTER * _scatter(held_out)
         or not _trains(trained, held_out, at)
+        or (held_out.has_scale and now <= trained.end)
     ):
         return []
     since = float(held_out.steps[at])

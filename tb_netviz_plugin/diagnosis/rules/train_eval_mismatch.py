@@ -73,9 +73,10 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     if len(steps) < _FEWEST or _falls_along(held_out, trained):
         return []
     bad = values >= limits["loss"] * trained.start
-    worse = bool(modal and bad[0] and bad.mean() >= _MOSTLY and _from_the_first(held_out, trained))
     # Dropout does no harm in evaluation, so that a rise is not its doing.
-    rise = _RISE_BESIDE if any("Dropout" not in kind for kind in modal) else _RISE
+    drifts = any("Dropout" not in kind for kind in modal)
+    growth, rise = (_GROWTH, _RISE_BESIDE) if drifts else (_RISE, _RISE)
+    worse = bool(modal and bad[0] and bad.mean() >= _MOSTLY and _from_the_first(held_out, trained, growth))
     if not worse and not _carries_nothing_over(held_out, trained, rise):
         return []
     return [_finding(held_out, trained, steps, float(np.median(values)), limits["loss"], modal)]
@@ -119,10 +120,10 @@ def _modal(case: Case) -> tuple[str, ...]:
     return tuple(dict.fromkeys(kind for kind in types if kind.startswith(_MODAL)))
 
 
-def _from_the_first(held_out: Course, trained: Course) -> bool:
+def _from_the_first(held_out: Course, trained: Course, growth: float) -> bool:
     """Whether it was so before much could have been learned by heart, and has not come of that."""
     beside, first = float(np.interp(held_out.steps[0], trained.steps, trained.level)), float(held_out.values[0])
-    settled = _last(held_out.values) <= _GROWTH * first or first >= _FAR * trained.start
+    settled = _last(held_out.values) <= growth * first or first >= _FAR * trained.start
     return beside >= _FRESH * trained.start and settled
 
 

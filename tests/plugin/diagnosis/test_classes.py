@@ -77,6 +77,28 @@ def test_a_rare_answer(train, told, chance, weight, flipped, expected):
     )
 
 
+@pytest.mark.parametrize(("answer", "others", "expected"), [(1.0, 0, 1), (0.0, 0, 1), (1.0, 40, 0)])
+def test_one_answer_to_all(train, told, answer, others, expected):
+    def batch(step):
+        targets = torch.full((96, 1), answer)
+        targets[:others] = 1 - answer
+        return clusters(step, [1.0] * CLASSES)[0], targets
+
+    findings = told(train(network(1), nn.BCEWithLogitsLoss(), batch, steps=150), "class_imbalance")
+    assert [f"say {'yes' if answer else 'no'}" in finding.message for finding in findings] == [True] * expected
+
+
+def test_answers_of_one_kind_in_every_other_step_are_a_game(train, told):
+    """As a generator's: the network is told yes, then no."""
+    run = train(
+        network(1),
+        nn.BCEWithLogitsLoss(),
+        lambda step: (clusters(step, [1.0] * CLASSES)[0], torch.full((96, 1), step % 2.0)),
+        steps=150,
+    )
+    assert told(run, "class_imbalance") == []
+
+
 @pytest.mark.parametrize("share", [0.25, 0.5])
 def test_labels_drawn_at_random(train, told, share):
     run = train(network(), nn.CrossEntropyLoss(), lambda step: noisy(step, share), steps=150)

@@ -98,6 +98,12 @@ def test_large_steps_that_a_training_gets_over_are_left_alone():
     assert found("lr_too_high", large_from(0, ratio=2.0, count=1), train=falling()) == []
 
 
+@pytest.mark.parametrize(("ratio", "end", "expected"), [(0.4, 1.9, 0), (0.6, 1.9, 1), (0.6, 1.2, 0)])
+def test_weights_that_were_replaced_at_the_start_and_a_loss_that_hardly_fell(ratio, end, expected):
+    findings = found("lr_too_high", large_from(0, ratio), train=falling(end=end, noise=0))
+    assert len(findings) == expected
+
+
 def test_biases_that_begin_at_zero_may_be_rewritten():
     model = Model()
     model.ratios[:5, [len(row.shape) == 1 for row in model.description.parameters]] = 1.0

@@ -230,6 +230,9 @@ class TestOverfitting:
         assert found("overfitting", Model(), train=falling(), val=falling(noise=0.15, seed=9) + 0.2) == []
         assert found("overfitting", Model(), train=1e6 * falling(), val=1e6 * falling(seed=1)) == []
 
+    def test_a_validation_loss_below_that_of_training_has_learned_nothing_by_heart(self):
+        assert found("overfitting", Model(), train=1.2 + falling(), val=held_out(2.3, 0.6, 1.0)) == []
+
     def test_a_training_that_goes_astray_is_no_overfitting(self):
         assert found("overfitting", Model(), train=held_out(2.3, 0.5, 1.5), val=held_out(2.3, 0.6, 1.6)) == []
 
@@ -292,6 +295,11 @@ class TestOverRegularised:
         assert "drop leaves out 95%" in finding.message
         assert found("over_regularised", with_dropout(0.5), train=loss, val=loss - 0.5) == []
         assert found("over_regularised", with_dropout(0.95), train=loss, val=loss) == []
+        assert found("over_regularised", with_dropout(0.95), train=loss, val=0.94 * loss) != []
+        assert (
+            found("over_regularised", with_dropout(0.95), train=loss, val=np.append(loss[:30] + 0.1, 0.94 * loss[30:]))
+            == []
+        )
 
 
 class TestUnderfitting:

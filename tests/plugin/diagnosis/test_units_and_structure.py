@@ -64,6 +64,15 @@ def test_units_that_are_shown_one_sample_only_are_not_judged(diagnose, monkeypat
     assert diagnose("dead_units", model)[0] == []
 
 
+@pytest.mark.parametrize(("rate", "expected"), [(3.0, 1), (0.01, 0)])
+def test_the_rate_is_named_where_its_first_steps_killed_the_units(diagnose, rate, expected):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 24), nn.ReLU(), nn.Linear(24, 1), nn.ReLU())
+    nn.init.constant_(model[2].weight, 0.5)
+    findings, _ = diagnose("lr_too_high", model, rate=rate)
+    assert ["are dead since step" in finding.message for finding in findings] == [True] * expected
+
+
 def test_units_that_fire_seldom_are_not_dead(diagnose):
     model = nn.Sequential(nn.Linear(8, 24), nn.ReLU(), nn.Linear(24, 2))
     with torch.no_grad():
