@@ -130,10 +130,15 @@ def learning_rate(case: Case, layers: Sequence[int]) -> Curve | None:
 
 
 def rate_of_group(case: Case, group: int) -> Curve | None:
-    """Return the learning rate of a group of the network, which stands in the place that its name ends in."""
+    """Return the learning rate of a group of the network."""
+    return curve_of_group(case, "learning_rate", group)
+
+
+def curve_of_group(case: Case, role: str, group: int) -> Curve | None:
+    """Return the scalar of that role that is of a group of the network: its name ends in the place of the group."""
     model = case.network.groups[group][0]
     groups = [index for index, (owner, _) in enumerate(case.network.groups) if owner == model]
-    curves = [curve for curve in case.curves("learning_rate") if _of_model(case, curve, model)]
+    curves = [curve for curve in case.curves(role) if _of_model(case, curve, model)]
     if len(curves) == 1 and len(groups) == 1:
         return curves[0]
     place = str(groups.index(group))

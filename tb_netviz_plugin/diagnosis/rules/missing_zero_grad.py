@@ -7,12 +7,14 @@ import numpy as np
 from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.wording import fold, number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.case import Case, Curve
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import Movement, movement, stepped
+from tb_netviz_plugin.diagnosis.movement import Movement, curve_of_group, movement, stepped
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 
+_FEWEST = 3
+"""Steps after which it has to have been seen whether gradients were kept."""
 _EARLY = 50
 """Steps within which the gradient has to grow about as the number of steps does."""
 _LEAST_GROWTH = 4.0
@@ -41,12 +43,64 @@ _REMEDIES = (
 
 
 def find(case: Case, limits: Limits) -> list[Finding]:
-    """Find models whose gradient hardly turns from step to step, and at first grew with the number of steps."""
-    found = (_of_model(case, layers, limits["agreement"]) for layers in case.layers_of_models())
-    return [finding for finding in found if finding]
+    """Find models whose gradients were seen to be kept, and such whose gradient behaves as if they were."""
+    return [finding for layers in case.layers_of_models() if (finding := _of_model(case, layers, limits))]
 
 
-def _of_model(case: Case, layers: list[int], agreement: float) -> Finding | None:
+def _of_model(case: Case, layers: list[int], limits: Limits) -> Finding | None:
+    seen = {group: curve for group in _groups(case, layers) if (curve := _seen(case, group)) is not None}
+    if seen:
+        return _kept(case, layers, seen, limits["kept"])
+    return _adding_up(case, layers, limits["agreement"])
+
+
+def _groups(case: Case, layers: list[int]) -> list[int]:
+    """Return the optimizer groups that hold parameters of some layers."""
+    rows = (row for layer in layers for row in case.network.layers[layer].parameters)
+    return list(dict.fromkeys(group for row in rows if (group := case.network.parameters[row].group) is not None))
+
+
+def _seen(case: Case, group: int) -> Curve | None:
+    """Return whether the gradients of a group were kept, where that was seen often enough."""
+    curve = curve_of_group(case, "kept_gradient", group)
+    return curve if curve is not None and np.isfinite(curve.values).sum() >= _FEWEST else None
+
+
+def _kept(case: Case, layers: list[int], seen: dict[int, Curve], limit: float) -> Finding | None:
+    """Find groups whose gradients are still there when the next ones are added to them."""
+    shares = {group: float(np.nanmean(curve.values)) for group, curve in seen.items()}
+    kept = [group for group, share in shares.items() if share >= limit]
+    if not kept:
+        return None
+    held = [layer for layer in layers if set(_groups(case, [layer])) & set(kept)]
+    worst = max(kept, key=lambda group: shares[group])
+    curve, norm = seen[worst], movement(case, held).gradient
+    all_of_it = len(held) == len(layers) and len(case.network.models) == 1
+    whose = "" if all_of_it else f" of {len(held):,} layers"
+    return Finding(
+        rule="missing_zero_grad",
+        severity=Severity.CRITICAL,
+        layers=() if all_of_it else tuple(held),
+        first_step=float(case.steps[0]),
+        last_step=float(case.steps[-1]),
+        message=f"The gradients{whose} are not set to zero: after {shares[worst]:.0%} of the steps that were looked at "
+        "they were still there when the next backward pass added to them, so that each step goes by all batches since "
+        "the first.",
+        beyond=Beyond("share of the steps after which gradients were kept", shares[worst], limit),
+        evidence=(
+            Line("gradients that were kept: 1, set to zero: 0", curve.name, curve.steps, curve.values, limit),
+            Line("gradient norm of these layers", "gradient_norm", case.steps, norm),
+        ),
+        remedies=_REMEDIES,
+        excluded=(
+            "Not accumulation on purpose, after which each step begins anew: nothing touched them since the last step.",
+            "Not gradients of zero, or that another loss has left and that are set to zero before they are used.",
+        ),
+    )
+
+
+def _adding_up(case: Case, layers: list[int], agreement: float) -> Finding | None:
+    """Find a gradient that behaves as one that adds up does, where it was not seen whether it is kept."""
     moves = movement(case, layers)
     known = np.isfinite(moves.agreement)
     if known.sum() < 5 or (moves.agreement[known] >= agreement).mean() < _ALONG:
@@ -144,6 +198,9 @@ RULE = Rule(
     id="missing_zero_grad",
     title="Gradients are not reset",
     needs=(needs.statistics("gradient_cosine", "gradient_norm"), needs.records(10)),
-    thresholds=(Threshold("agreement", 0.9, "cosine of successive gradients", 0.0, 1.0),),
+    thresholds=(
+        Threshold("kept", 0.8, "share of the steps after which gradients were kept", 0.0, 1.0),
+        Threshold("agreement", 0.9, "cosine of successive gradients", 0.0, 1.0),
+    ),
     find=find,
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
 from tb_netviz_plugin.analysis.records import Floats
@@ -16,8 +14,6 @@ from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import at_end
 from tb_netviz_plugin.diagnosis.variety import Variety, varieties
 
-_AVERAGES = re.compile(r"[Gg]raph|GCN|Gcn|GNN|Gnn|GAT|SAGE|GIN|Cheb|APPNP|Message|[Aa]ttention|Transformer")
-"""In the type of a module: it averages over neighbours or over a sequence."""
 _LATE = 0.3
 """Share of the run, at its end, that is judged."""
 _FEWEST_LAYERS = 3
@@ -40,15 +36,11 @@ _REMEDIES = (
 
 
 def find(case: Case, limits: Limits) -> list[Finding]:
-    """Find networks that average, in whose later layers all items are alike, and which learn little."""
+    """Find networks in whose later layers all items are alike, as where each averages, and which learn little."""
     loss = training(case)
     if loss is not None and loss.learned > _LEARNED:
         return []
-    found = (
-        _smoothed(case, description.model, limits["share"])
-        for description in case.network.descriptions
-        if any(_AVERAGES.search(module.type) for module in description.modules)
-    )
+    found = (_smoothed(case, description.model, limits["share"]) for description in case.network.descriptions)
     return [finding for finding in found if finding]
 
 

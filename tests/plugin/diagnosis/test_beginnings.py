@@ -97,6 +97,37 @@ def adding_up(each=1.0, **about):
     return model
 
 
+def kept(name, *values):
+    """Return a scalar of so many observed steps after which gradients were kept, 1, or not, 0."""
+    return {name: ("kept_gradient", np.arange(len(values), dtype=float), np.array(values))}
+
+
+class TestGradientsThatWereSeenToBeKept:
+    def test_they_are_found_however_they_behave(self):
+        (finding,) = found("missing_zero_grad", Model(), **kept("netviz/kept_gradients", 1.0, 1.0, 1.0, 1.0))
+        assert (finding.severity, finding.layers, finding.first_step) == (Severity.CRITICAL, (), 0)
+        assert "after 100% of the steps" in finding.message
+
+    def test_where_they_are_seen_to_be_forgotten_no_behaviour_counts(self):
+        assert found("missing_zero_grad", adding_up(), **kept("netviz/kept_gradients", 0.0, 0.0, 0.0)) == []
+        assert found("missing_zero_grad", adding_up(), **kept("netviz/kept_gradients", 0.0, 0.0)) != []  # Too few.
+
+    @pytest.mark.parametrize(("times", "expected"), [(7, 0), (9, 1)])
+    def test_the_threshold_is_four_steps_in_five(self, times, expected):
+        scalars = kept("netviz/kept_gradients", *[1.0] * times, *[0.0] * (10 - times))
+        assert len(found("missing_zero_grad", Model(), **scalars)) == expected
+
+    def test_of_two_groups_the_layers_of_the_one_are_named(self):
+        model = Model()
+        rows = model.of(3)
+        groups = (model.description.groups[0], replace(model.description.groups[0], index=1))
+        parameters = tuple(replace(row, group=int(rows[at])) for at, row in enumerate(model.description.parameters))
+        model.description = replace(model.description, parameters=parameters, groups=groups)
+        scalars = kept("netviz/kept_gradients/0", *[0.0] * 5) | kept("netviz/kept_gradients/1", *[1.0] * 5)
+        (finding,) = found("missing_zero_grad", model, **scalars)
+        assert finding.layers == (3,)
+
+
 class TestMissingZeroGrad:
     def test_gradients_that_add_up(self):
         (finding,) = found("missing_zero_grad", adding_up())
