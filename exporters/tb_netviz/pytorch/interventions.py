@@ -1,7 +1,8 @@
-"""What stands between a backward pass and the optimizer's step: clipping, and a loss scaler that leaves steps out."""
+"""What is done to gradients: they are clipped, left out of steps by a loss scaler, and set to zero, or not."""
 
 from __future__ import annotations
 
+import itertools
 import sys
 import weakref
 from collections import deque
@@ -13,9 +14,12 @@ from torch.optim import Optimizer
 from tb_netviz.pytorch.clipping import Clipping, Comparison
 from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.measurement import Measurement
+from tb_netviz.pytorch.membership import Membership
+from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.scaler import Scaling
-from tb_netviz.pytorch.standard import Dashboards
+from tb_netviz.pytorch.standard import LEARNING_RATES, Dashboards
 from tb_netviz.pytorch.structure import Home
+from tb_netviz.pytorch.survival import Survival
 from tb_netviz.pytorch.transfers import Transfer
 
 
@@ -25,13 +29,18 @@ class Interventions:
     Args:
         guard: Runs the observer of the model.
         dashboards: Takes what is found.
+        members: Knows the optimizers.
+        roster: Knows where parameters live.
     """
 
-    def __init__(self, guard: Guard, dashboards: Dashboards) -> None:
+    def __init__(self, guard: Guard, dashboards: Dashboards, members: Membership, roster: Roster) -> None:
         self._of_clipping = guard.part("The gradients before clipping")
         self._of_scaling = guard.part("The steps that a loss scaler leaves out")
+        self._of_survival = guard.part("The gradients that a step leaves")
         self._dashboards = dashboards
+        self._members = members
         self._clipping = Clipping(self._of_clipping)
+        self._survival = Survival(self._of_survival, roster)
         self._scaling = Scaling()
         self._heard: weakref.WeakKeyDictionary[Optimizer, tuple[int, int]] = weakref.WeakKeyDictionary()
         self._told: deque[tuple[int, Transfer]] = deque()
@@ -45,8 +54,9 @@ class Interventions:
         self._of_clipping.run(self._clipping.mute)
 
     def free(self) -> None:
-        """Listen to none, and forget what was heard."""
+        """Listen to none, follow nothing, and forget what was heard."""
         self._clipping.free()
+        self._survival.free()
 
     def left_out(self, optimizer: Optimizer, *, first: bool) -> int:
         """Return how many steps of `optimizer` a loss scaler has left out just before the one that begins.
@@ -91,6 +101,19 @@ class Interventions:
         """Wait for what is not known yet."""
         while self._told:
             self._tell()
+        self._of_survival.run(self._tell_of_survival, True)
+
+    def follow(self, step: int, optimizer: Optimizer, parameters: Mapping[int, nn.Parameter]) -> None:
+        """Follow after `step` what becomes of the gradients that `optimizer` has used, of `parameters` by row."""
+        self._of_survival.run(self._follow, step, optimizer, parameters)
+
+    def conclude(self, optimizer: Optimizer) -> None:
+        """Write what became of the gradients of its last step, where that was observed, as the next one begins."""
+        if self._survival.idle:
+            return
+        if not self._of_survival.run(self._survival.conclude, optimizer):
+            self._survival.free()
+        self._of_survival.run(self._tell_of_survival, False)
 
     def compare(self, comparison: Comparison, parameters: Mapping[int, nn.Parameter], optimizer: Optimizer) -> None:
         """Look at gradients as `optimizer` gets them, by row."""
@@ -110,6 +133,17 @@ class Interventions:
         step, found_inf = self._told.popleft()
         if found_inf.number() != 0:
             self.skip([step])
+
+    def _follow(self, step: int, optimizer: Optimizer, parameters: Mapping[int, nn.Parameter]) -> None:
+        others = itertools.takewhile(lambda other: other is not optimizer, self._members.optimizers)
+        first = sum(len(other.param_groups) for other in others)
+        places = range(first, min(first + len(optimizer.param_groups), LEARNING_RATES))
+        self._survival.follow(step, optimizer, places, parameters)
+
+    def _tell_of_survival(self, wait: bool) -> None:
+        groups = sum(len(optimizer.param_groups) for optimizer in self._members.optimizers)
+        for outcome in self._survival.outcomes(wait=wait):
+            self._dashboards.survived(outcome, groups)
 
     def _compare(self, comparison: Comparison, parameters: Mapping[int, nn.Parameter], optimizer: Optimizer) -> None:
         self._clipping.take(comparison, parameters, self._scaling.scale(optimizer))

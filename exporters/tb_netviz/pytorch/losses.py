@@ -11,6 +11,7 @@ from tb_netviz.pytorch.hooks import Guard
 
 TRAIN_LOSS, VAL_LOSS, LEARNING_RATE, OTHER = "train_loss", "val_loss", "learning_rate", ""
 GRADIENT_NORM_BEFORE, CLIPPED, SKIPPED = "gradient_norm_before", "clipped", "skipped"
+KEPT_GRADIENT = "kept_gradient"
 
 _TRAINING = {"train", "training", "tr"}
 _VALIDATION = {"val", "valid", "validation", "test", "testing", "eval", "evaluation", "dev"}

@@ -95,7 +95,7 @@ class Observer:
         self._last = LastGradients()
         self._step: Step | None = None
         self._turns: weakref.WeakKeyDictionary[Optimizer, Turn] = weakref.WeakKeyDictionary()
-        self.interventions = Interventions(guard, dashboards)
+        self.interventions = Interventions(guard, dashboards, members, roster)
         self._landing = Landing(guard, members, recorder, dashboards, self.interventions, records=sharing.records)
         self._number = -1
         self._paces = deque([1], maxlen=2)  # By how much the last numbers grew.
@@ -122,6 +122,7 @@ class Observer:
             arguments: Those of its `step`, itself included.
             keywords: Those of its `step`.
         """
+        self.interventions.conclude(optimizer)
         step = self._step
         first = step is None
         if step is None:
@@ -186,6 +187,8 @@ class Observer:
         if step.measurement is not None:
             self._guards.weights.run(step.measurement.take_weights, turn.rows, turn.weights, turn.before)
             self._guards.histograms.run(self._sample, step, "weights", turn, dict(turn.parameters))
+            if "grad_norm" in self._columns and self._sharing.records:
+                self.interventions.follow(step.index, optimizer, turn.parameters)
 
     def end_step(self, seconds: float, observing: float, *, loss_is_logged: bool) -> None:
         """End the step in progress, if there is one.

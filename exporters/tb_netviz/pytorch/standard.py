@@ -16,11 +16,19 @@ from tb_netviz.events import Sink
 from tb_netviz.pytorch._summary_writer import scalar
 from tb_netviz.pytorch.clipping import Clipped
 from tb_netviz.pytorch.histograms import HistogramSample, HistogramSchedule
-from tb_netviz.pytorch.losses import CLIPPED, GRADIENT_NORM_BEFORE, LEARNING_RATE, SKIPPED, TRAIN_LOSS
+from tb_netviz.pytorch.losses import (
+    CLIPPED,
+    GRADIENT_NORM_BEFORE,
+    KEPT_GRADIENT,
+    LEARNING_RATE,
+    SKIPPED,
+    TRAIN_LOSS,
+)
+from tb_netviz.pytorch.survival import Survived
 from tb_netviz.recorder import MetricRecorder
 
 LEARNING_RATES = 16
-"""Groups whose learning rate is written at most."""
+"""Groups of which something is written at most: their learning rate, and what became of their gradients."""
 
 
 class Dashboards:
@@ -74,7 +82,7 @@ class Dashboards:
         if np.isfinite(gradient_norms).any():
             summary.MergeFrom(scalar(self._tag("gradient_norm"), float(np.sqrt(np.nansum(gradient_norms**2)))))
         for place, rate in enumerate(rates[:LEARNING_RATES]):
-            tag = self._tag("learning_rate" if len(rates) == 1 else f"learning_rate/{place}")
+            tag = self._tag_of_group("learning_rate", place, len(rates))
             summary.MergeFrom(scalar(tag, rate))
             self._metrics.log(tag, LEARNING_RATE, step, rate)
         if loss is not None:
@@ -94,6 +102,12 @@ class Dashboards:
         self._metrics.log(was_clipped, CLIPPED, step, float(outcome.clipped))
         self._offer(step, summary)
 
+    def survived(self, outcome: Survived, groups: int) -> None:
+        """Write whether the gradients of an observed step were kept, of one of so many groups."""
+        tag = self._tag_of_group("kept_gradients", outcome.place, groups)
+        self._metrics.log(tag, KEPT_GRADIENT, outcome.step, float(outcome.kept))
+        self._offer(outcome.step, scalar(tag, float(outcome.kept)))
+
     def skipped(self, step: int) -> None:
         """Write that a loss scaler has left out `step`; the part of another optimizer in it is the same step."""
         if step in self._skipped_lately:
@@ -106,6 +120,9 @@ class Dashboards:
     def _offer(self, step: int, summary: Summary) -> None:
         if summary.value:
             self._sink.offer(Event(wall_time=time.time(), step=step, summary=summary))
+
+    def _tag_of_group(self, name: str, place: int, groups: int) -> str:
+        return self._tag(name if groups == 1 else f"{name}/{place}")
 
     def _tag(self, name: str) -> str:
         return f"netviz/{self._prefix}{name}"
