@@ -3,6 +3,7 @@
 import { BODY_TEXT, hairline, hatch, polygon, write } from '../paint';
 import { xOf } from '../plot';
 import type { Painter } from '../types';
+import { besideLevel } from './freePlace';
 import { isCut, isNonfinite, isNumber, type Line, type LineScene, recordX, yOf } from './scene';
 
 /** A window wider than this is drawn as a level stretch instead of a point. */
@@ -165,7 +166,11 @@ export function drawLevels(painter: Painter, scene: LineScene): void {
     const color = severity ? theme.severity(severity) : theme.token['text-3'];
     const y = yOf(scene, value);
     hairline(painter, [plot.left, y], [plot.right, y], color, [4, 3]);
-    write(painter, theme, label, plot.right - 4, y - 8, { color, align: 'right', halo: theme.token.bg });
+    write(painter, theme, label, plot.right - 4, besideLevel(plot, y), {
+      color,
+      align: 'right',
+      halo: theme.token.bg,
+    });
   }
 }
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { recordsBetween } from '../columns';
 import { linearScale } from '../scale';
 import { makeTheme } from '../theme';
-import { freePlace } from './freePlace';
+import { besideLevel, freePlace } from './freePlace';
 import { type LineScene, placeLines } from './scene';
 
 const SIZE = { width: 40, height: 13 };
@@ -78,5 +78,14 @@ describe('recordsBetween', () => {
     expect(recordsBetween(columns, 10.1, 12.2)).toEqual([10, 13]);
     expect(recordsBetween(columns, -9, 0.2)).toEqual([0, 1]);
     expect(recordsBetween(columns, 400, 500)).toEqual([300, 300]);
+  });
+});
+
+describe('besideLevel', () => {
+  it('stands above a level, and below one at the upper edge', () => {
+    const plot = { top: 10 };
+    expect(besideLevel(plot, 50)).toBeLessThan(50);
+    for (const y of [10, 14, 17]) expect(besideLevel(plot, y)).toBeGreaterThan(y);
+    expect(besideLevel(plot, 18)).toBe(10);
   });
 });

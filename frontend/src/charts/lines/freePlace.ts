@@ -38,6 +38,11 @@ export function freePlace(
   return choices[costs.indexOf(Math.min(...costs))]!;
 }
 
+/** Middle of the label of a level at `y`: above it, and below it where that would leave the plot. */
+export function besideLevel({ top }: Pick<LineScene['plot'], 'top'>, y: number): number {
+  return y - AWAY < top ? y + AWAY + 1 : y - AWAY;
+}
+
 function inside({ plot }: LineScene, top: number, { height }: Pick<Box, 'height'>): number {
   return Math.max(plot.top - 4, Math.min(plot.bottom - height, top));
 }
