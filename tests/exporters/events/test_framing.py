@@ -10,6 +10,7 @@ from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from tb_netviz.events import CorruptRecordError, TruncatedRecordError, UnreadableRecordError, frame, read_frames
+from tests.support.records import RecordFile
 
 RECORDS = [b"first", b"", b"a longer third record", bytes(range(256)) * 40]
 
@@ -35,6 +36,14 @@ def test_frames_are_those_of_tensorboard(data):
     buffer = io.BytesIO()
     RecordWriter(buffer).write(data)
     assert frame(data) == buffer.getvalue()
+
+
+@given(st.binary(max_size=2_000))
+def test_frames_of_synthetic_runs_are_those_of_tensorboard(data):
+    theirs, synthetic = io.BytesIO(), io.BytesIO()
+    RecordWriter(theirs).write(data)
+    RecordFile(synthetic).write(data)
+    assert synthetic.getvalue() == theirs.getvalue()
 
 
 def test_records_come_back(path):
