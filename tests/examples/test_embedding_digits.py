@@ -27,6 +27,7 @@ def test_the_example_writes_layouts_that_the_tab_reads(tmp_path):
     assert said.startswith("embedding, hidden: PCA of 15 steps")
     with tensorboard(tmp_path / "runs") as server:
         server.wait_for_runs("embedding", last_step=579)
+        server.wait_for_dashboard("projector")
         (one,) = server.plugin_json("embeddings", run="embedding")["embeddings"]
         layouts = {(layout["method"], layout["origin"]): layout["steps"] for layout in one["layouts"]}
         index = [*layouts].index(("pca", "offline"))

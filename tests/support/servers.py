@@ -74,6 +74,13 @@ class Server:
 
         wait_until(loaded, f"runs {names} did not appear")
 
+    def wait_for_dashboard(self, name: str) -> None:
+        """Wait until the plugin of that name offers its dashboard, that is, until it has read what it shows.
+
+        The projector reads in a thread of its own, and what it answers meanwhile is incomplete.
+        """
+        wait_until(lambda: self.json("/data/plugins_listing")[name]["enabled"], f"{name} has nothing to show")
+
 
 def wait_until(done: Callable[[], bool], complaint: str, seconds: float = START_SECONDS) -> None:
     """Poll `done` until it is true.

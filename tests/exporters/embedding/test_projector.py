@@ -70,6 +70,7 @@ def test_tensorboard_hands_over_vectors_labels_and_thumbnails(tmp_path, load_fas
             assert projector.add(name, step, expected[name, step], labels, pictures) == ""
     with tensorboard(tmp_path, load_fast=load_fast) as server:
         server.wait_for_runs("run", last_step=1)
+        server.wait_for_dashboard("projector")
         assert server.json(ROUTE + "runs") == ["run"]
         listed = server.json(ROUTE + "info", {"run": "run"})["embeddings"]
         assert len({entry["tensorName"] for entry in listed}) == len(expected)
@@ -109,6 +110,7 @@ def test_vectors_that_could_be_text_are_not_taken_for_it(tmp_path, tensorflow):
         assert projector.add(name, 1, values.astype(np.float32), None, None) == ""
     with tensorboard(tmp_path, tensorflow=tensorflow) as server:
         server.wait_for_runs("run", last_step=1)
+        server.wait_for_dashboard("projector")
         assert len(server.json(ROUTE + "info", {"run": "run"})["embeddings"]) == len(AS_TEXT)
         for name, values in AS_TEXT.items():
             got = server.get(ROUTE + "tensor", {"run": "run", "name": f"{name} step 00001"})

@@ -84,5 +84,6 @@ def test_tensorboard_shows_both_kinds(tmp_path):
         writer.add_embedding(POINTS, metadata=list("abcd"), global_step=2, tag="theirs")
         add_ours(folder, 3)
     with tensorboard(tmp_path, load_fast=False) as server:
+        server.wait_for_dashboard("projector")
         listed = server.json("/data/plugin/projector/info", {"run": "run"})["embeddings"]
         assert [entry["tensorShape"] for entry in listed] == [[4, 2], [5, 3]]
