@@ -25,6 +25,9 @@ from tb_netviz.pytorch.transfers import Transfer
 PASSES = 64
 """Backward passes between two steps that are looked at: of an optimizer that has more of them nothing is said."""
 
+ALWAYS_FOLLOWED = 8
+"""Steps at the beginning that are followed. Later those whose count is a power of two, and all once one was kept."""
+
 _Mark = tuple[int, int, int]
 
 
@@ -57,6 +60,8 @@ class Survival:
         self._mark = GradientMark(guard, self._pass_is_over)
         self._followed: list[_Leftover] = []
         self._over: deque[_Leftover] = deque()
+        self._steps: weakref.WeakKeyDictionary[Optimizer, int] = weakref.WeakKeyDictionary()
+        self._were_kept = False
 
     def follow(self, step: int, optimizer: Optimizer, places: range, parameters: Mapping[int, nn.Parameter]) -> None:
         """Follow what the step of an optimizer, which is over, has left.
@@ -67,8 +72,8 @@ class Survival:
             places: Of its groups, as many as are followed.
             parameters: Those that it may be followed in, by row.
         """
-        if torch._C._current_graph_task_id() != -1:
-            return  # It steps inside a backward pass, which is no time to change what hangs on parameters.
+        if not self._is_due(optimizer) or torch._C._current_graph_task_id() != -1:
+            return  # Inside a backward pass is no time to change what hangs on parameters.
         self._mark.reset()
         rows = {id(parameter): row for row, parameter in parameters.items()}
         for place, group in zip(places, optimizer.param_groups, strict=False):
@@ -96,6 +101,7 @@ class Survival:
             leftover = self._over.popleft()
             kept = leftover.kept
             if kept is not None:
+                self._were_kept |= kept
                 yield Survived(leftover.step, leftover.place, kept)
 
     @property
@@ -109,6 +115,10 @@ class Survival:
             leftover.leave()
         self._followed = []
         self._over.clear()
+
+    def _is_due(self, optimizer: Optimizer) -> bool:
+        steps = self._steps[optimizer] = self._steps.get(optimizer, 0) + 1
+        return self._were_kept or steps <= ALWAYS_FOLLOWED or steps.bit_count() == 1
 
     def _pass_is_over(self) -> None:
         for leftover in self._followed:

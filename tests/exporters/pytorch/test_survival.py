@@ -39,6 +39,17 @@ def test_zero_grad(tmp_path, set_to_none, place, parts):
     assert kept(tmp_path) == all_of(GONE)
 
 
+def test_where_they_are_set_to_zero_it_is_looked_at_less_and_less_often(tmp_path):
+    train(tmp_path, zero_grad(), steps=40)
+    assert kept(tmp_path) == dict.fromkeys([*range(8), 15, 31], GONE)
+
+
+def test_once_they_were_kept_every_step_is_followed(tmp_path):
+    steps = iter(range(40))
+    train(tmp_path, lambda optimizer, _: next(steps) < 15 and optimizer.zero_grad(), steps=40)
+    assert kept(tmp_path) == dict.fromkeys(range(8), GONE) | dict.fromkeys(range(15, 39), KEPT)
+
+
 @pytest.mark.parametrize("options", [{"foreach": True}, {"fused": True}, {"foreach": False}], ids=str)
 def test_every_implementation_of_zero_grad_leaves_its_mark(tmp_path, options):
     train(tmp_path, zero_grad(set_to_none=False), optimizer_of=lambda p: torch.optim.Adam(p, **options))
