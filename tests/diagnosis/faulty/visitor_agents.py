@@ -125,7 +125,8 @@ class Judge(nn.Module):
     def forward(self, pairs: Tensor) -> Tensor:
         """Return the difference of rewards."""
         first, second = self.reward(pairs.flatten(0, 1)).unflatten(0, (-1, 2)).unbind(1)
-        return first - second
+        apart: Tensor = first - second
+        return apart
 
 
 def preferred(seed: int, share: float) -> tuple[Split, Split]:

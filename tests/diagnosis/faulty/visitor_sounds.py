@@ -133,7 +133,8 @@ def unlikely(made: Tensor, following: Tensor) -> Tensor:
     """Return minus the logarithm of the density."""
     shares, means, sizes = made.chunk(3, 1)
     parts = torch.distributions.Normal(means, functional.softplus(sizes) + 0.01).log_prob(following[:, None])
-    return -(shares.log_softmax(1) + parts).logsumexp(1).mean()
+    loss: Tensor = -(shares.log_softmax(1) + parts).logsumexp(1).mean()
+    return loss
 
 
 def head_of_zeros(trial: Trial) -> Truth:
@@ -183,8 +184,8 @@ def short_sight(trial: Trial) -> Truth:
     data, criterion = seasons(trial.seed), nn.MSELoss()
     model, other = Causal((1, 1, 1)), Causal((1, 3, 9))
     draw, optimizer = data.train.batches(64, trial.seed), Adam(model.parameters(), lr=3e-3)
-    history = fit(trial, model, draw, optimizer, criterion, validation=data.held_out, every=2, steps=240)
-    worse(history.end, control(other, data.train.batches(64), Adam(other.parameters(), lr=3e-3), criterion))
+    history = fit(trial, model, draw, optimizer, criterion, validation=data.held_out, every=3, steps=200)
+    worse(history.end, control(other, data.train.batches(64), Adam(other.parameters(), lr=3e-3), criterion, steps=200))
     return Truth()
 
 

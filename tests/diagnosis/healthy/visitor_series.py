@@ -92,7 +92,7 @@ def pointers(trial: Trial) -> None:
     optimizer, draw = Adam(model.parameters(), lr=6e-3), data.batches(48, trial.seed)
     with trial.writer() as writer:
         writer.watch(model, optimizer, every=4, on_finding="ignore")
-        for step in range(240):
+        for step in range(200):
             some, order = draw(step)
             loss = functional.cross_entropy(model(some, order), order)
             optimizer.zero_grad()

@@ -111,13 +111,13 @@ class Samples(nn.Module):
 def samples(trial: Trial) -> None:
     """Sound, sample by sample, in 32 levels after the μ-law: the loss begins at log 32, and noise keeps it up."""
     generator = torch.Generator().manual_seed(trial.seed)
-    waves = 0.45 * tones(900, 49, generator) + 0.04 * torch.randn(900, 49, generator=generator)
+    waves = 0.45 * tones(900, 33, generator) + 0.04 * torch.randn(900, 33, generator=generator)
     squeezed = waves.sign() * (1 + 255 * waves.abs().clamp(max=1)).log() / math.log(256)
     levels = ((squeezed + 1) / 2 * (LEVELS - 1)).round().long()
     data = split(levels[:, :-1], levels[:, 1:], 150, trial.seed)
     model, draw = Samples(), data.train.batches(12, trial.seed)
     optimizer = Adam(model.parameters(), lr=4e-3)
-    history = fit(trial, model, draw, optimizer, validation=data.held_out, every=3, steps=200)
+    history = fit(trial, model, draw, optimizer, validation=data.held_out, every=4, steps=180)
     pairs = torch.ones(LEVELS, LEVELS).index_put_(
         (data.train.inputs.flatten(), data.train.targets.flatten()), torch.tensor(1.0), accumulate=True
     )

@@ -152,8 +152,8 @@ def routes(trial: Trial) -> None:
         hints.append(away)
     data = split(torch.cat([sources[..., None], lengths], 2), torch.stack(hints, 1), 200, trial.seed)
     model, criterion = Ways(), nn.MSELoss()
-    optimizer, draw = Adam(model.parameters(), lr=4e-3), data.train.batches(12, trial.seed)
-    history = fit(trial, model, draw, optimizer, criterion, validation=data.held_out, every=3, steps=240)
+    optimizer, draw = Adam(model.parameters(), lr=4e-3), data.train.batches(8, trial.seed)
+    history = fit(trial, model, draw, optimizer, criterion, validation=data.held_out, every=4, steps=200)
     last = data.held_out.targets
     share = loss_of(model, data.held_out, criterion) / float((last - last.mean((0, 2), keepdim=True)).square().mean())
     require(share < 0.15, f"the error is {share:.2f} of the variance")
