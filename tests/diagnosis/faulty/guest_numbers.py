@@ -49,7 +49,8 @@ class Bag(nn.Module):
     def forward(self, tiles: Tensor) -> Tensor:
         """Return chances [n] of tiles [n, 100, 8]."""
         chances = self.last(self.tile(tiles))[..., 0]
-        return 1 - (1 - chances).prod(1)
+        told: Tensor = 1 - (1 - chances).prod(1)
+        return told
 
 
 def none_of_a_hundred(trial: Trial) -> Truth:

@@ -76,12 +76,12 @@ class UNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.inc, self.down = self.double(1, 12), nn.Sequential(nn.MaxPool2d(2), self.double(12, 24))
-        self.up, self.join = nn.ConvTranspose2d(24, 12, 2, stride=2), self.double(24, 12)
+        self.inc, self.down = self.stage(1, 12), nn.Sequential(nn.MaxPool2d(2), self.stage(12, 24))
+        self.up, self.join = nn.ConvTranspose2d(24, 12, 2, stride=2), self.stage(24, 12)
         self.outc = nn.Conv2d(12, 4, 1)
 
     @staticmethod
-    def double(inputs: int, made: int) -> nn.Sequential:
+    def stage(inputs: int, made: int) -> nn.Sequential:
         """Return a convolution with batch norm and ReLU."""
         return nn.Sequential(nn.Conv2d(inputs, made, 3, padding=1, bias=False), nn.BatchNorm2d(made), nn.ReLU())
 
@@ -156,7 +156,7 @@ def masks_to_255(trial: Trial) -> Truth:
     return Truth()
 
 
-_RATE = ("loss_oscillation", "loss_spike", "loss_plateau", "dead_units")
+_RATE = ("loss_oscillation", "loss_spike", "loss_plateau", "dead_units", "train_eval_mismatch")
 
 SCENARIOS = (
     Scenario("poor-pointwise-cnn", "cnn", REPORTING, pointwise, ("underfitting", "loss_plateau")),

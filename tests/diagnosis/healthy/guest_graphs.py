@@ -65,7 +65,8 @@ class Walks(nn.Module):
 
     def forward(self, pairs: Tensor) -> Tensor:
         """Return products [n] of pairs of nodes [n, 2]."""
-        return self.embedding(pairs).prod(1).sum(1)
+        products: Tensor = self.embedding(pairs).prod(1).sum(1)
+        return products
 
 
 def walks(trial: Trial) -> None:

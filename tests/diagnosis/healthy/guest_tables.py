@@ -20,7 +20,8 @@ def penalty(critic: nn.Module, real: Tensor, made: Tensor, generator: torch.Gene
     share = torch.rand(len(real), 1, generator=generator)
     between = (share * real + (1 - share) * made).requires_grad_(True)
     slopes = torch.autograd.grad(critic(between).sum(), between, create_graph=True)[0]
-    return (slopes.norm(dim=1) - 1).square().mean()
+    apart_from_one: Tensor = (slopes.norm(dim=1) - 1).square().mean()
+    return apart_from_one
 
 
 def forged_rows(trial: Trial) -> None:
