@@ -13,6 +13,7 @@ from tests.support.apps import decode_frame
 from tests.support.browser import Tab, chromium
 from tests.support.runs import HOSTILE_NAMES, write_run
 from tests.support.servers import ROOT, tensorboard
+from tests.support.unitruns import write_units
 
 WIDE = {"width": 1440, "height": 900}
 DEMO_RUNS = ("cnn", "raised-lr", "sigmoid-mlp")
@@ -56,6 +57,14 @@ def last_record(folder):
     """Return the last step that was recorded, which depends on how fast the machine trains."""
     (run,) = read_runs(folder)
     return int(run.grid.steps[-1])
+
+
+@pytest.fixture(scope="session")
+def unit_run(tmp_path_factory):
+    """The folder of a run with units in every state, to be copied: it takes long to write."""
+    folder = tmp_path_factory.mktemp("unit-run") / "units"
+    write_units(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

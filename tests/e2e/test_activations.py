@@ -1,5 +1,7 @@
 """The Activations view: statistics of what layers put out, through the depth, and unit by unit."""
 
+import shutil
+
 import pytest
 from playwright.sync_api import expect
 
@@ -7,7 +9,7 @@ from tests.e2e.test_accessibility import violations
 from tests.support.apps import decode_frame
 from tests.support.runs import write_run
 from tests.support.servers import tensorboard
-from tests.support.unitruns import Modelled, write_modelled, write_unit_runs
+from tests.support.unitruns import Modelled, write_modelled
 
 NARROW = {"width": 720, "height": 800}
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -15,10 +17,10 @@ DEVIATION = "Activation deviation"
 
 
 @pytest.fixture(scope="module")
-def log_dir(tmp_path_factory):
-    """Runs of modelled outputs, one whose every name is hostile, and one without outputs."""
+def log_dir(unit_run, tmp_path_factory):
+    """A run of modelled outputs, one whose every name is hostile, and one without outputs."""
     folder = tmp_path_factory.mktemp("activations") / "runs"
-    write_unit_runs(folder)
+    shutil.copytree(unit_run, folder / "units")
     names = (f"{HOSTILE}.../../x", f"{HOSTILE}.a\nb", "🦆 naïve \u202ereversed")
     write_modelled(folder / HOSTILE, [Modelled(name, units=4) for name in names], steps=200)
     write_run(folder / "gradients", layers=3, steps=range(20))

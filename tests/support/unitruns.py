@@ -281,12 +281,22 @@ def all_states(wide: int = 512) -> list[Modelled]:
     ]
 
 
-def write_unit_runs(log_dir: Path) -> None:
-    """Write a run with units in every state, and a large one, below `log_dir`."""
-    write_modelled(log_dir / "units", all_states(), steps=END, frozen=["stem"], spike=DEATH - 2, seed=4)
+def write_units(log_dir: Path) -> None:
+    """Write a run with units in every state, and a spike where many die."""
+    write_modelled(log_dir, all_states(), steps=END, frozen=["stem"], spike=DEATH - 2, seed=4)
+
+
+def write_large(log_dir: Path) -> None:
+    """Write a run of many layers, and one with many units."""
     wide = [
         Modelled(f"blocks.{i}.conv", units=64, places=2, changes={u: [(100 + 50 * i + 40 * u, OFF)] for u in range(i)})
         for i in range(20)
     ]
     many = Modelled("fc", units=4096, changes={unit: [(unit // 2, OFF)] for unit in range(0, 4096, 3)})
-    write_modelled(log_dir / "units, large", [*wide, many], steps=3000, every=8, samples=16, per_octave=16, seed=5)
+    write_modelled(log_dir, [*wide, many], steps=3000, every=8, samples=16, per_octave=16, seed=5)
+
+
+def write_unit_runs(log_dir: Path) -> None:
+    """Write a run with units in every state, and a large one, below `log_dir`."""
+    write_units(log_dir / "units")
+    write_large(log_dir / "units, large")

@@ -1,17 +1,20 @@
 """A server over runs of known units, and pages that show them."""
 
+import shutil
+
 import pytest
 
 from tests.support.servers import tensorboard
-from tests.support.unitruns import OFF, Modelled, write_modelled, write_unit_runs
+from tests.support.unitruns import OFF, Modelled, write_large, write_modelled
 from tests.support.unitviews import HOSTILE, lives
 
 
 @pytest.fixture(scope="package")
-def log_dir(tmp_path_factory):
+def log_dir(unit_run, tmp_path_factory):
     """Runs of known deaths, one of none, and one whose every name is hostile."""
     folder = tmp_path_factory.mktemp("units") / "runs"
-    write_unit_runs(folder)
+    shutil.copytree(unit_run, folder / "units")
+    write_large(folder / "units, large")
     mostly_zeros = {unit: [(0, -1.2)] for unit in range(32)}
     write_modelled(folder / "sparse", [Modelled("fc", units=32, changes=mostly_zeros)], steps=400)
     compared = Modelled("fc1", units=16, changes={2: [(50, OFF)]}, twins={5: 4, 9: 4})
