@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tb_netviz_plugin.diagnosis.answers import nothing_to_tell_apart
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.rule import Need
 from tb_netviz_plugin.schema.statistics import STATISTIC
@@ -74,6 +75,11 @@ def inputs(case: Case) -> str:
     """Say that no inputs were recorded, where there were none."""
     found = case.outputs
     return "" if found is not None and np.any(np.isfinite(found.input_kind)) else "the inputs were not recorded"
+
+
+def samples_that_differ(case: Case) -> str:
+    """Say that there was nothing to tell apart, where all samples are known to be the same."""
+    return "all inputs are one number: there was a single sample to look at" if nothing_to_tell_apart(case) else ""
 
 
 def units(case: Case) -> str:

@@ -8,7 +8,6 @@ import numpy as np
 
 from tb_netviz_plugin.analysis.units import UnitState
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.answers import nothing_to_tell_apart
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
@@ -20,8 +19,6 @@ _CAN_DIE = (Response.RECTIFIER, Response.SMOOTH)
 
 def find(case: Case, limits: Limits) -> list[Finding]:
     """Find layers of which many units are dead, and tell of those of which a few are."""
-    if nothing_to_tell_apart(case):
-        return []  # What does not fire for the one sample that there is, may well be alive.
     found = stuck_units(case, UnitState.DEAD, _CAN_DIE)
     many = [one for one in found if one.share >= limits["share"]]
     few = [one for one in found if one.share < limits["share"]]
@@ -90,7 +87,7 @@ def _remedies(severity: Severity) -> tuple[Remedy, ...]:
 RULE = Rule(
     id="dead_units",
     title="Dead units",
-    needs=(needs.units,),
+    needs=(needs.units, needs.samples_that_differ),
     thresholds=(
         Threshold("share", 0.6, "share of a layer's units that are dead", 0.001, 1.0),
         Threshold("nearly_all", 0.9, "share of a layer's units from which on nothing passes", 0.01, 1.0),

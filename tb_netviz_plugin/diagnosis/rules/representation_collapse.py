@@ -11,7 +11,7 @@ import numpy as np
 from tb_netviz_plugin.analysis.outputs import CLASS_INDICES, NUMBERS, Outputs
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.answers import answers, is_cross_entropy, nothing_to_tell_apart, output_layers
+from tb_netviz_plugin.diagnosis.answers import answers, is_cross_entropy, output_layers
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -70,8 +70,6 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     """Find models whose last representation has become the same for all samples, and constant answers."""
     given = answers(case)
     kinds = frozenset(given.target_kind) if given is not None else frozenset()
-    if nothing_to_tell_apart(case):
-        return []
     found = [_constant(case, limits["answers"])] if NUMBERS in kinds else []
     for model in case.network.models:
         known = given is not None and model == given.model
@@ -217,7 +215,7 @@ def _constant(case: Case, limit: float) -> Finding | None:
 RULE = Rule(
     id="representation_collapse",
     title="Representations collapse",
-    needs=(needs.units, needs.records(20)),
+    needs=(needs.units, needs.samples_that_differ, needs.records(20)),
     thresholds=(
         Threshold("share", 0.1, "share of the outputs that varies from sample to sample", 0.0, 1.0),
         Threshold("answers", 0.01, "deviation of the outputs over that of the targets", 0.0, 1.0),
