@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from tests.diagnosis.data import Graph, Part, communities, split
 from tests.diagnosis.faulty.blind_outputs import energies
 from tests.diagnosis.networks import mlp
-from tests.diagnosis.proof import calm, generalises, loss_of, outputs, require, sound
+from tests.diagnosis.proof import alive, calm, generalises, loss_of, outputs, require, sound
 from tests.diagnosis.scenario import REPORTING, Scenario, Trial
 from tests.diagnosis.training import History, fit
 
@@ -138,15 +138,16 @@ def shortest_ways(trial: Trial) -> None:
         further = torch.where(lengths > 0, lengths + ways[:, None], torch.inf).amin(2)
         ways = torch.minimum(ways, further)
     ways = ways.clamp(max=2.5)
-    data, criterion = split(torch.cat([start[..., None], lengths], 2), ways, 150, trial.seed), nn.SmoothL1Loss(beta=0.2)
+    data, criterion = split(torch.cat([start[..., None], lengths], 2), ways, 100, trial.seed), nn.SmoothL1Loss(beta=0.2)
     model = Ways()
-    optimizer, draw = Adam(model.parameters(), lr=4e-3), data.train.batches(24, trial.seed)
-    fall = LambdaLR(optimizer, lambda step: 1 - 0.9 * step / 240)
+    optimizer, draw = Adam(model.parameters(), lr=4e-3), data.train.batches(16, trial.seed)
+    fall = LambdaLR(optimizer, lambda step: 1 - 0.9 * step / 200)
     history = fit(
-        trial, model, draw, optimizer, criterion, validation=data.held_out, schedule=fall, clip=2.0, every=6, steps=240
+        trial, model, draw, optimizer, criterion, validation=data.held_out, schedule=fall, clip=2.0, every=6, steps=200
     )
     left = loss_of(model, data.held_out, nn.MSELoss()) / float(data.held_out.targets.var())
     require(left < 0.15, f"of the variance {left:.3f} is left")
+    alive(model, data.held_out.inputs)
     calm(history)
     generalises(history)
 

@@ -52,6 +52,7 @@ def single_picture(trial: Trial) -> None:
             writer.add_scalar("mse", losses[-1], writer.step)
     gone = float((model(noise) - picture)[~known].square().mean() / picture.var())
     require(gone < 0.15, f"of what is gone {gone:.2f} of the variance is not drawn")
+    alive(model, noise)
     calm(History(losses, {}))
 
 
