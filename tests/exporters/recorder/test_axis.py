@@ -5,7 +5,7 @@ from tb_netviz.recorder.axis import MOST_HELD, StepAxes
 
 def placed(pairs):
     """Return where each value went, by value, of (number, training step) pairs logged one after the other."""
-    axes = StepAxes()
+    axes: StepAxes[int] = StepAxes()
     found = []
     for value, (number, now) in enumerate(pairs):
         found += axes.place("loss", number, now, value)
@@ -51,7 +51,7 @@ def test_batches_that_are_added_up_belong_to_the_step_of_their_sum():
 
 
 def test_nothing_is_lost_and_scalars_do_not_mix():
-    axes = StepAxes()
+    axes: StepAxes[str] = StepAxes()
     found = [*axes.place("a", 0, 50, "first"), *axes.place("b", 50, 50, "other"), *axes.place("a", 1, 90, "second")]
     assert found == [(50, "other"), (50, "first"), (90, "second")]
     axes.place("c", 7, 50, "waits")
