@@ -178,8 +178,10 @@ SCENARIOS = (
         REPORTING,
         periodic_table,
         ("input_unnormalised",),
-        ("underfitting", "loss_plateau", "poor_init"),
+        ("underfitting", "loss_plateau", "poor_init", "exploding_gradient", "dead_units"),
     ),
     Scenario("few-actives-gnn", "gnn", REPORTING, poisons, ("class_imbalance",)),
-    Scenario("scale-seconds-mlp", "mlp", REPORTING, seconds, _SCALE, ("underfitting", "loss_plateau")),
+    Scenario(
+        "scale-seconds-mlp", "mlp", REPORTING, seconds, _SCALE, ("underfitting", "loss_plateau", "vanishing_gradient")
+    ),
 )

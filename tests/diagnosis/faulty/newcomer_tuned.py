@@ -186,7 +186,14 @@ def pairs(trial: Trial) -> Truth:
 
 
 SCENARIOS = (
-    Scenario("unused-adapters-transformer", "transformer", REPORTING, adapters_on_attention, ("unused_parameter",)),
+    Scenario(
+        "unused-adapters-transformer",
+        "transformer",
+        REPORTING,
+        adapters_on_attention,
+        ("unused_parameter",),
+        ("layer_not_training", "underfitting"),
+    ),
     Scenario("held-anchor-gru", "rnn", REPORTING, anchored, ("over_regularised",), ("underfitting", "loss_plateau")),
     Scenario(
         "high-tuned-transformer",
