@@ -16,7 +16,7 @@ from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.faulty.representations import alike, collapsed
 from tests.diagnosis.networks import GraphConvolution, Transformer, mlp
 from tests.diagnosis.proof import double, outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -240,15 +240,15 @@ _COLLAPSED, _SMOOTH = ("representation_collapse",), ("oversmoothing", "represent
 
 SCENARIOS = (
     Scenario("collapsed-sentences-gru", "rnn", TUNING, sentences, (*_COLLAPSED, "over_regularised")),
-    Scenario("collapsed-uncentred-transformer", "transformer", REPORTING, uncentred, _COLLAPSED),
+    Scenario("collapsed-uncentred-transformer", "transformer", TUNING, uncentred, _COLLAPSED),
     Scenario(
         "collapsed-positives-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         positives,
         ("representation_collapse", "class_imbalance"),
         ("oversmoothing",),
     ),
     Scenario("smoothed-roads-gnn", "gnn", TUNING, roads, _SMOOTH, ("underfitting", "loss_plateau")),
-    Scenario("smoothed-diffusion-gnn", "gnn", REPORTING, diffusion, _SMOOTH, ("underfitting", "loss_plateau")),
+    Scenario("smoothed-diffusion-gnn", "gnn", TUNING, diffusion, _SMOOTH, ("underfitting", "loss_plateau")),
 )

@@ -16,7 +16,7 @@ from tests.diagnosis.faulty.losses import flat, noisy, rising
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import Block, Gcn, Recurrent, Transformer, mlp
 from tests.diagnosis.proof import accuracy, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -209,19 +209,17 @@ def smooth_answers(trial: Trial) -> Truth:
 _BY_HEART, _POOR, _HELD = ("overfitting",), ("underfitting", "loss_plateau"), ("over_regularised",)
 
 SCENARIOS = (
-    Scenario("by-heart-returns-lstm", "rnn", REPORTING, returns, _BY_HEART),
-    Scenario("by-heart-reviews-transformer", "transformer", REPORTING, reviews, _BY_HEART, ("label_noise",)),
-    Scenario("by-heart-genes-mlp", "mlp", REPORTING, genes, _BY_HEART),
+    Scenario("by-heart-returns-lstm", "rnn", TUNING, returns, _BY_HEART),
+    Scenario("by-heart-reviews-transformer", "transformer", TUNING, reviews, _BY_HEART, ("label_noise",)),
+    Scenario("by-heart-genes-mlp", "mlp", TUNING, genes, _BY_HEART),
     Scenario("poor-rings-mlp", "mlp", TUNING, rings, _POOR, ("missing_nonlinearity",)),
     Scenario("poor-orderless-transformer", "transformer", TUNING, orderless, _POOR),
-    Scenario(
-        "held-keep-transformer", "transformer", REPORTING, keep_probability, _HELD, ("underfitting", "loss_plateau")
-    ),
+    Scenario("held-keep-transformer", "transformer", TUNING, keep_probability, _HELD, ("underfitting", "loss_plateau")),
     Scenario("held-entropy-mlp", "mlp", TUNING, entropy_bonus, _HELD, ("underfitting", "loss_plateau")),
     Scenario(
         "held-smooth-gcn",
         "gnn",
-        REPORTING,
+        TUNING,
         smooth_answers,
         ("over_regularised", "oversmoothing", "representation_collapse"),
         ("underfitting", "loss_plateau"),

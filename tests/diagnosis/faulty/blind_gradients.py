@@ -15,7 +15,7 @@ from tests.diagnosis.faulty.losses import flat
 from tests.diagnosis.faulty.stranger_steps import small_graphs
 from tests.diagnosis.networks import Recurrent, cnn, mlp
 from tests.diagnosis.proof import gradients, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import fit
 
 
@@ -198,12 +198,12 @@ _FAINT = ("vanishing_gradient", "poor_init")
 SCENARIOS = (
     Scenario("vanishing-plain-cnn", "cnn", TUNING, plain_and_deep, _FAINT, ("loss_plateau",)),
     Scenario("vanishing-hundredths-gru", "rnn", TUNING, hundredths_everywhere, _FAINT, ("loss_plateau",)),
-    Scenario("vanishing-minimax-mlp", "mlp", REPORTING, minimax, _VANISHING, ("saturation", "loss_plateau")),
+    Scenario("vanishing-minimax-mlp", "mlp", TUNING, minimax, _VANISHING, ("saturation", "loss_plateau")),
     Scenario(
-        "vanishing-softmax-transformer", "transformer", REPORTING, softmax_between_layers, _VANISHING, ("loss_plateau",)
+        "vanishing-softmax-transformer", "transformer", TUNING, softmax_between_layers, _VANISHING, ("loss_plateau",)
     ),
     Scenario("exploding-chaos-mlp", "mlp", TUNING, through_chaos, _EXPLODING, ("loss_plateau", "loss_oscillation")),
     Scenario(
-        "exploding-rounds-gnn", "gnn", REPORTING, ten_rounds, ("exploding_gradient", "poor_init"), ("loss_oscillation",)
+        "exploding-rounds-gnn", "gnn", TUNING, ten_rounds, ("exploding_gradient", "poor_init"), ("loss_oscillation",)
     ),
 )

@@ -16,7 +16,7 @@ from tests.diagnosis.faulty.outputs import uneven
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import Recurrent, cnn, mlp
 from tests.diagnosis.proof import require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -91,7 +91,7 @@ SCENARIOS = (
     Scenario(
         "scale-coins-lstm",
         "rnn",
-        REPORTING,
+        TUNING,
         coins,
         ("input_unnormalised", "saturation"),
         ("underfitting", "loss_plateau", "vanishing_gradient"),
@@ -99,7 +99,7 @@ SCENARIOS = (
     Scenario(
         "scale-scans-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         scans,
         _SCALE,
         ("exploding_gradient", "dead_units", "loss_plateau", "poor_init"),

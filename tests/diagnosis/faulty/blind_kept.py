@@ -13,7 +13,7 @@ from tests.diagnosis.faulty.blind_steps import demand
 from tests.diagnosis.faulty.rates import heaped_up, worse
 from tests.diagnosis.networks import Gcn, Recurrent
 from tests.diagnosis.proof import gradients, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -90,7 +90,7 @@ def teacher_set_to_zero(trial: Trial) -> Truth:
 _KEPT = ("missing_zero_grad",)
 
 SCENARIOS = (
-    Scenario("kept-encoder-cnn", "cnn", REPORTING, one_of_two_forgotten, _KEPT),
+    Scenario("kept-encoder-cnn", "cnn", TUNING, one_of_two_forgotten, _KEPT),
     Scenario("kept-brackets-gru", "rnn", TUNING, never_called, _KEPT),
-    Scenario("kept-teacher-gcn", "gnn", REPORTING, teacher_set_to_zero, _KEPT),
+    Scenario("kept-teacher-gcn", "gnn", TUNING, teacher_set_to_zero, _KEPT),
 )

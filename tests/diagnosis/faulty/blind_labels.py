@@ -14,7 +14,7 @@ from tests.diagnosis.data import Part, Split, communities, curves, digits, split
 from tests.diagnosis.faulty.outputs import mislabelled
 from tests.diagnosis.networks import Gcn, Recurrent, Transformer, cnn, mlp
 from tests.diagnosis.proof import accuracy, double, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -159,12 +159,12 @@ def sentinels(trial: Trial) -> Truth:
 _FEW, _WRONG = ("class_imbalance",), ("label_noise",)
 
 SCENARIOS = (
-    Scenario("few-lesions-cnn", "cnn", REPORTING, lesions, _FEW),
-    Scenario("few-failures-lstm", "rnn", REPORTING, failures, _FEW),
+    Scenario("few-lesions-cnn", "cnn", TUNING, lesions, _FEW),
+    Scenario("few-failures-lstm", "rnn", TUNING, failures, _FEW),
     Scenario("few-intents-transformer", "transformer", TUNING, intents, _FEW),
     Scenario("wrong-row-cnn", "cnn", TUNING, row_slipped, _WRONG),
-    Scenario("wrong-fields-gcn", "gnn", REPORTING, next_class, _WRONG),
+    Scenario("wrong-fields-gcn", "gnn", TUNING, next_class, _WRONG),
     Scenario(
-        "wrong-sentinels-mlp", "mlp", REPORTING, sentinels, _WRONG, ("underfitting", "loss_plateau", "loss_oscillation")
+        "wrong-sentinels-mlp", "mlp", TUNING, sentinels, _WRONG, ("underfitting", "loss_plateau", "loss_oscillation")
     ),
 )

@@ -15,7 +15,7 @@ from tests.diagnosis.faulty.blind_steps import demand
 from tests.diagnosis.faulty.wiring import still
 from tests.diagnosis.networks import Gcn, Transformer
 from tests.diagnosis.proof import gradients, moved, require, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import Criterion, fit
 
 
@@ -215,14 +215,14 @@ SCENARIOS = (
     Scenario(
         "still-both-zero-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         both_zero,
         ("layer_not_training", "poor_init", "vanishing_gradient"),
         ("loss_plateau", "underfitting"),
     ),
     Scenario("still-second-optimizer-cnn", "cnn", TUNING, second_never_steps, _STILL),
-    Scenario("still-loaded-vectors-gcn", "gnn", REPORTING, vectors_loaded_late, _STILL),
-    Scenario("unused-router-transformer", "transformer", REPORTING, router_by_argmax, _UNUSED),
-    Scenario("unused-tower-mlp", "mlp", REPORTING, user_beside_user, _UNUSED, ("underfitting",)),
-    Scenario("unused-context-gru", "rnn", REPORTING, context_overwritten, _UNUSED),
+    Scenario("still-loaded-vectors-gcn", "gnn", TUNING, vectors_loaded_late, _STILL),
+    Scenario("unused-router-transformer", "transformer", TUNING, router_by_argmax, _UNUSED),
+    Scenario("unused-tower-mlp", "mlp", TUNING, user_beside_user, _UNUSED, ("underfitting",)),
+    Scenario("unused-context-gru", "rnn", TUNING, context_overwritten, _UNUSED),
 )

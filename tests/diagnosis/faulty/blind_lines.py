@@ -14,7 +14,7 @@ from tests.diagnosis.data import Split, digits, split
 from tests.diagnosis.faulty.outputs import all_linear
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.proof import loss_of
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -76,6 +76,6 @@ def tutorial(trial: Trial) -> Truth:
 _LINEAR = ("missing_nonlinearity",)
 
 SCENARIOS = (
-    Scenario("linear-normed-cnn", "cnn", REPORTING, normed_cnn, _LINEAR),
-    Scenario("linear-tutorial-rnn", "rnn", REPORTING, tutorial, _LINEAR, ("underfitting", "loss_plateau")),
+    Scenario("linear-normed-cnn", "cnn", TUNING, normed_cnn, _LINEAR),
+    Scenario("linear-tutorial-rnn", "rnn", TUNING, tutorial, _LINEAR, ("underfitting", "loss_plateau")),
 )

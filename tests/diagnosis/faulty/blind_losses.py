@@ -17,7 +17,7 @@ from tests.diagnosis.faulty.losses import flat, jumps
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import Recurrent, Transformer, mlp
 from tests.diagnosis.proof import require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -221,11 +221,11 @@ def returns_of_tomorrow(trial: Trial) -> Truth:
 _JUMPS, _SWINGS, _FLAT = ("loss_spike",), ("loss_oscillation",), ("loss_plateau",)
 
 SCENARIOS = (
-    Scenario("jumps-sentinel-gru", "rnn", REPORTING, missing_by_a_number, _JUMPS),
+    Scenario("jumps-sentinel-gru", "rnn", TUNING, missing_by_a_number, _JUMPS),
     Scenario("jumps-resumed-transformer", "transformer", TUNING, head_not_in_the_file, _JUMPS),
     Scenario("swings-speakers-lstm", "rnn", TUNING, speaker_after_speaker, _SWINGS, ("loss_spike",)),
-    Scenario("swings-critic-mlp", "mlp", REPORTING, circling, _SWINGS, ("lr_too_high", "exploding_gradient")),
-    Scenario("flat-apart-cnn", "cnn", REPORTING, turned_apart, _FLAT, ("underfitting", "label_noise")),
+    Scenario("swings-critic-mlp", "mlp", TUNING, circling, _SWINGS, ("lr_too_high", "exploding_gradient")),
+    Scenario("flat-apart-cnn", "cnn", TUNING, turned_apart, _FLAT, ("underfitting", "label_noise")),
     Scenario("flat-temperature-mlp", "mlp", TUNING, temperature_of_ten, _FLAT, ("underfitting",)),
-    Scenario("flat-returns-lstm", "rnn", REPORTING, returns_of_tomorrow, _FLAT, ("underfitting",)),
+    Scenario("flat-returns-lstm", "rnn", TUNING, returns_of_tomorrow, _FLAT, ("underfitting",)),
 )

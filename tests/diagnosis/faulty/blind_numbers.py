@@ -17,7 +17,7 @@ from tests.diagnosis.faulty.numbers import spoiled, stuck
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import Recurrent, Transformer, cnn, mlp
 from tests.diagnosis.proof import finite, gradients, require, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -243,10 +243,10 @@ _SPOILED, _COARSE = ("nonfinite",), ("low_precision_underflow",)
 _PASCALS = ("low_precision_underflow", "layer_not_training")
 
 SCENARIOS = (
-    Scenario("nan-all-ignored-transformer", "transformer", REPORTING, all_ignored, _SPOILED),
+    Scenario("nan-all-ignored-transformer", "transformer", TUNING, all_ignored, _SPOILED),
     Scenario("nan-cut-short-gru", "rnn", TUNING, cut_too_short, _SPOILED),
     Scenario("nan-distances-gnn", "gnn", TUNING, distance_to_itself, _SPOILED),
-    Scenario("nan-exponents-cnn", "cnn", REPORTING, exponents_by_hand, _SPOILED),
+    Scenario("nan-exponents-cnn", "cnn", TUNING, exponents_by_hand, _SPOILED),
     Scenario("coarse-tuned-gru", "rnn", TUNING, bfloat16_fine_tuning, _COARSE),
     Scenario("coarse-pascals-mlp", "mlp", TUNING, pascals, _PASCALS, ("vanishing_gradient",)),
 )

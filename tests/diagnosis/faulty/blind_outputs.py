@@ -14,7 +14,7 @@ from tests.diagnosis.faulty.outputs import apart, ended
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import Transformer, cnn, mlp
 from tests.diagnosis.proof import gradients, loss_of, outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -204,11 +204,11 @@ _OUTPUT, _MODES = ("wrong_output_or_loss",), ("train_eval_mismatch",)
 
 SCENARIOS = (
     Scenario("output-distilled-cnn", "cnn", TUNING, shares_distilled, _OUTPUT),
-    Scenario("output-counts-gru", "rnn", REPORTING, rates_as_logarithms, _OUTPUT),
+    Scenario("output-counts-gru", "rnn", TUNING, rates_as_logarithms, _OUTPUT),
     Scenario(
         "output-energies-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         energies_rectified,
         ("wrong_output_or_loss", "dead_units"),
         ("loss_plateau", "underfitting", "vanishing_gradient"),
@@ -221,7 +221,7 @@ SCENARIOS = (
         _OUTPUT,
         ("loss_plateau", "vanishing_gradient", "layer_not_training"),
     ),
-    Scenario("modes-peeking-transformer", "transformer", REPORTING, peeking, _MODES, ("overfitting",)),
-    Scenario("modes-clusters-gnn", "gnn", REPORTING, clusters, _MODES, ("overfitting",)),
+    Scenario("modes-peeking-transformer", "transformer", TUNING, peeking, _MODES, ("overfitting",)),
+    Scenario("modes-clusters-gnn", "gnn", TUNING, clusters, _MODES, ("overfitting",)),
     Scenario("modes-averaged-cnn", "cnn", TUNING, averaged_without_statistics, _MODES, ("overfitting",)),
 )

@@ -16,7 +16,7 @@ from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.faulty.stranger_steps import Sums, small_graphs
 from tests.diagnosis.networks import Gcn, Recurrent, Transformer, cnn, mlp
 from tests.diagnosis.proof import gradients, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -188,14 +188,12 @@ _HIGH, _LOW, _CLIPPED = ("lr_too_high",), ("lr_too_low",), ("clip_saturated",)
 _RETURNS = ("lr_too_low", "poor_init", "underfitting")
 
 SCENARIOS = (
-    Scenario("high-noam-transformer", "transformer", REPORTING, noam_without_warm_up, _HIGH, ("loss_plateau",)),
+    Scenario("high-noam-transformer", "transformer", TUNING, noam_without_warm_up, _HIGH, ("loss_plateau",)),
     Scenario("high-one-cycle-lstm", "rnn", TUNING, one_cycle_of_ten, _HIGH, ("loss_oscillation", "loss_spike")),
-    Scenario(
-        "high-adam-gnn", "gnn", REPORTING, adam_at_three_tenths, _HIGH, ("dead_units", "loss_plateau", "loss_spike")
-    ),
+    Scenario("high-adam-gnn", "gnn", TUNING, adam_at_three_tenths, _HIGH, ("dead_units", "loss_plateau", "loss_spike")),
     Scenario("low-wrong-mode-cnn", "cnn", TUNING, plateau_of_the_wrong_mode, _LOW, ("loss_plateau",)),
     Scenario("low-adadelta-gcn", "gnn", TUNING, adadelta_at_a_thousandth, _LOW, ("loss_plateau",)),
-    Scenario("low-by-the-batch-lstm", "rnn", REPORTING, schedule_by_the_batch, _LOW, ("loss_plateau",)),
-    Scenario("clipped-returns-mlp", "mlp", REPORTING, clipped_returns, _CLIPPED, _RETURNS),
-    Scenario("clipped-values-transformer", "transformer", REPORTING, clipped_by_value, _CLIPPED, ("lr_too_low",)),
+    Scenario("low-by-the-batch-lstm", "rnn", TUNING, schedule_by_the_batch, _LOW, ("loss_plateau",)),
+    Scenario("clipped-returns-mlp", "mlp", TUNING, clipped_returns, _CLIPPED, _RETURNS),
+    Scenario("clipped-values-transformer", "transformer", TUNING, clipped_by_value, _CLIPPED, ("lr_too_low",)),
 )

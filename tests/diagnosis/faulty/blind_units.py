@@ -15,7 +15,7 @@ from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.faulty.units import dead, saturated, twins
 from tests.diagnosis.networks import Recurrent, cnn, mlp
 from tests.diagnosis.proof import outputs, require, silent
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -224,7 +224,7 @@ _SATURATED = ("saturation", "poor_init", "input_unnormalised")
 _COPIES = ("redundant_units", "poor_init")
 
 SCENARIOS = (
-    Scenario("saturated-textbook-mlp", "mlp", REPORTING, textbook, _SATURATED),
+    Scenario("saturated-textbook-mlp", "mlp", TUNING, textbook, _SATURATED),
     Scenario(
         "saturated-metres-gnn",
         "gnn",
@@ -249,13 +249,11 @@ SCENARIOS = (
         ("dead_units", "over_regularised"),
         ("underfitting", "loss_plateau"),
     ),
-    Scenario(
-        "copies-bilinear-cnn", "cnn", REPORTING, bilinear, _COPIES, ("underfitting", "loss_plateau"), Severity.INFO
-    ),
+    Scenario("copies-bilinear-cnn", "cnn", TUNING, bilinear, _COPIES, ("underfitting", "loss_plateau"), Severity.INFO),
     Scenario(
         "copies-constant-lstm",
         "rnn",
-        REPORTING,
+        TUNING,
         constant_lstm,
         _COPIES,
         ("underfitting", "loss_plateau"),

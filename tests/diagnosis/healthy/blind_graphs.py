@@ -10,7 +10,7 @@ from torch.optim import Adam, AdamW
 from tests.diagnosis.data import Part, communities
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import accuracy, generalises, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 
@@ -237,6 +237,6 @@ def pieces(trial: Trial) -> None:
 SCENARIOS = (
     Scenario("healthy-citations-gnn", "gnn", TUNING, citations),
     Scenario("healthy-payments-gnn", "gnn", TUNING, payments),
-    Scenario("healthy-kinds-gnn", "gnn", REPORTING, kinds),
-    Scenario("healthy-pieces-gcn", "gnn", REPORTING, pieces),
+    Scenario("healthy-kinds-gnn", "gnn", TUNING, kinds),
+    Scenario("healthy-pieces-gcn", "gnn", TUNING, pieces),
 )

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from tests.diagnosis.data import digits, majorities
 from tests.diagnosis.networks import Attention, Transformer, mlp
 from tests.diagnosis.proof import accuracy, alive, calm, generalises, learned, require, snapshot, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, fit
 
 
@@ -212,9 +212,9 @@ def signs(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-defended-mlp", "mlp", REPORTING, defended),
-    Scenario("healthy-domains-mlp", "mlp", REPORTING, domains),
+    Scenario("healthy-defended-mlp", "mlp", TUNING, defended),
+    Scenario("healthy-domains-mlp", "mlp", TUNING, domains),
     Scenario("healthy-switch-transformer", "transformer", TUNING, switch),
-    Scenario("healthy-ticket-mlp", "mlp", REPORTING, ticket),
+    Scenario("healthy-ticket-mlp", "mlp", TUNING, ticket),
     Scenario("healthy-signs-mlp", "mlp", TUNING, signs),
 )

@@ -11,7 +11,7 @@ from tests.diagnosis.healthy.blind_pictures import shuffled
 from tests.diagnosis.healthy.stranger_pictures import layer
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import accuracy, alive, generalises, learned, loss_of, require, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History
 
 
@@ -134,9 +134,9 @@ def validated(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-tutorial-cnn", "cnn", REPORTING, tutorial),
-    Scenario("healthy-side-by-side-mlp", "mlp", REPORTING, side_by_side),
-    Scenario("healthy-silent-loop-mlp", "mlp", REPORTING, silent_loop),
+    Scenario("healthy-tutorial-cnn", "cnn", TUNING, tutorial),
+    Scenario("healthy-side-by-side-mlp", "mlp", TUNING, side_by_side),
+    Scenario("healthy-silent-loop-mlp", "mlp", TUNING, silent_loop),
     Scenario("healthy-gap-cnn", "cnn", TUNING, gap),
     Scenario("healthy-validated-cnn", "cnn", TUNING, validated),
 )

@@ -10,7 +10,7 @@ from torch.optim import Adam, AdamW
 from tests.diagnosis.data import Part, digits
 from tests.diagnosis.healthy.stranger_pictures import layer
 from tests.diagnosis.proof import alive, calm, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, fit
 
 
@@ -209,8 +209,8 @@ def pixels(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-forgers-cnn", "cnn", REPORTING, forgers),
+    Scenario("healthy-forgers-cnn", "cnn", TUNING, forgers),
     Scenario("healthy-sketches-cnn", "cnn", TUNING, sketches),
-    Scenario("healthy-words-cnn", "cnn", REPORTING, words),
-    Scenario("healthy-pixels-cnn", "cnn", REPORTING, pixels),
+    Scenario("healthy-words-cnn", "cnn", TUNING, words),
+    Scenario("healthy-pixels-cnn", "cnn", TUNING, pixels),
 )

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tests.diagnosis.healthy.blind_makers import shown
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 TIMES = 100
@@ -119,6 +119,6 @@ def streams(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-denoiser-cnn", "cnn", REPORTING, denoiser),
+    Scenario("healthy-denoiser-cnn", "cnn", TUNING, denoiser),
     Scenario("healthy-streams-mlp", "mlp", TUNING, streams),
 )

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from tests.diagnosis.data import Part, digits, split
 from tests.diagnosis.healthy.stranger_pictures import layer
 from tests.diagnosis.proof import accuracy, alive, calm, generalises, loss_of, require, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, fit
 
 
@@ -235,9 +235,9 @@ def regions(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-notebook-cnn", "cnn", TUNING, notebook),
-    Scenario("healthy-stages-cnn", "cnn", REPORTING, stages),
+    Scenario("healthy-stages-cnn", "cnn", TUNING, stages),
     Scenario("healthy-pairs-cnn", "cnn", TUNING, pairs),
     Scenario("healthy-boxes-cnn", "cnn", TUNING, boxes),
     Scenario("healthy-joints-cnn", "cnn", TUNING, joints),
-    Scenario("healthy-regions-cnn", "cnn", REPORTING, regions),
+    Scenario("healthy-regions-cnn", "cnn", TUNING, regions),
 )

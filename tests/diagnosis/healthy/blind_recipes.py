@@ -16,7 +16,7 @@ from tests.diagnosis.healthy.blind_pictures import shuffled
 from tests.diagnosis.healthy.stranger_pictures import layer
 from tests.diagnosis.networks import Transformer, cnn, mlp
 from tests.diagnosis.proof import accuracy, alive, calm, generalises, learned, loss_of, require, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, fit
 
 
@@ -179,12 +179,12 @@ def few_patients(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-on-plateau-mlp", "mlp", REPORTING, on_plateau),
-    Scenario("healthy-micro-batches-cnn", "cnn", REPORTING, micro_batches),
+    Scenario("healthy-on-plateau-mlp", "mlp", TUNING, on_plateau),
+    Scenario("healthy-micro-batches-cnn", "cnn", TUNING, micro_batches),
     Scenario("healthy-followed-cnn", "cnn", TUNING, followed),
-    Scenario("healthy-steady-transformer", "transformer", REPORTING, steady),
+    Scenario("healthy-steady-transformer", "transformer", TUNING, steady),
     Scenario("healthy-factored-transformer", "transformer", TUNING, factored),
-    Scenario("healthy-rectified-mlp", "mlp", REPORTING, rectified),
+    Scenario("healthy-rectified-mlp", "mlp", TUNING, rectified),
     Scenario("healthy-halves-mlp", "mlp", TUNING, halves),
     Scenario("healthy-logistic-mlp", "mlp", TUNING, few_patients),
 )

@@ -11,7 +11,7 @@ from torch.optim import Adam, AdamW, RMSprop
 
 from tests.diagnosis.data import Part, first_tokens, split
 from tests.diagnosis.proof import calm, generalises, learned, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import evaluate, fit
 
 FRAMES, SAID, SOUNDS = 18, 3, 5
@@ -232,7 +232,7 @@ class Marked(nn.Module):
 
 
 SCENARIOS = (
-    Scenario("healthy-transcripts-gru", "rnn", REPORTING, transcripts),
+    Scenario("healthy-transcripts-gru", "rnn", TUNING, transcripts),
     Scenario("healthy-voice-lstm", "rnn", TUNING, voice),
     Scenario("healthy-names-lstm", "rnn", TUNING, names),
     Scenario("healthy-pupils-lstm", "rnn", TUNING, pupils),

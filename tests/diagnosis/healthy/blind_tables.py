@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from tests.diagnosis.data import Part, split
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import alive, calm, generalises, outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import evaluate, fit
 
 FIELDS, VALUES = 6, 20
@@ -197,8 +197,8 @@ def shelves(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-clicks-mlp", "mlp", TUNING, clicks),
-    Scenario("healthy-credit-mlp", "mlp", REPORTING, credit),
-    Scenario("healthy-months-mlp", "mlp", REPORTING, months),
+    Scenario("healthy-credit-mlp", "mlp", TUNING, credit),
+    Scenario("healthy-months-mlp", "mlp", TUNING, months),
     Scenario("healthy-market-mlp", "mlp", TUNING, market),
     Scenario("healthy-shelves-mlp", "mlp", TUNING, shelves),
 )

@@ -12,7 +12,7 @@ from torch.optim import Adam, AdamW
 from tests.diagnosis.data import curves, patients, split
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import alive, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 
@@ -228,9 +228,9 @@ def lagged(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-evidence-mlp", "mlp", REPORTING, evidence),
-    Scenario("healthy-doubts-mlp", "mlp", REPORTING, doubts),
-    Scenario("healthy-weighing-mlp", "mlp", REPORTING, weighing),
-    Scenario("healthy-liked-mlp", "mlp", REPORTING, liked),
-    Scenario("healthy-lagged-mlp", "mlp", REPORTING, lagged),
+    Scenario("healthy-evidence-mlp", "mlp", TUNING, evidence),
+    Scenario("healthy-doubts-mlp", "mlp", TUNING, doubts),
+    Scenario("healthy-weighing-mlp", "mlp", TUNING, weighing),
+    Scenario("healthy-liked-mlp", "mlp", TUNING, liked),
+    Scenario("healthy-lagged-mlp", "mlp", TUNING, lagged),
 )

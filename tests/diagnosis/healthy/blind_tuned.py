@@ -12,7 +12,7 @@ from tests.diagnosis.data import Part, Split, digits, language
 from tests.diagnosis.healthy.stranger_pictures import layer
 from tests.diagnosis.networks import Block, Transformer, mlp
 from tests.diagnosis.proof import accuracy, calm, generalises, learned, loss_of, moved, require, snapshot, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, fit
 
 
@@ -209,9 +209,9 @@ def tasks(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-hints-cnn", "cnn", REPORTING, hints),
+    Scenario("healthy-hints-cnn", "cnn", TUNING, hints),
     Scenario("healthy-transfer-cnn", "cnn", TUNING, transfer),
-    Scenario("healthy-bitfit-transformer", "transformer", REPORTING, biases),
+    Scenario("healthy-bitfit-transformer", "transformer", TUNING, biases),
     Scenario("healthy-adapted-transformer", "transformer", TUNING, adapted),
-    Scenario("healthy-waves-mlp", "mlp", REPORTING, tasks),
+    Scenario("healthy-waves-mlp", "mlp", TUNING, tasks),
 )

@@ -14,7 +14,7 @@ from tests.diagnosis.data import Part, Split, digits
 from tests.diagnosis.healthy.stranger_pictures import layer
 from tests.diagnosis.networks import cnn, mlp
 from tests.diagnosis.proof import accuracy, alive, calm, generalises, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 
@@ -185,6 +185,6 @@ SCENARIOS = (
     Scenario("healthy-twins-mlp", "mlp", TUNING, twins),
     Scenario("healthy-queue-cnn", "cnn", TUNING, queue),
     Scenario("healthy-turns-cnn", "cnn", TUNING, turns),
-    Scenario("healthy-apart-mlp", "mlp", REPORTING, apart),
-    Scenario("healthy-episodes-cnn", "cnn", REPORTING, episodes),
+    Scenario("healthy-apart-mlp", "mlp", TUNING, apart),
+    Scenario("healthy-episodes-cnn", "cnn", TUNING, episodes),
 )

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 from tests.diagnosis.data import SEQUENCES_HELD_OUT, language, majorities, split
 from tests.diagnosis.networks import Transformer
 from tests.diagnosis.proof import accuracy, calm, generalises, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, fit
 
 WORDS, LONGEST, MASK = 30, 64, 29
@@ -159,6 +159,6 @@ def biases(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-entities-transformer", "transformer", TUNING, entities),
-    Scenario("healthy-resumed-transformer", "transformer", REPORTING, resumed),
-    Scenario("healthy-shifts-alone-transformer", "transformer", REPORTING, biases),
+    Scenario("healthy-resumed-transformer", "transformer", TUNING, resumed),
+    Scenario("healthy-shifts-alone-transformer", "transformer", TUNING, biases),
 )

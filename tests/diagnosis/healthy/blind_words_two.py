@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 from tests.diagnosis.data import Part, split
 from tests.diagnosis.networks import Block
 from tests.diagnosis.proof import calm, generalises, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import evaluate, fit
 
 BEGIN, WORDS = 1, 18
@@ -210,8 +210,8 @@ def activity(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-translation-transformer", "transformer", REPORTING, translation),
+    Scenario("healthy-translation-transformer", "transformer", TUNING, translation),
     Scenario("healthy-shopping-transformer", "transformer", TUNING, shopping),
     Scenario("healthy-answers-transformer", "transformer", TUNING, answers),
-    Scenario("healthy-activity-transformer", "transformer", REPORTING, activity),
+    Scenario("healthy-activity-transformer", "transformer", TUNING, activity),
 )

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import StepLR
 from tests.diagnosis.data import split
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import calm, generalises, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import evaluate, fit
 
 
@@ -167,8 +167,8 @@ def written(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-heat-mlp", "mlp", REPORTING, heat),
+    Scenario("healthy-heat-mlp", "mlp", TUNING, heat),
     Scenario("healthy-pendulum-mlp", "mlp", TUNING, pendulum),
-    Scenario("healthy-integrals-mlp", "mlp", REPORTING, integrals),
-    Scenario("healthy-written-mlp", "mlp", REPORTING, written),
+    Scenario("healthy-integrals-mlp", "mlp", TUNING, integrals),
+    Scenario("healthy-written-mlp", "mlp", TUNING, written),
 )
