@@ -284,17 +284,6 @@ def test_a_machine_without_a_library_says_what_to_install(tmp_path):
     assert command(tmp_path, "--method", "pca", without=("openTSNE", "sklearn"))[0] == 0
 
 
-def test_umap(tmp_path):
-    write(tmp_path / "run", STEPS[-3:])
-    assert command(tmp_path, "--method", "umap", "--dims", "3", "--perplexity", "10")[0] == 0
-    with open_app(tmp_path, "python") as app:
-        (one,) = app.json("embeddings", run="run")["embeddings"]
-        assert one["layouts"][1] == {"method": "umap", "dims": 3, "origin": "offline", "steps": [90, 100, 110]}
-        _, offline = laid_out(app)
-    for step, (_, positions) in offline.items():
-        assert trustworthiness(vectors(step), positions, n_neighbors=10) > 0.85
-
-
 def test_a_disk_that_is_full_is_told(tmp_path):
     write(tmp_path / "run")
     status, err = command(tmp_path, "--method", "pca", limit=600)
