@@ -10,7 +10,7 @@ import pytest
 
 from tb_netviz.reading import read_runs
 from tests.support.apps import decode_frame
-from tests.support.browser import Tab, chromium
+from tests.support.browser import IN_ONE_PROCESS, Profile, Tab, chromium
 from tests.support.runs import HOSTILE_NAMES, write_run
 from tests.support.servers import ROOT, tensorboard
 from tests.support.unitruns import write_units
@@ -69,8 +69,13 @@ def unit_run(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def browser():
-    with chromium() as running:
+    with chromium(*IN_ONE_PROCESS) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def profile(browser):
+    return Profile(browser)
 
 
 @pytest.fixture(scope="session")
@@ -94,15 +99,20 @@ def recorded(server):
 
 
 @pytest.fixture
-def open_page(browser):
+def open_page(browser, profile):
     """Opens pages over servers, and fails the test when one of them complains."""
     with ExitStack() as stack:
         tabs = []
 
         def open_page(server, viewport=WIDE, **settings):
-            context = browser.new_context(viewport=viewport, **settings)
-            stack.callback(context.close)
-            tab = Tab(context.new_page(), server.url)
+            if settings:
+                context = browser.new_context(viewport=viewport, **settings)
+                stack.callback(context.close)
+                page = context.new_page()
+            else:
+                page = profile.open(viewport)
+                stack.callback(profile.close, page, server.url)
+            tab = Tab(page, server.url)
             tabs.append(tab)
             return tab
 

@@ -14,10 +14,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Frame, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Dialog,
+    Frame,
+    Locator,
+    Page,
+    Request,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+IN_ONE_PROCESS = ("--process-per-site", "--renderer-process-limit=1")
+"""Flags under which all pages of a profile have one process, which compiles the 6 MB of TensorBoard's page once."""
 REPORT_VIOLATIONS = """
 addEventListener('securitypolicyviolation', (event) =>
     console.error(`CSP: ${event.violatedDirective} blocked ${event.blockedURI}`), true);
@@ -44,8 +57,8 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """Run a headless Chromium while the context lasts.
+def chromium(*flags: str) -> Iterator[Browser]:
+    """Run a headless Chromium with further flags while the context lasts.
 
     Raises:
         RuntimeError: If there is none.
@@ -57,13 +70,40 @@ def chromium() -> Iterator[Browser]:
             "no Chromium: set $CHROMIUM, install Debian's chromium, or run `playwright install chromium`"
         )
     as_root = os.name == "posix" and os.geteuid() == 0
-    flags = [*FLAGS, "--no-sandbox"] if as_root else list(FLAGS)  # As root Chromium has no sandbox.
+    without_sandbox = ("--no-sandbox",) if as_root else ()  # As root Chromium has none.
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=flags)
+        browser = playwright.chromium.launch(executable_path=executable, args=[*FLAGS, *flags, *without_sandbox])
         try:
             yield browser
         finally:
             browser.close()
+
+
+class Profile:
+    """What all pages of a session share: the browser's caches, and nothing that one of them stores.
+
+    Args:
+        browser: Where the pages are opened.
+    """
+
+    def __init__(self, browser: Browser) -> None:
+        self._context = browser.new_context()
+        self._kept = self._context.new_page()  # Its process stays, with what it has compiled.
+        self._storage = self._context.new_cdp_session(self._kept)
+
+    def open(self, viewport: ViewportSize) -> Page:
+        """Open a page of this size, in pixels."""
+        page = self._context.new_page()
+        page.set_viewport_size(viewport)
+        return page
+
+    def close(self, page: Page, address: str) -> None:
+        """Close a page, and forget whatever the server at `address` has stored."""
+        page.close()
+        self._context.clear_cookies()
+        self._context.clear_permissions()
+        origin = "{0.scheme}://{0.netloc}".format(urlsplit(address))
+        self._storage.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
 
 
 class Tab:
