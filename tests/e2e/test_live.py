@@ -1,41 +1,20 @@
 """Views that stay open while a real training writes: nothing blinks, and what was chosen stays."""
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
+import torch
 from playwright.sync_api import expect
+from torch import nn
 
-from tests.support.servers import ROOT, tensorboard
+from tb_netviz.pytorch import NetVizWriter
+from tests.support.servers import tensorboard
+from tests.support.trainings import Training
 
 pytestmark = pytest.mark.both_loaders
 
-TRAINING = """
-import sys, torch
-from torch import nn
-from tb_netviz.pytorch import NetVizWriter
-torch.manual_seed(0)
-model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 400), nn.ReLU(), nn.Linear(400, 2))
-optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-inputs, rounds = torch.randn(64, 1, 8, 8), 0
-with NetVizWriter(sys.argv[1]) as writer:
-    writer.watch(model, optimizer, every=1)
-    writer.watch_activation_maps(inputs[:2], every=1)
-    while sys.stdin.readline():
-        rounds += 1
-        if rounds == 3:
-            with torch.no_grad():
-                model[3].bias[::3] -= 50
-        for _ in range(20):
-            loss = model(inputs).square().mean()
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            writer.add_scalar("loss/train", loss, writer.step)
-"""
 ROUND, ROUNDS = 20, 3
+KILLING = 3
 NEWEST_STEP_FROM = "step => Number(document.querySelector('[aria-label=Step][type=range]')?.max) >= step"
 WATCH = """
 () => {
@@ -57,38 +36,52 @@ WATCH = """
 """
 
 
-class Training:
-    """A training that goes on by some steps whenever it is asked to."""
+def train(folder, asked):
+    """Train ROUND steps whenever it is asked for; in one of the rounds a third of the units die."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 400), nn.ReLU(), nn.Linear(400, 2)
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    inputs, rounds = torch.randn(64, 1, 8, 8), 0
+    with NetVizWriter(folder) as writer:
+        writer.watch(model, optimizer, every=1)
+        writer.watch_activation_maps(inputs[:2], every=1)
+        while asked():
+            rounds += 1
+            if rounds == KILLING:
+                with torch.no_grad():
+                    model[3].bias[::3] -= 50
+            for _ in range(ROUND):
+                loss = model(inputs).square().mean()
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                writer.add_scalar("loss/train", loss, writer.step)
 
-    def __init__(self, folder):
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "exporters")])}
-        command = [sys.executable, "-c", TRAINING, str(folder)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, env=environment)
+
+class Rounds:
+    """A training, and how many steps it was asked for."""
+
+    def __init__(self, training):
+        self._training = training
         self.steps = 0
 
     def go_on(self):
-        assert self._process.stdin is not None
-        self._process.stdin.write("go on\n")
-        self._process.stdin.flush()
+        self._training.go_on()
         self.steps += ROUND
-
-    def end(self):
-        self._process.communicate(timeout=60)
-        return self._process.returncode
 
 
 @pytest.fixture
 def training(load_fast, tmp_path):
     """Returns a training of two rounds, and a TensorBoard over it."""
-    training = Training(tmp_path / "live")
-    try:
+    with Training(train, tmp_path / "live") as process:
+        training = Rounds(process)
         training.go_on()
         training.go_on()
         with tensorboard(tmp_path, load_fast=load_fast) as server:
             server.wait_for_runs("live", last_step=training.steps - 2)
             yield training, server
-    finally:
-        assert training.end() == 0
 
 
 def follow(tab, training):

@@ -1,15 +1,15 @@
 """TensorBoards that are set up in other ways."""
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
+import torch
 from playwright.sync_api import expect
 
+from tb_netviz.pytorch import NetVizWriter
 from tests.support.runs import RunFile, write_run
-from tests.support.servers import ROOT, tensorboard
+from tests.support.servers import tensorboard
+from tests.support.trainings import Training
 
 pytestmark = pytest.mark.both_loaders
 
@@ -43,21 +43,19 @@ def test_a_run_of_a_newer_schema_says_so(open_page, tmp_path, load_fast):
         assert "newer netviz" in notice.inner_text()
 
 
-TRAINING = """
-import sys, time, torch
-from tb_netviz.pytorch import NetVizWriter
-model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
-optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-with NetVizWriter(sys.argv[1]) as writer:
-    writer.watch(model, optimizer, every=1)
-    while sys.stdin.readline():
-        for _ in range(10):
-            loss = model(torch.randn(4, 8)).square().mean()
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            writer.add_scalar("loss/train", loss, writer.step)
-"""
+def train(folder, asked):
+    """Train ten steps whenever it is asked for."""
+    model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with NetVizWriter(folder) as writer:
+        writer.watch(model, optimizer, every=1)
+        while asked():
+            for _ in range(10):
+                loss = model(torch.randn(4, 8)).square().mean()
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                writer.add_scalar("loss/train", loss, writer.step)
 
 
 NUMBER = re.compile(r"^0\.\d+$")
@@ -67,18 +65,8 @@ NEWEST_STEP_FROM = """
 
 
 def test_a_tab_follows_a_training_that_goes_on(open_page, tmp_path, load_fast):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "exporters")])}
-    training = subprocess.Popen(
-        [sys.executable, "-c", TRAINING, str(tmp_path / "live")], stdin=subprocess.PIPE, text=True, env=environment
-    )
-
-    def train():
-        assert training.stdin is not None
-        training.stdin.write("ten steps\n")
-        training.stdin.flush()
-
-    try:
-        train()
+    with Training(train, tmp_path / "live") as training:
+        training.go_on()
         with tensorboard(tmp_path, load_fast=load_fast) as server:
             server.wait_for_runs("live", last_step=9)
             tab = open_page(server).open(view="flow", run="live")
@@ -86,10 +74,7 @@ def test_a_tab_follows_a_training_that_goes_on(open_page, tmp_path, load_fast):
             for trained in (10, 20, 30):
                 # The newest record is written when the next one begins.
                 tab.wait_for(NEWEST_STEP_FROM, trained - 2)
-                train()
-    finally:
-        training.communicate(timeout=60)
-    assert training.returncode == 0
+                training.go_on()
 
 
 def test_layers_without_a_gradient_and_with_nan_are_told_apart(open_page, tmp_path, load_fast):
