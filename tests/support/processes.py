@@ -18,6 +18,7 @@ from torch._C._distributed_c10d import TCPStore  # Where its type is.
 from torch.multiprocessing.spawn import start_processes
 
 from tb_netviz.events import NetVizWarning
+from tests.support.forks import FORKS
 
 
 @dataclass
@@ -47,7 +48,11 @@ def run_processes(
     """
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     context = start_processes(
-        _work, (store.port, count, function, folder, args, limit), nprocs=count, join=False, start_method="spawn"
+        _work,
+        (store.port, count, function, folder, args, limit),
+        nprocs=count,
+        join=False,
+        start_method=FORKS.get_start_method(),
     )
     assert context is not None
     deadline = time.monotonic() + limit

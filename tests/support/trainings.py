@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["torch", "torch._dynamo", "tb_netviz.pytorch"])  # Imported once; it takes seconds.
+from tests.support.forks import FORKS
+
 _LIMIT = 60.0
 
 
@@ -23,8 +22,8 @@ class Training:
     """
 
     def __init__(self, train: Callable[[Path, Callable[[], bool]], None], folder: Path) -> None:
-        theirs, self._asking = _FORKS.Pipe(duplex=False)
-        self._process: Any = _FORKS.Process(target=_work, args=(train, folder, theirs))
+        theirs, self._asking = FORKS.Pipe(duplex=False)
+        self._process: Any = FORKS.Process(target=_work, args=(train, folder, theirs))
         self._process.start()
         theirs.close()
 
