@@ -3,10 +3,11 @@
 import io
 import itertools
 
+import google_crc32c
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_New
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_New, crc32c
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from tb_netviz.events import CorruptRecordError, TruncatedRecordError, UnreadableRecordError, frame, read_frames
@@ -44,6 +45,11 @@ def test_frames_of_synthetic_runs_are_those_of_tensorboard(data):
     RecordWriter(theirs).write(data)
     RecordFile(synthetic).write(data)
     assert synthetic.getvalue() == theirs.getvalue()
+
+
+@given(st.binary(max_size=2_000))
+def test_checksums_are_those_of_tensorboard(data):
+    assert google_crc32c.value(data) == crc32c(data)
 
 
 def test_records_come_back(path):
