@@ -31,6 +31,15 @@ def write(folder, steps, **options):
     return read_placed(folder, "hidden")
 
 
+def write_each(folder, given):
+    """Add the (vectors, labels) of each name, by one process for all; return what was written, by name."""
+    with EmbeddingWriter(folder) as writer:
+        for name, (vectors, labels) in given.items():
+            writer.add(name, vectors, labels, 0)
+            assert writer.wait(60)
+    return {name: read_placed(folder, name.replace("\udc80", "?")) for name in given}
+
+
 def test_layouts_measures_and_signatures_of_every_step(tmp_path):
     placed = write(tmp_path, [clouds(seed) for seed in range(12)], inputs="all")
     description = placed.description
@@ -101,19 +110,15 @@ def test_thumbnails_and_predictions(tmp_path):
 def test_labels_of_every_kind_and_none(tmp_path):
     vectors, classes = clouds()
     missing = [None if index % 5 == 0 else "abc"[one] for index, one in enumerate(classes)]
-    for name, labels in {
-        "none": None,
-        "missing": missing,
-        "numbers": classes * 0.5,
-        "kinds": list(range(COUNT)),
-    }.items():
-        placed = write(tmp_path / name, [(vectors, labels)])
+    given = {"none": None, "missing": missing, "numbers": classes * 0.5, "kinds": list(range(COUNT))}
+    each = write_each(tmp_path, {name: (vectors, labels) for name, labels in given.items()})
+    for name, placed in each.items():
         assert placed.steps("tsne") == [0]
         measures = placed.measures(0)
         assert math.isfinite(measures["effective_rank"])
         assert math.isnan(measures["probe_accuracy"]) == (name in ("none", "numbers", "kinds")), name
-    assert read_placed(tmp_path / "missing", "hidden").description.sets[0].classes == ("a", "b", "c")
-    assert read_placed(tmp_path / "numbers", "hidden").description.sets[0].labels == "numbers"
+    assert each["missing"].description.sets[0].classes == ("a", "b", "c")
+    assert each["numbers"].description.sets[0].labels == "numbers"
 
 
 def test_another_number_of_points_or_other_labels_are_another_set(tmp_path):
@@ -138,10 +143,20 @@ def test_vectors_that_are_not_finite_are_nowhere(tmp_path):
     assert placed.measures(0)["points"] == COUNT - 3
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 5, 20])
-def test_few_points_are_placed_or_it_is_said_why_not(tmp_path, count):
+FEW = [0, 1, 2, 3, 5, 20]
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    """What was written of as many points, by how many."""
     vectors, labels = clouds(count=COUNT)
-    placed = write(tmp_path, [(vectors[:count], labels[:count])])
+    given = {str(count): (vectors[:count], labels[:count]) for count in FEW}
+    return write_each(tmp_path_factory.mktemp("few"), given)
+
+
+@pytest.mark.parametrize("count", FEW)
+def test_few_points_are_placed_or_it_is_said_why_not(few, count):
+    placed = few[str(count)]
     assert placed.description.sets[0].points == count
     assert placed.steps("tsne") == [0] or "first at step 0" in placed.reasons["t-SNE"]
     assert placed.steps("pca") == [0] or "first at step 0" in placed.reasons["PCA"]
@@ -149,7 +164,7 @@ def test_few_points_are_placed_or_it_is_said_why_not(tmp_path, count):
 
 
 def test_odd_vectors(tmp_path):
-    for name, vectors in {
+    given = {
         "equal": np.ones((COUNT, UNITS)),
         "twice": np.repeat(clouds()[0][:30], 2, axis=0),
         "one unit": clouds()[0][:, 0],
@@ -159,8 +174,8 @@ def test_odd_vectors(tmp_path):
         "whole": (10 * clouds()[0]).astype(np.int32),
         "never finite": np.full((COUNT, UNITS), np.nan),
         "large": 1e30 * clouds()[0],
-    }.items():
-        placed = write(tmp_path / name, [(vectors, clouds()[1])])
+    }
+    for name, placed in write_each(tmp_path, {name: (vectors, clouds()[1]) for name, vectors in given.items()}).items():
         assert placed.steps("tsne") == [0] or "first at step 0" in placed.reasons["t-SNE"], name
         assert (placed.description.sets[0].points, placed.repeated) == (COUNT, [])
 
@@ -203,13 +218,21 @@ def test_what_does_not_fit_is_refused_and_starts_nothing(tmp_path, changes, erro
     assert read_placed(tmp_path, "hidden").descriptions == 0
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "ünï\tcode\n", "x" * 3000, "../../up", "\udc80"])
-def test_names_of_every_kind(tmp_path, name):
-    vectors, labels = clouds()
-    with EmbeddingWriter(tmp_path / "run") as writer:
-        writer.add(name, vectors, labels, 0)
-    assert read_placed(tmp_path / "run", name.replace("\udc80", "?")).steps("tsne") == [0]
-    assert {path.name for path in tmp_path.iterdir()} == {"run"}
+NAMES = ["", "a/b", "ünï\tcode\n", "x" * 3000, "../../up", "\udc80"]
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory):
+    """The folder of a run with embeddings of all these names, and what was written of each."""
+    folder = tmp_path_factory.mktemp("named")
+    return folder, write_each(folder / "run", dict.fromkeys(NAMES, clouds()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_every_kind(named, name):
+    folder, each = named
+    assert each[name].steps("tsne") == [0]
+    assert {path.name for path in folder.iterdir()} == {"run"}
 
 
 def test_a_budget_of_bytes_is_kept_and_its_end_is_said(tmp_path, monkeypatch):
