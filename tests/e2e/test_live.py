@@ -39,9 +39,8 @@ WATCH = """
 def train(folder, asked):
     """Train ROUND steps whenever it is asked for; in one of the rounds a third of the units die."""
     torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 400), nn.ReLU(), nn.Linear(400, 2)
-    )
+    wide = nn.Linear(144, 400)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), wide, nn.ReLU(), nn.Linear(400, 2))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     inputs, rounds = torch.randn(64, 1, 8, 8), 0
     with NetVizWriter(folder) as writer:
@@ -51,7 +50,7 @@ def train(folder, asked):
             rounds += 1
             if rounds == KILLING:
                 with torch.no_grad():
-                    model[3].bias[::3] -= 50
+                    wide.bias[::3] -= 50
             for _ in range(ROUND):
                 loss = model(inputs).square().mean()
                 loss.backward()
