@@ -22,6 +22,10 @@ from tb_netviz_plugin.schema.statistics import STATISTIC, Rows
 _Value = TypeVar("_Value")
 _ABOUT = 0.8
 """Share of the steps that one scalar spans at which another one spans about as many."""
+_OURS = "netviz/"
+"""What the names of scalars begin with that the writer logs itself."""
+_NEARLY = 1.5
+"""Factor between two losses at the median up to which they are the same one."""
 _METRIC_COLUMN = {column.id: index for index, column in enumerate(METRIC_COLUMNS)}
 
 
@@ -207,7 +211,13 @@ class Case:
         curves = self.curves(role)
         spans = [curve.steps[-1] - curve.steps[0] for curve in curves]
         wide = [curve for curve, span in zip(curves, spans, strict=True) if span >= _ABOUT * max(spans)]
-        return max(wide, key=lambda curve: curve.steps.size, default=None)
+        logged = [curve for curve in wide if not curve.name.startswith(_OURS)]
+        # What the criterion gave says more where the user logs rarely, unless that is only a part of the loss.
+        usable = [
+            *logged,
+            *(curve for curve in wide if curve.name.startswith(_OURS) and all(_agree(curve, one) for one in logged)),
+        ]
+        return max(usable, key=lambda curve: curve.steps.size, default=None)
 
     def curves(self, role: str) -> list[Curve]:
         """Return all scalars of a role."""
@@ -232,6 +242,16 @@ class Case:
         if rows is Rows.PARAMETERS:
             return self._run.grid, by_layer(self._run.grid)
         return self._run.activation_grid, by_row(self._run.activation_grid)
+
+
+def _agree(dense: Curve, other: Curve) -> bool:
+    """Whether two scalars have about the same values, where both are above zero, as far as both go."""
+    finite = np.isfinite(dense.values)
+    beside = np.interp(other.steps, dense.steps[finite], dense.values[finite]) if finite.any() else np.array([np.nan])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gaps = np.abs(np.log(beside / other.values)) if beside.size == other.values.size else np.array([np.nan])
+    known = gaps[np.isfinite(gaps)]
+    return bool(known.size) and float(np.median(known)) <= np.log(_NEARLY)
 
 
 def _numbers(derived: Derived) -> Floats:

@@ -110,5 +110,5 @@ def _course(name: str, steps: Floats, values: Floats) -> Course | None:
 
 def _start(values: Floats, noise: float) -> float:
     """Return the first of `values`, without its scatter; where it was left far behind at once, as it is."""
-    middle = float(np.median(values[:_BEGINNING]))
-    return float(values[0]) if middle - values[0] > _LEAP * noise else middle
+    first, middle = float(values[0]), float(np.median(values[:_BEGINNING]))
+    return first if middle - first > _LEAP * noise else middle

@@ -93,6 +93,12 @@ def loud(case: Case, layers: list[int], factor: float) -> Finding | None:
     )
 
 
+_ROUNDING = 1e-3
+"""By which outputs may lie beyond 0 and 1."""
+_GETS_OVER = 0.5
+"""Share by which a loss falls where it got over such a beginning."""
+
+
 def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
     """Find a classifier that begins by being sure of wrong answers: its first loss is far above that of guessing."""
     found, model = answers(case), case.network.layers[layers[0]].model
@@ -102,7 +108,7 @@ def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
         return None
     if max(found.steps[0], steps[0]) > BEGINNING or not found.classes[0] > 1:
         return None
-    grown = float(np.nanmax(deviations[rows, 0])) > _GROWN * deviations[rows[0], 0]
+    grown = bool((deviations[rows, 0] > _GROWN * deviations[rows[0], 0]).any())
     gains = {layer: gain for layer in layers if np.isfinite(gain := gain_of(case, layer))}
     gains = {layer: gain for layer, gain in gains.items() if _maps(case, layer)}
     too_large = [layer for layer, gain in gains.items() if gain > LOUD]
@@ -130,6 +136,49 @@ def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
         ),
         remedies=SCALE,
         excluded=("Not large inputs alone: the network makes what it gets far larger.",),
+        view="activations",
+    )
+
+
+def decided(case: Case, layers: list[int], share: float) -> Finding | None:
+    """Find outputs that are next to 0 or 1 before anything was learned, no better than always telling the mean."""
+    found, loss, model = answers(case), training(case), case.network.layers[layers[0]].model
+    rows = [index for index, row in enumerate(case.network.activations) if row.model == model]
+    if found is None or found.model != model or loss is None or found.steps[0] > BEGINNING:
+        return None
+    ends = (found.outputs.smallest, 1 - found.outputs.largest, found.targets.smallest, 1 - found.targets.largest)
+    deviations = case.numbers("activation_std")[rows, :1]
+    between = all((values >= -_ROUNDING).all() for values in ends) and found.criterion in ("MSELoss", "BCELoss")
+    spread, chance = float(found.outputs.std[0]), float(np.nanmean(found.targets.mean))
+    if not between or not spread >= share / 2 or not 0 < chance < 1:
+        return None
+    entropy = -chance * np.log(chance) - (1 - chance) * np.log(1 - chance)
+    guess = float(entropy if found.criterion == "BCELoss" else np.nanmean(found.targets.std**2))
+    if not loss.start >= guess or loss.learned >= _GETS_OVER:
+        return None
+    return Finding(
+        rule="poor_init",
+        severity=Severity.WARNING,
+        layers=(_first_of(case, rows) if np.isfinite(deviations).any() else ()) or tuple(layers),
+        first_step=float(found.steps[0]),
+        last_step=float(found.steps[0]),
+        message=f"The outputs begin next to 0 and 1: their deviation is {number(spread)} at step "
+        f"{found.steps[0]:,.0f}, where 0.5 is the most there can be, and {loss.name} begins at {number(loss.start)}, "
+        f"where always telling the mean costs {number(guess)}: the network is sure of answers that it has not learned, "
+        f"and hardly any gradient passes.",
+        beyond=Beyond("deviation of the outputs, over the most there can be", 2 * spread, share),
+        evidence=(
+            Line("deviation of the outputs", "outputs", found.steps, found.outputs.std, share / 2),
+            Line(loss.name, loss.name, loss.steps, loss.values, guess),
+        ),
+        remedies=(
+            Remedy(
+                "Scale what goes into the sigmoid, so that it begins about zero.",
+                "score = (users * items).sum(-1) / math.sqrt(users.shape[-1])",
+            ),
+            *SCALE,
+        ),
+        excluded=("Not a network that has learned before: guessing would cost no more.",),
         view="activations",
     )
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from tb_netviz_plugin.analysis.activations import ActivationRow
-from tb_netviz_plugin.analysis.records import Floats
+from tb_netviz_plugin.analysis.placement import Indices
+from tb_netviz_plugin.analysis.records import Bools, Floats
 from tb_netviz_plugin.analysis.units import UnitState, since_steps
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Line
 from tb_netviz_plugin.schema.description import Response
 
 _MOST_LINES = 4
+_WELL = (UnitState.ALIVE, UnitState.SPARSE, UnitState.REVIVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +56,28 @@ class Stuck:
 
 
 def stuck_units(case: Case, state: UnitState, responses: Iterable[Response]) -> list[Stuck]:
-    """Return the activations of these responses that have units in `state` at their last record, input first."""
+    """Return the activations of these responses that have units in `state` at their last record, input first.
+
+    A unit that is well in another call of the same layer, as in another round of messages, is left out.
+    """
     wanted = frozenset(responses)
     found = []
     for index, row in enumerate(case.network.activations):
         if row.units and row.activation.response in wanted:
-            one = _of_activation(case, index, state)
-            if one is not None:
-                found.append(one)
+            units = np.flatnonzero((case.judged(index).last == state) & ~_well_elsewhere(case, row))
+            if units.size and case.judged(index).looks.times.size:
+                found.append(_of_activation(case, index, state, units))
     return found
+
+
+def _well_elsewhere(case: Case, row: ActivationRow) -> Bools:
+    """Return which units of an activation respond in another call of it, [units]."""
+    well = np.zeros(len(row.units), np.bool_)
+    for index, other in enumerate(case.network.activations):
+        same = (other.model, other.source, other.activation.kind) == (row.model, row.source, row.activation.kind)
+        if same and other is not row and len(other.units) == len(row.units):
+            well |= np.isin(case.judged(index).last, _WELL)
+    return well
 
 
 def lines(found: Iterable[Stuck], threshold: float | None) -> tuple[Line, ...]:
@@ -75,11 +90,8 @@ def layers(found: Iterable[Stuck]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(one.row.layer for one in found if one.row.layer is not None))
 
 
-def _of_activation(case: Case, index: int, state: UnitState) -> Stuck | None:
+def _of_activation(case: Case, index: int, state: UnitState, units: Indices) -> Stuck:
     row, judged = case.network.activations[index], case.judged(index)
-    units = np.flatnonzero(judged.last == state)
-    if not units.size or not judged.looks.times.size:
-        return None
     since = since_steps(judged)[units]
     samples = judged.looks.samples
     totals = np.cumsum(samples[::-1])[::-1]

@@ -71,21 +71,30 @@ class Flow:
         self._inputs.clear()
 
     def _successor(self, module: int, graph: _Graph) -> int | None:
-        """Return the module that all outputs of `module` go to, but for those that go to itself."""
-        used = [node for node in self._calls[module] if node in graph.users or node in graph.ends]
-        others = {self._next(node, graph) for node in used} - {module}
-        return others.pop() if len(others) == 1 else None
+        """Return the module that all outputs of `module` go to, but for those that go to itself beside an input.
 
-    def _next(self, node: Any, graph: _Graph) -> int | None:
-        """Follow an output from function to function, as far as each is linear and the only one to use it."""
-        repeated = len(self._calls[graph.owners[node]]) > 1
+        What goes to itself alone is a linear recurrence on purpose.
+        """
+        used = [node for node in self._calls[module] if node in graph.users or node in graph.ends]
+        after = {self._next(node, graph) for node in used}
+        others = {owner for owner, _ in after} - {module}
+        return others.pop() if len(others) == 1 and (module, False) not in after else None
+
+    def _next(self, node: Any, graph: _Graph) -> tuple[int | None, bool]:
+        """Follow an output from function to function, as far as each is linear and the only one to use it.
+
+        Returns:
+            The module that it goes to, if it does, and whether a state met the next input on the way.
+        """
+        repeated, met = len(self._calls[graph.owners[node]]) > 1, False
         while node not in graph.ends and len(after := graph.users.get(node, [])) == 1:
-            if not self._is_linear(after[0], node) and not (repeated and graph.goes_on(after[0], node)):
-                return None
-            node = after[0]
+            meets = repeated and graph.meets_an_input(after[0], node)
+            if not meets and not self._is_linear(after[0], node):
+                return None, met
+            node, met = after[0], met or meets
             if node in graph.owners:
-                return graph.owners[node]
-        return None
+                return graph.owners[node], met
+        return None, met
 
     def _is_linear(self, node: Any, operand: Any) -> bool:
         """Whether a function is linear in what `operand` puts out."""
@@ -121,10 +130,10 @@ class _Graph:
     ends: set[Any]
     owners: dict[Any, int]
 
-    def goes_on(self, node: Any, operand: Any) -> bool:
-        """Whether a state goes on beside the next input, which stands as it is or behind a linear layer of its own."""
+    def meets_an_input(self, node: Any, operand: Any) -> bool:
+        """Whether a state is joined with what no gradient is asked for, as the next input is."""
         others = [source for source, _ in node.next_functions if source is not operand]
-        return _kind(node) in ("Add", "Cat") and all(source is None or source in self.owners for source in others)
+        return _kind(node) == "Cat" and all(source is None for source in others)
 
 
 def _storage(tensor: Tensor) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -47,7 +46,9 @@ class Run:
         self._lookout = Lookout(tap, self.alarm)
         self.metrics = MetricRecorder(self.sink)
         self.roles = Roles()
-        self._axes: StepAxes[tuple[str, float, float]] = StepAxes()
+        self._axes = StepAxes()
+        # A model may be collected while the lock is held, and its watch then logs from the same thread.
+        self._axes_lock = threading.RLock()
         self._ended_steps = 0
         self._losses = 0
         self.has_graph = has_graph
@@ -110,28 +111,23 @@ class Run:
         self._hearing.run(self._copy, tag, value, step, wall_time)
 
     def _copy(self, tag: str, value: Any, step: int | None, wall_time: float | None) -> None:
-        role, number = self.roles.of(tag), float(make_np(value).squeeze())
+        role = self.roles.of(tag)
         self._losses += role == TRAIN_LOSS
-        heard = (role, number, time.time() if wall_time is None else wall_time)
-        trains = any(watch.attached for watch in self.watches)
-        if step is None or not trains:
-            self._log(tag, [(self.step if step is None else int(step), heard)])
-        else:
-            self._log(tag, self._axes.place(tag, int(step), self.step, heard))
+        with self._axes_lock:  # Else two threads could log one scalar in another order than that of its steps.
+            now = self._now
+            at = now if step is None else self._axes.place(tag, int(step), now) if self.watches else int(step)
+            self.metrics.log(tag, role, at, float(make_np(value).squeeze()), wall_time)
 
-    def _log(self, tag: str, values: Iterable[tuple[int, tuple[str, float, float]]]) -> None:
-        for step, (role, number, wall_time) in values:
-            self.metrics.log(tag, role, step, number, wall_time)
-
-    def _settle(self) -> None:
-        """Log what waits for its step to be known."""
-        for tag in self._axes.waiting:
-            self._log(str(tag), self._axes.release(tag))
+    @property
+    def _now(self) -> int:
+        """Step of the model that is furthest of those watched now, or of all once none is; 0 without any."""
+        attached = [watch for watch in self.watches if watch.attached]
+        return max((watch.step for watch in attached or self.watches), default=0)
 
     def needs_loss(self) -> bool:
         """Return whether the step that ends needs the criterion's loss, since the user logs none, or rarely.
 
-        Called once a step.
+        Called once a step of each watch.
         """
         self._ended_steps += 1
         return self._losses * RARELY < self._ended_steps
@@ -145,7 +141,6 @@ class Run:
         """Write what is held."""
         for watch in self.watches:
             watch.flush()
-        self._hearing.run(self._settle)
         self._hearing.run(self.metrics.flush)
 
     def end(self) -> None:
@@ -153,7 +148,6 @@ class Run:
         self.ended = True
         for watch in self.watches:
             watch.detach()
-        self._hearing.run(self._settle)
         self._hearing.run(self.metrics.close)
         self._lookout.end()
         self.sink.close()

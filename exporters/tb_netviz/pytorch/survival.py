@@ -6,9 +6,10 @@ it, whether a parameter holds what it held at the end of the step, or at the end
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,7 +48,7 @@ class Survived:
 
 
 class Survival:
-    """Follows the gradient of one parameter of each group from a step of an optimizer to its next one.
+    """Follows the gradients of the first and last parameter of each group from a step of an optimizer to its next one.
 
     Args:
         guard: Runs what hangs on the parameters.
@@ -77,9 +78,8 @@ class Survival:
         self._mark.reset()
         rows = {id(parameter): row for row, parameter in parameters.items()}
         for place, group in zip(places, optimizer.param_groups, strict=False):
-            ours = (parameter for parameter in group["params"] if id(parameter) in rows)
-            parameter = next(filter(_can_be_followed, ours), None)
-            if parameter is not None:
+            ours = [parameter for parameter in group["params"] if id(parameter) in rows and _can_be_followed(parameter)]
+            for parameter in ours[:1] + ours[1:][-1:]:
                 (home,) = self._roster.homes([rows[id(parameter)]])
                 self._followed.append(_Leftover(step, place, optimizer, parameter, home, self._guard, self._mark))
 
@@ -87,6 +87,7 @@ class Survival:
         """Follow no longer what `optimizer` has left, whose next step begins, nor what one has left that is gone."""
         over = [leftover for leftover in self._followed if leftover.optimizer() in (optimizer, None)]
         for leftover in over:
+            leftover.compare()
             leftover.leave()
         self._followed = [leftover for leftover in self._followed if leftover not in over]
         self._over += [leftover for leftover in over if leftover.optimizer() is optimizer]
@@ -97,12 +98,16 @@ class Survival:
         Args:
             wait: Whether to wait for what is on its way from a device.
         """
-        while self._over and (wait or self._over[0].ready):
-            leftover = self._over.popleft()
-            kept = leftover.kept
+        for (step, place), group in itertools.groupby(list(self._over), lambda one: (one.step, one.place)):
+            leftovers = list(group)
+            if not wait and not all(leftover.ready for leftover in leftovers):
+                return
+            for _ in leftovers:
+                self._over.popleft()
+            kept = _together([leftover.kept for leftover in leftovers])
             if kept is not None:
                 self._were_kept |= kept
-                yield Survived(leftover.step, leftover.place, kept)
+                yield Survived(step, place, kept)
 
     @property
     def idle(self) -> bool:
@@ -171,11 +176,13 @@ class _Leftover:
         self._in_pass = False
         self._passes = 0
         self._peaks: list[Transfer] = []
+        self._written: list[Transfer] = []
         self._handle = parameter.register_hook(self)  # type: ignore[no-untyped-call]  # In torch.
 
     def __call__(self, _gradient: Tensor) -> None:
         """Look, before the gradient of this pass is added to it."""
-        if not torch.compiler.is_compiling() and not (self._changed or self._lost) and not is_capturing():
+        over = self._changed or self._lost or self._written
+        if not over and not torch.compiler.is_compiling() and not is_capturing():
             self._guard.run(self._look)
 
     def end_pass(self) -> None:
@@ -184,6 +191,14 @@ class _Leftover:
             mark = _mark_of(self._gradient())
             self._passes += mark != self._mark  # torch.autograd.grad comes by, too, and adds nothing.
             self._mark, self._in_pass = mark, False
+
+    def compare(self) -> None:
+        """Look whether it is what is used now: another tensor may have been put in its place after the last pass."""
+        if not self._passes or self._mark is None:
+            return
+        gradient = self._gradient()
+        mark = _mark_of(gradient)
+        self._changed |= gradient is None or (mark is not None and mark[:2] != self._mark[:2])
 
     def leave(self) -> None:
         """Look no longer. The parameter is left as it was, and nothing of ours is called."""
@@ -195,14 +210,14 @@ class _Leftover:
     @property
     def ready(self) -> bool:
         """Whether `kept` would not wait."""
-        return self._changed or all(peak.ready for peak in self._peaks)
+        return self._changed or all(peak.ready for peak in (*self._peaks, *self._written))
 
     @property
     def kept(self) -> bool | None:
         """Whether every pass was added to it; None where that is not known."""
-        if self._changed:
+        if self._changed or any(peak.number() == 0 for peak in self._written):
             return False
-        if self._lost or not self._passes:
+        if self._lost or self._written or not self._passes:
             return None
         return all(peak.number() != 0 for peak in self._peaks)
 
@@ -212,8 +227,11 @@ class _Leftover:
             return
         gradient = self._gradient()
         mark = _mark_of(gradient)
-        if gradient is None or mark is None or mark != self._mark:
+        if gradient is None or mark is None or self._mark is None or mark[:2] != self._mark[:2]:
             self._changed = True
+            return
+        if mark != self._mark:  # Something wrote to it: zeros, or a part of what it was, as clipping does.
+            self._written.append(Transfer(_peak(gradient)))
             return
         self._peaks.append(Transfer(_peak(gradient)))  # Who writes zeros through `.data` leaves no mark.
         self._in_pass = True
@@ -222,6 +240,11 @@ class _Leftover:
     def _gradient(self) -> Tensor | None:
         parameter = self._home.parameter()
         return None if parameter is None else parameter.grad
+
+
+def _together(kept: Sequence[bool | None]) -> bool | None:
+    """Return whether gradients of a group are kept, some of which may be forgotten: known where one is, or none."""
+    return True if True in kept else None if None in kept else False
 
 
 def _can_be_followed(parameter: nn.Parameter) -> bool:

@@ -179,7 +179,7 @@ def _of_one(case: Case) -> Finding | None:
     word = "yes" if answer else "no"
     return Finding(
         rule="class_imbalance",
-        severity=Severity.WARNING,
+        severity=Severity.INFO,  # As it has to be where the output is a difference of two scores.
         layers=(),
         first_step=float(given.steps[0]),
         last_step=float(given.steps[-1]),
@@ -198,7 +198,10 @@ def _of_one(case: Case) -> Finding | None:
                 "targets = torch.cat([torch.ones(len(positives)), torch.zeros(len(negatives))])",
             ),
         ),
-        excluded=("Not one step of two that take turns, as of a generator: the loss is next to nothing.",),
+        excluded=(
+            "Not one step of two that take turns, as of a generator: the loss is next to nothing.",
+            "It is as it should be where each output is the difference of two scores, the better one first.",
+        ),
         view="overview",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,12 +15,14 @@ from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stuck import Stuck, layers, lines, stuck_units
 from tb_netviz_plugin.schema.description import Response
 
+_LOOKS, _SAMPLES = 10, 1000
+"""Records, and samples times units, from which on it is no chance that nothing of a layer fires."""
 _CAN_DIE = (Response.RECTIFIER, Response.SMOOTH)
 
 
 def find(case: Case, limits: Limits) -> list[Finding]:
     """Find layers of which many units are dead, and tell of those of which a few are."""
-    found = stuck_units(case, UnitState.DEAD, _CAN_DIE)
+    found = [*stuck_units(case, UnitState.DEAD, _CAN_DIE), *_silent(case)]
     many = [one for one in found if one.share >= limits["share"]]
     few = [one for one in found if one.share < limits["share"]]
     findings = []
@@ -34,6 +37,18 @@ def find(case: Case, limits: Limits) -> list[Finding]:
         onset = min(float(one.since[0]) for one in few)
         findings.append(_finding(case, few, Severity.INFO, onset, few[0].share, limits["share"]))
     return findings
+
+
+def _silent(case: Case) -> list[Stuck]:
+    """Return layers none of whose units ever fired, though too few samples were seen to call a single one dead."""
+    found = []
+    for one in stuck_units(case, UnitState.SILENT, _CAN_DIE):
+        looks = case.judged(case.network.activations.index(one.row)).looks
+        samples = float(looks.samples.sum())
+        if (one.shares == 1).all() and len(one.steps) >= _LOOKS and samples * len(one.units) >= _SAMPLES:
+            since = np.full(len(one.units), float(looks.first_steps[0]))
+            found.append(replace(one, samples=samples, since=since))
+    return found
 
 
 def _finding(

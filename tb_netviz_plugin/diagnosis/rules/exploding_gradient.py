@@ -29,6 +29,11 @@ _BURSTS = 3
 """Bursts that make a gradient explode now and then."""
 _AROUND = 21
 """Records that a burst stands out from."""
+_LEARNED = 0.9
+"""Share of its first value by which a loss has fallen where growth through the depth does no harm."""
+_PARTS, _FAR = 6, 1e4
+"""Parts of the run from each to the next of which a gradient creeps up, and the factor by which it does: that alone
+is harm, where no loss was logged."""
 _WORSE = 0.1
 """Share of what a loss had gained that it loses where growth does harm."""
 
@@ -74,6 +79,9 @@ def find(case: Case, limits: Limits) -> list[Finding]:
 
 
 def _through_depth(case: Case, layers: list[int], factor: float) -> Finding | None:
+    loss = training(case)
+    if loss is not None and loss.has_scale and loss.learned >= _LEARNED:
+        return None
     found = [one for one in (_of_outputs(case, layers, factor), _of_weights(case, layers, factor)) if one]
     return min(found, key=lambda one: one.first_step, default=None)
 
@@ -160,7 +168,7 @@ def _grown(
 
 def _over_time(case: Case, layers: list[int], factor: float) -> Finding | None:
     norms = movement(case, layers).gradient
-    growth = _growth(norms, factor) or _bursts(case, layers, norms, factor)
+    growth = _growth(norms, factor) or _bursts(case, layers, norms, factor) or _creep(norms)
     if growth is None or not _harmful(case, layers, growth):
         return None
     first, last = (float(case.steps[int(growth.at[place])]) for place in (0, -1))
@@ -202,6 +210,18 @@ def _growth(norms: Floats, factor: float) -> _Growth | None:
     return _Growth(known[held], float(norms[known][held].max() / usual), usual, sudden=False)
 
 
+def _creep(norms: Floats) -> _Growth | None:
+    """Return where the norm is far above the first ones, to which it has risen all the time."""
+    known = np.flatnonzero(np.isfinite(norms) & (norms > 0))
+    if known.size < 2 * _PARTS:
+        return None
+    levels = np.array([np.median(part) for part in np.array_split(np.log10(norms[known]), _PARTS)])
+    risen = float(levels[-1] - levels[0])
+    if risen < np.log10(_FAR) or (np.diff(levels) <= 0).any():
+        return None
+    return _Growth(known, float(10**risen), float(10 ** levels[0]), sudden=False)
+
+
 def _bursts(case: Case, layers: list[int], norms: Floats, factor: float) -> _Growth | None:
     """Return where single records stand out this far, several times and above what is usual at first."""
     derived = case.statistic("gradient_norm", band=True)
@@ -219,15 +239,17 @@ def _bursts(case: Case, layers: list[int], norms: Floats, factor: float) -> _Gro
 
 
 def _harmful(case: Case, layers: list[int], growth: _Growth) -> bool:
-    """Whether the loss is worse than before, or lost to NaN."""
+    """Whether the loss is worse than before, or lost to NaN, or the gradient beyond all measure where there is none."""
     onset = float(case.steps[int(growth.at[0])])
     nonfinite = (case.statistic("gradient_nonfinite").states[layers] == State.NONFINITE).any(axis=0)
     if (nonfinite & (case.steps >= onset)).any():
         return True
     loss = training(case)
-    before = None if loss is None else loss.upto(onset - 1)
-    if loss is None or before is None:
-        return False
+    if loss is None:
+        return growth.factor >= _FAR and not growth.sudden
+    before = loss.upto(onset - 1)
+    if before is None:
+        return loss.end - loss.start > 3 * loss.noise
     after = float(np.median(loss.values[loss.steps >= onset]))
     return after - before.best > max(_WORSE * before.gain, 3 * before.noise)
 

@@ -11,6 +11,7 @@ from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.units import UnitState
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.answers import nothing_to_tell_apart
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -52,10 +53,12 @@ class _Harm:
     Attributes:
         words: A clause.
         fatal: Whether nothing was learned, or all is lost.
+        excluded: What was ruled out.
     """
 
     words: str
     fatal: bool
+    excluded: tuple[str, ...] = ("Not an early large step that the training got over: the loss did not recover.",)
 
 
 def find(case: Case, limits: Limits) -> list[Finding]:
@@ -101,7 +104,7 @@ def _by_its_steps(case: Case, layers: list[int], limits: Limits) -> Finding | No
         remedies=_remedies(case, layers, grown, worst / ratio),
         excluded=(
             "Not biases or scales, which a step may well rewrite: only matrices are counted.",
-            "Not an early large step that the training got over: the loss did not recover.",
+            *harm.excluded,
         ),
     )
 
@@ -159,11 +162,16 @@ def _follows_a_gradient(moves: Movement, onset: int) -> bool:
 
 def _died(case: Case, layers: list[int], onset: float, last: float) -> _Harm | None:
     """Return which units died of the large steps, if most of a layer's did."""
+    if nothing_to_tell_apart(case):
+        return None
     until = last + _SOON * (case.steps[-1] - case.steps[0])
     for one in stuck_units(case, UnitState.DEAD, (Response.RECTIFIER, Response.SMOOTH)):
-        if one.row.layer in layers and one.share >= _DIED and onset <= one.since_share(_DIED) <= until:
+        if one.row.layer in layers and one.share >= _DIED and onset < one.since_share(_DIED) <= until:
             words = f"{len(one.units):,} of {len(one.row.units):,} {one.row.activation.unit or 'unit'}s of "
-            return _Harm(f"{words}{one.row.label} are dead since step {one.since_share(_DIED):,.0f}", fatal=False)
+            words += f"{one.row.label} are dead since step {one.since_share(_DIED):,.0f}"
+            return _Harm(
+                words, fatal=False, excluded=("Not units that never lived: they died after the first of them.",)
+            )
     return None
 
 
@@ -204,10 +212,12 @@ def _harm_from_the_start(loss: Course, *, small: bool, replaced: bool) -> _Harm 
     if loss.lost >= _LOST and loss.end - loss.best > loss.noise and loss.gain > _WORSE * loss.noise:
         return _Harm(f"the loss, {number(loss.best)} at best, is {number(loss.end)}", fatal=False)
     highest = float(loss.values.max())
-    if highest >= _THROWN * loss.start > 0 and loss.learned < _RECOVERED:
-        words = f"the loss, {number(loss.start)} at first, was thrown up to {number(highest)} and is {number(loss.end)}"
+    first = float(loss.values[0])  # Of one that is thrown at once, its start may be no first value any more.
+    thrown = highest >= _THROWN * loss.start > 0 and loss.learned < _RECOVERED
+    if thrown or (highest >= _THROWN * first > 0 and loss.end >= first):
+        words = f"the loss, {number(first)} at first, was thrown up to {number(highest)} and is {number(loss.end)}"
         return _Harm(words, fatal=False)
-    if replaced and loss.has_scale and loss.learned < _HARDLY_LEARNED and not small:
+    if replaced and highest >= _WORSENED * loss.start > 0 and loss.learned < _HARDLY_LEARNED and not small:
         return _Harm(f"the loss, {number(loss.start)} at first, fell to {number(loss.end)} only", fatal=False)
     return None
 

@@ -48,10 +48,12 @@ def find(case: Case, limits: Limits) -> list[Finding]:
 
 
 def _of_model(case: Case, layers: list[int], limits: Limits) -> Finding | None:
-    seen = {group: curve for group in _groups(case, layers) if (curve := _seen(case, group)) is not None}
-    if seen:
-        return _kept(case, layers, seen, limits["kept"])
-    return _adding_up(case, layers, limits["agreement"])
+    groups = _groups(case, layers)
+    seen = {group: curve for group in groups if (curve := _seen(case, group)) is not None}
+    found = _kept(case, layers, seen, limits["kept"])
+    if found is None and len(seen) < len(groups or [0]):
+        return _adding_up(case, layers, limits["agreement"])
+    return found
 
 
 def _groups(case: Case, layers: list[int]) -> list[int]:
@@ -66,9 +68,15 @@ def _seen(case: Case, group: int) -> Curve | None:
     return curve if curve is not None and np.isfinite(curve.values).sum() >= _FEWEST else None
 
 
+def _share(curve: Curve) -> float:
+    """Return the share of steps after which gradients were kept, in the half of the records in which it is smaller."""
+    values = curve.values[np.isfinite(curve.values)]
+    return min(float(half.mean()) for half in (values[: -(-len(values) // 2)], values[len(values) // 2 :]))
+
+
 def _kept(case: Case, layers: list[int], seen: dict[int, Curve], limit: float) -> Finding | None:
     """Find groups whose gradients are still there when the next ones are added to them."""
-    shares = {group: float(np.nanmean(curve.values)) for group, curve in seen.items()}
+    shares = {group: _share(curve) for group, curve in seen.items()}
     kept = [group for group, share in shares.items() if share >= limit]
     if not kept:
         return None
@@ -84,8 +92,7 @@ def _kept(case: Case, layers: list[int], seen: dict[int, Curve], limit: float) -
         first_step=float(case.steps[0]),
         last_step=float(case.steps[-1]),
         message=f"The gradients{whose} are not set to zero: after {shares[worst]:.0%} of the steps that were looked at "
-        "they were still there when the next backward pass added to them, so that each step goes by all batches since "
-        "the first.",
+        "they were still there when the next backward pass added to them: each step goes by all batches so far.",
         beyond=Beyond("share of the steps after which gradients were kept", shares[worst], limit),
         evidence=(
             Line("gradients that were kept: 1, set to zero: 0", curve.name, curve.steps, curve.values, limit),

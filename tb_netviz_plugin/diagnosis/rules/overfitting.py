@@ -24,6 +24,8 @@ _NOTHING, _ALL = 0.9, 0.05
 """Shares of the first training loss: the validation loss never was below this, that of training ends below that."""
 _SMALL = 0.5
 """Share of the threshold that is enough of a rise then: all that was learned, was learned by heart."""
+_SIZE = 2.0
+"""Factor between the first validation loss and that of training at which they are of one size."""
 _STILL = 0.05
 """Share by which the training loss falls meanwhile, at the least."""
 
@@ -57,7 +59,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
         rise < limits["rise"] * (_SMALL if by_heart else 1.0)
         or now - lowest < _SCATTER * _scatter(held_out)
         or not _trains(trained, held_out, at)
-        or (held_out.has_scale and now <= trained.end)
+        or (now <= trained.end and _of_one_unit(held_out, trained))
     ):
         return []
     since = float(held_out.steps[at])
@@ -85,6 +87,12 @@ def find(case: Case, limits: Limits) -> list[Finding]:
             view="overview",
         )
     ]
+
+
+def _of_one_unit(held_out: Course, trained: Course) -> bool:
+    """Whether the two losses are of one size when the validation begins."""
+    beside = float(np.interp(held_out.steps[0], trained.steps, trained.level))
+    return bool(beside / _SIZE <= held_out.values[0] <= beside * _SIZE)
 
 
 def _trains(trained: Course, held_out: Course, at: int) -> bool:

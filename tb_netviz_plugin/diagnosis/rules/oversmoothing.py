@@ -38,7 +38,7 @@ _REMEDIES = (
 def find(case: Case, limits: Limits) -> list[Finding]:
     """Find networks in whose later layers all items are alike, as where each averages, and which learn little."""
     loss = training(case)
-    if loss is not None and loss.learned > _LEARNED:
+    if loss is None or loss.learned > _LEARNED:
         return []
     found = (_smoothed(case, description.model, limits["share"]) for description in case.network.descriptions)
     return [finding for finding in found if finding]
@@ -98,7 +98,12 @@ def _late(share: Floats, steps: Floats) -> float:
 RULE = Rule(
     id="oversmoothing",
     title="Items become alike with depth",
-    needs=(needs.units, needs.layers(_FEWEST_SAME + 1), needs.records(20)),
+    needs=(
+        needs.units,
+        needs.layers(_FEWEST_SAME + 1),
+        needs.records(20),
+        needs.curve("train_loss", "training loss was logged", 10),
+    ),
     thresholds=(Threshold("share", 0.2, "share of the outputs that varies from item to item", 0.0, 1.0),),
     find=find,
 )

@@ -12,7 +12,7 @@ from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
-from tb_netviz_plugin.diagnosis.starts import BEGINNING, LOUD, SCALE, certain, gain_of, loud
+from tb_netviz_plugin.diagnosis.starts import BEGINNING, LOUD, SCALE, certain, decided, gain_of, loud
 from tb_netviz_plugin.schema.description import Response
 
 _EACH = 2.0
@@ -46,6 +46,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
             or _scale(case, layers, limits["factor"])
             or loud(case, layers, limits["loud"])
             or certain(case, layers, limits["certain"])
+            or decided(case, layers, limits["decided"])
             or _saturating(case, layers)
         )
         findings += [found] if found else []
@@ -207,6 +208,7 @@ RULE = Rule(
         Threshold("factor", 100.0, "factor between the deviations of two layers' outputs", 3.0, 1e9),
         Threshold("loud", 5.0, "loss and outputs at the start over those at the end", 1.5, 1e6),
         Threshold("certain", 10.0, "first cross-entropy over that of guessing", 2.0, 1e6),
+        Threshold("decided", 0.8, "first deviation of outputs between 0 and 1, over the most there can be", 0.1, 1.0),
     ),
     find=find,
 )

@@ -23,8 +23,9 @@ _LASTS = 0.2
 """Share of the run, up to its end, over which it has to last."""
 _FALL = 4.0
 """Factor by which the share that varies has to fall: a deep network may begin with a small one."""
-_SHRINKS = 10.0
-"""Factor by which the deviation itself has to fall, where it is not known what the outputs are compared with."""
+_SHRINKS, _SHRINKS_TOO, _FALLS = 10.0, 3.0, 8.0
+"""Factor by which the deviation itself has to fall, where it is not known what the outputs are compared with; less will
+do where the share falls by so much more."""
 
 _ALIKE = 0.1
 """Deviation of latent means over samples below which they say nothing beside noise of deviation 1."""
@@ -95,7 +96,8 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
     if stretch is None or stretch.first == 0 or not lasting(stretch, last.steps, _LASTS):
         return None
     before, after = float(np.nanmax(share[: stretch.first])), float(np.nanmedian(share[stretch.first :]))
-    shrinks = np.nanmax(last.deviation[: stretch.first]) >= _SHRINKS * last.deviation[-1]
+    shrunk = np.nanmax(last.deviation[: stretch.first]) / last.deviation[-1] if last.deviation[-1] > 0 else np.inf
+    shrinks = shrunk >= _SHRINKS or (shrunk >= _SHRINKS_TOO and before >= _FALLS * after)
     if before < _FALL * after or not (known or shrinks):
         return None
     since = float(last.steps[stretch.first])

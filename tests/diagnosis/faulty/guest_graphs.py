@@ -13,7 +13,7 @@ from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.faulty.representations import alike
 from tests.diagnosis.healthy.blind_graphs import Heads
 from tests.diagnosis.proof import outputs, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -103,7 +103,7 @@ def forty_molecules(trial: Trial) -> Truth:
 _SMOOTH = ("oversmoothing", "representation_collapse")
 
 SCENARIOS = (
-    Scenario("poor-means-gnn", "gnn", REPORTING, means_over_bonds, ("underfitting", "loss_plateau")),
+    Scenario("poor-means-gnn", "gnn", TUNING, means_over_bonds, ("underfitting", "loss_plateau")),
     Scenario(
         "smoothed-heads-gnn",
         "gnn",
@@ -112,5 +112,5 @@ SCENARIOS = (
         _SMOOTH,
         ("vanishing_gradient", "loss_plateau", "underfitting"),
     ),
-    Scenario("by-heart-molecules-gnn", "gnn", REPORTING, forty_molecules, ("overfitting",), ("label_noise",)),
+    Scenario("by-heart-molecules-gnn", "gnn", TUNING, forty_molecules, ("overfitting",), ("label_noise",)),
 )

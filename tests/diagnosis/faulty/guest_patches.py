@@ -16,7 +16,7 @@ from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.faulty.representations import alike
 from tests.diagnosis.networks import Block
 from tests.diagnosis.proof import outputs, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -112,7 +112,7 @@ SCENARIOS = (
     Scenario(
         "smoothed-patches-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         patches_not_kept,
         ("oversmoothing", "representation_collapse"),
         ("underfitting", "loss_plateau"),

@@ -16,7 +16,7 @@ from tests.diagnosis.faulty.blind_units import shapes
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import accuracy, double, gradients, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -164,10 +164,10 @@ SCENARIOS = (
     Scenario(
         "vanishing-autoencoder-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         autoencoder_of_sigmoids,
         ("vanishing_gradient",),
         ("loss_plateau", "underfitting"),
     ),
-    Scenario("output-masks-cnn", "cnn", REPORTING, masks_to_255, ("wrong_output_or_loss",), ("exploding_gradient",)),
+    Scenario("output-masks-cnn", "cnn", TUNING, masks_to_255, ("wrong_output_or_loss",), ("exploding_gradient",)),
 )

@@ -20,7 +20,7 @@ from tests.diagnosis.faulty.units import dead
 from tests.diagnosis.healthy.blind_tables import ranked
 from tests.diagnosis.networks import Recurrent, mlp
 from tests.diagnosis.proof import loss_of, outputs, require, silent
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -191,6 +191,6 @@ SCENARIOS = (
         ("saturation", "loss_oscillation"),
     ),
     Scenario("start-normal-lstm", "rnn", REPORTING, normal_everywhere, (*_START, "saturation")),
-    Scenario("dead-prior-cnn", "cnn", REPORTING, prior_everywhere, ("dead_units", *_START), _PRIOR),
+    Scenario("dead-prior-cnn", "cnn", TUNING, prior_everywhere, ("dead_units", *_START), _PRIOR),
     Scenario("dead-codes-gnn", "gnn", REPORTING, codes_rectified, ("dead_units", "wrong_output_or_loss"), _CODES),
 )

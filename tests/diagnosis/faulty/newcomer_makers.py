@@ -16,7 +16,7 @@ from tests.diagnosis.faulty.losses import flat
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import cnn, mlp
 from tests.diagnosis.proof import double, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -138,16 +138,16 @@ SCENARIOS = (
     Scenario(
         "flat-views-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         two_loaders,
         ("loss_plateau",),
         ("label_noise", "underfitting", "representation_collapse"),
     ),
-    Scenario("high-denoiser-cnn", "cnn", REPORTING, three_tenths, ("lr_too_high",), ("loss_plateau", "loss_spike")),
+    Scenario("high-denoiser-cnn", "cnn", TUNING, three_tenths, ("lr_too_high",), ("loss_plateau", "loss_spike")),
     Scenario(
         "linear-score-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         no_activation,
         ("missing_nonlinearity",),
         ("underfitting", "loss_plateau"),

@@ -17,7 +17,7 @@ from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.healthy.blind_worlds_physics import slope
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import outputs, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 ATOMS = 9
@@ -175,13 +175,13 @@ SCENARIOS = (
     Scenario(
         "scale-atoms-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         periodic_table,
         ("input_unnormalised",),
         ("underfitting", "loss_plateau", "poor_init", "exploding_gradient", "dead_units"),
     ),
     Scenario("few-actives-gnn", "gnn", REPORTING, poisons, ("class_imbalance",)),
     Scenario(
-        "scale-seconds-mlp", "mlp", REPORTING, seconds, _SCALE, ("underfitting", "loss_plateau", "vanishing_gradient")
+        "scale-seconds-mlp", "mlp", TUNING, seconds, _SCALE, ("underfitting", "loss_plateau", "vanishing_gradient")
     ),
 )

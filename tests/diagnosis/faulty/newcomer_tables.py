@@ -17,7 +17,7 @@ from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.faulty.units import dead
 from tests.diagnosis.networks import Recurrent, mlp
 from tests.diagnosis.proof import accuracy, gradients, loss_of, require, silent
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -163,9 +163,7 @@ SCENARIOS = (
         ("dead_units", "exploding_gradient", "lr_too_high"),
         ("loss_spike", "loss_plateau", "loss_oscillation", "underfitting"),
     ),
-    Scenario(
-        "clipped-each-lstm", "rnn", REPORTING, each_for_itself, ("clip_saturated",), ("lr_too_low", "loss_plateau")
-    ),
+    Scenario("clipped-each-lstm", "rnn", TUNING, each_for_itself, ("clip_saturated",), ("lr_too_low", "loss_plateau")),
     Scenario(
         "unused-backward-lstm",
         "rnn",
@@ -174,5 +172,5 @@ SCENARIOS = (
         ("unused_parameter", "layer_not_training"),
         ("loss_plateau", "underfitting", "vanishing_gradient"),
     ),
-    Scenario("modes-neighbours-gnn", "gnn", REPORTING, four_neighbours, ("train_eval_mismatch",)),
+    Scenario("modes-neighbours-gnn", "gnn", TUNING, four_neighbours, ("train_eval_mismatch",)),
 )

@@ -16,7 +16,7 @@ from tests.diagnosis.faulty.blind_layers import unheard
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import Recurrent, Transformer, mlp
 from tests.diagnosis.proof import accuracy, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -189,7 +189,7 @@ SCENARIOS = (
     Scenario(
         "unused-adapters-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         adapters_on_attention,
         ("unused_parameter",),
         ("layer_not_training", "underfitting"),

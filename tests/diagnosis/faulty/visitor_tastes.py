@@ -15,7 +15,7 @@ from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.faulty.wiring import cut_off
 from tests.diagnosis.healthy.stranger_relations import ITEMS, USERS, Tastes
 from tests.diagnosis.proof import accuracy, outputs, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -151,7 +151,7 @@ def kinds_of_edges_unheard(trial: Trial) -> Truth:
 _NUMB = ("vanishing_gradient", "loss_plateau")
 
 SCENARIOS = (
-    Scenario("low-neighbours-gnn", "gnn", REPORTING, mean_over_a_large_batch, ("lr_too_low",), ("loss_plateau",)),
-    Scenario("saturated-stars-mlp", "mlp", REPORTING, vectors_as_torch_begins_them, ("saturation", "poor_init"), _NUMB),
-    Scenario("unused-relations-gnn", "gnn", REPORTING, kinds_of_edges_unheard, ("unused_parameter",), ("overfitting",)),
+    Scenario("low-neighbours-gnn", "gnn", TUNING, mean_over_a_large_batch, ("lr_too_low",), ("loss_plateau",)),
+    Scenario("saturated-stars-mlp", "mlp", TUNING, vectors_as_torch_begins_them, ("saturation", "poor_init"), _NUMB),
+    Scenario("unused-relations-gnn", "gnn", TUNING, kinds_of_edges_unheard, ("unused_parameter",), ("overfitting",)),
 )

@@ -13,7 +13,7 @@ from tests.diagnosis.data import Part, digits, split
 from tests.diagnosis.healthy.stranger_pictures import layer
 from tests.diagnosis.networks import Residual
 from tests.diagnosis.proof import alive, calm, double, generalises, learned, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
 from tests.diagnosis.training import History, evaluate, fit
 
 
@@ -241,5 +241,5 @@ SCENARIOS = (
     Scenario("healthy-depths-cnn", "cnn", REPORTING, depths),
     Scenario("healthy-conv-mixer-cnn", "cnn", REPORTING, patches_as_convolutions),
     Scenario("healthy-frames-lstm", "rnn", REPORTING, frames),
-    Scenario("healthy-bags-transformer", "transformer", REPORTING, bags),
+    Scenario("healthy-bags-transformer", "transformer", TUNING, bags),
 )

@@ -11,7 +11,7 @@ from tests.diagnosis.healthy.blind_makers import apart
 from tests.diagnosis.healthy.blind_tables import ranked
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import alive, calm, double, generalises, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
 from tests.diagnosis.training import control, fit
 
 
@@ -210,9 +210,9 @@ def visits(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-forged-rows-mlp", "mlp", REPORTING, forged_rows),
+    Scenario("healthy-forged-rows-mlp", "mlp", TUNING, forged_rows),
     Scenario("healthy-claims-mlp", "mlp", REPORTING, claims),
-    Scenario("healthy-additive-mlp", "mlp", REPORTING, sums_of_columns),
-    Scenario("healthy-few-of-many-mlp", "mlp", REPORTING, twelve_of_many),
-    Scenario("healthy-visits-gru", "rnn", REPORTING, visits),
+    Scenario("healthy-additive-mlp", "mlp", TUNING, sums_of_columns),
+    Scenario("healthy-few-of-many-mlp", "mlp", TUNING, twelve_of_many),
+    Scenario("healthy-visits-gru", "rnn", TUNING, visits),
 )

@@ -13,7 +13,7 @@ from tests.diagnosis.healthy.blind_pictures import shuffled
 from tests.diagnosis.healthy.blind_tables import ranked
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import calm, generalises, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
 from tests.diagnosis.training import History, evaluate, fit
 
 
@@ -208,5 +208,5 @@ SCENARIOS = (
     Scenario("healthy-readmissions-mlp", "mlp", REPORTING, readmissions),
     Scenario("healthy-portfolio-lstm", "rnn", REPORTING, portfolio),
     Scenario("healthy-gaps-gru", "rnn", REPORTING, gaps),
-    Scenario("healthy-visits-transformer", "transformer", REPORTING, visits),
+    Scenario("healthy-visits-transformer", "transformer", TUNING, visits),
 )

@@ -11,7 +11,7 @@ from torch.optim import Adam
 
 from tests.diagnosis.data import Part, Split, split
 from tests.diagnosis.proof import calm, generalises, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import evaluate, fit
 
 SORTED = 5
@@ -148,7 +148,7 @@ def arrivals(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-reservoir-rnn", "rnn", REPORTING, reservoir),
-    Scenario("healthy-sorting-lstm", "rnn", REPORTING, pointers),
-    Scenario("healthy-arrivals-gru", "rnn", REPORTING, arrivals),
+    Scenario("healthy-reservoir-rnn", "rnn", TUNING, reservoir),
+    Scenario("healthy-sorting-lstm", "rnn", TUNING, pointers),
+    Scenario("healthy-arrivals-gru", "rnn", TUNING, arrivals),
 )

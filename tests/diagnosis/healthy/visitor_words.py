@@ -10,7 +10,7 @@ from torch.optim import Adam, AdamW
 from tests.diagnosis.data import Split, split
 from tests.diagnosis.networks import Block, Transformer
 from tests.diagnosis.proof import calm, generalises, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 STATES, LEAVES, SITES, ROUNDS = 30, 8, 9, 4
@@ -162,7 +162,7 @@ def routes(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-replaced-transformer", "transformer", REPORTING, replaced),
-    Scenario("healthy-trees-gnn", "gnn", REPORTING, trees),
-    Scenario("healthy-routes-gnn", "gnn", REPORTING, routes),
+    Scenario("healthy-replaced-transformer", "transformer", TUNING, replaced),
+    Scenario("healthy-trees-gnn", "gnn", TUNING, trees),
+    Scenario("healthy-routes-gnn", "gnn", TUNING, routes),
 )

@@ -11,6 +11,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from tb_netviz.pytorch import NetVizWriter
 from tb_netviz.pytorch.histograms import HistogramSchedule
 from tb_netviz.pytorch.losses import guess
+from tb_netviz.reading import read_runs
 from tests.support.watching import events_in, read
 
 
@@ -130,7 +131,24 @@ def test_a_history_that_is_logged_at_the_end_keeps_its_steps(tmp_path):
                 writer.add_scalar("loss", value, at)
 
     recording, *_ = train(tmp_path, log, steps=30)
-    assert recording.metrics["loss"] == [("train_loss", step, float(step)) for step in range(30)]
+    told = [("train_loss", step, float(step)) for step in range(1, 30)]
+    assert recording.metrics["loss"] == [("train_loss", 29, 0.0), *told]
+
+
+def test_an_epoch_that_is_logged_when_nothing_is_watched_any_more_takes_nothing_back(tmp_path):
+    model = nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with NetVizWriter(tmp_path) as writer:
+        with writer.watch(model, optimizer, every=1):
+            for step in range(60):
+                model(torch.randn(8, 4)).square().mean().backward()
+                optimizer.step()
+                if step % 20 == 19:
+                    writer.add_scalar("loss/val", 1.0, step // 20)
+        writer.add_scalar("loss/val", 2.0, 3)
+    (run,) = read_runs(tmp_path)
+    (metric,) = [one for one in run.metrics if one.name == "loss/val"]
+    assert metric.records.steps.tolist() == [19, 39, 59, 59]
 
 
 def test_the_criterion_is_averaged_over_an_accumulated_step_and_not_over_an_evaluation(tmp_path):

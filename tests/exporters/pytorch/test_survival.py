@@ -78,7 +78,41 @@ def test_momentum_by_hand(tmp_path):
             parameter.grad.mul_(0.9)
 
     train(tmp_path, decay)
+    assert kept(tmp_path) == {}  # Neither kept nor forgotten.
+
+
+def test_micro_batches_that_are_clipped_one_by_one_are_not_told(tmp_path):
+    model = network()
+    optimizer = sgd(model)
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, optimizer, every=1)
+        for _ in range(STEPS):
+            for _part in range(2):
+                backward(model)
+                nn.utils.clip_grad_norm_(model.parameters(), 0.01)
+            optimizer.step()
+    assert kept(tmp_path) == {}
+
+
+def test_gradients_that_are_assigned_before_each_step_are_not_kept(tmp_path):
+    """As of a judge whose gradients are asked for, while a generator's passes leave some in it."""
+    model = network()
+    optimizer = sgd(model)
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, optimizer, every=1)
+        for _ in range(STEPS):
+            parameters = list(model.parameters())
+            gradients = torch.autograd.grad(model(torch.randn(16, 6)).square().mean(), parameters)
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
+            optimizer.step()
+            backward(model)
     assert kept(tmp_path) == all_of(GONE)
+
+
+def test_a_group_of_which_a_part_is_forgotten(tmp_path):
+    train(tmp_path, lambda _optimizer, model: next(iter(model.children())).zero_grad())
+    assert kept(tmp_path) == all_of(KEPT)
 
 
 def test_gradients_that_are_replaced(tmp_path):

@@ -103,3 +103,18 @@ def test_heads_beside_each_other_are_no_depth(together):
     model.description = replace(model.description, modules=(*model.description.modules[:15], *heads))
     model.norms[:, model.of(16, 17)] *= 1e-5
     assert bool(found(RULE, model)) is not together
+
+
+@pytest.mark.parametrize(
+    ("factor", "loss", "expected"), [(1e8, None, 1), (1e3, None, 0), (1e8, falling(), 0), (1e8, falling()[::-1], 1)]
+)
+def test_a_gradient_that_creeps_up_all_the_time(factor, loss, expected):
+    model = Model()
+    model.norms = model.norms[:1] * np.geomspace(1, factor, RECORDS)[:, None]
+    findings = found(RULE, model) if loss is None else found(RULE, model, train=loss)
+    assert len(findings) == expected
+
+
+def test_growth_through_the_depth_of_a_network_that_has_learned_nearly_all_there_is_does_no_harm():
+    assert found(RULE, Model(decay=4.0), train=falling(end=0.02)) == []
+    assert len(found(RULE, Model(decay=4.0), train=falling(end=1.0))) == 1

@@ -98,10 +98,22 @@ def test_large_steps_that_a_training_gets_over_are_left_alone():
     assert found("lr_too_high", large_from(0, ratio=2.0, count=1), train=falling()) == []
 
 
-@pytest.mark.parametrize(("ratio", "end", "expected"), [(0.4, 1.9, 0), (0.6, 1.9, 1), (0.6, 1.2, 0)])
-def test_weights_that_were_replaced_at_the_start_and_a_loss_that_hardly_fell(ratio, end, expected):
-    findings = found("lr_too_high", large_from(0, ratio), train=falling(end=end, noise=0))
-    assert len(findings) == expected
+@pytest.mark.parametrize(
+    ("ratio", "thrown", "end", "expected"),
+    [(0.6, 5.0, 1.9, 1), (0.4, 5.0, 1.9, 0), (0.6, 2.4, 1.9, 0), (0.6, 5.0, 1.2, 0)],
+)
+def test_weights_that_were_replaced_at_the_start_and_a_loss_that_hardly_fell(ratio, thrown, end, expected):
+    loss = falling(end=end, noise=0)
+    loss[3:5] = thrown
+    assert len(found("lr_too_high", large_from(0, ratio), train=loss)) == expected
+
+
+@pytest.mark.parametrize(("end", "expected"), [(3.0, 1), (0.5, 0)])
+def test_a_loss_that_is_thrown_at_once_and_does_not_come_back_to_its_first_value(end, expected):
+    scatter = np.where(np.arange(RECORDS) % 2, 0.2, 1.8)
+    loss = scatter * np.append([1.5, 700, 500, 300], np.geomspace(200, end, RECORDS - 4))
+    findings = found("lr_too_high", large_from(0), train=loss)
+    assert ["2.7 at first, was thrown up to" in finding.message for finding in findings] == [True] * expected
 
 
 def test_biases_that_begin_at_zero_may_be_rewritten():

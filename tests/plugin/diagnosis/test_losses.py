@@ -230,6 +230,19 @@ class TestOverfitting:
         assert found("overfitting", Model(), train=falling(), val=falling(noise=0.15, seed=9) + 0.2) == []
         assert found("overfitting", Model(), train=1e6 * falling(), val=1e6 * falling(seed=1)) == []
 
+    def test_the_losses_that_are_compared_are_of_one_unit(self):
+        steps = 10.0 * np.arange(RECORDS)
+        scalars = {
+            "loss/train": ("train_loss", steps[::3], falling()[::3]),
+            "loss/val": ("val_loss", steps, held_out(2.3, 0.6, 1.6)),
+        }
+        summed = {"netviz/train_loss": ("train_loss", steps, 30 * falling())}
+        (finding,) = found("overfitting", Model(), **scalars, **summed)
+        assert "loss/train" in finding.message
+        same = {"netviz/train_loss": ("train_loss", steps, falling(seed=5))}
+        (finding,) = found("overfitting", Model(), **scalars, **same)
+        assert "netviz/train_loss" in finding.message
+
     def test_a_validation_loss_below_that_of_training_has_learned_nothing_by_heart(self):
         assert found("overfitting", Model(), train=1.2 + falling(), val=held_out(2.3, 0.6, 1.0)) == []
 

@@ -64,6 +64,38 @@ def test_units_that_are_shown_one_sample_only_are_not_judged(train, reason):
     assert reason(run, "dead_units").startswith("all inputs are one number")
 
 
+def test_a_layer_that_never_fired_is_dead_after_fewer_samples(train, told):
+    def run(bias, steps):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(8, 24), nn.ReLU(), nn.Linear(24, 2))
+        nn.init.constant_(model[0].bias, bias)
+        return told(train(model, nn.MSELoss(), lambda _: (torch.randn(6, 8), torch.randn(6, 2)), steps), "dead_units")
+
+    (finding,) = run(-100.0, 20)
+    assert (finding.severity, finding.first_step) == (Severity.CRITICAL, 0)
+    assert "24 of 24 features of 0 · ReLU fired for none of the last 120 samples" in finding.message
+
+
+class Rounds(nn.Module):
+    """Calls one layer twice, on what it gets and on what is as far below zero."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.head = nn.Linear(8, 24), nn.Linear(48, 2)
+
+    def forward(self, inputs):
+        rounds = [torch.relu(self.layer(given)) for given in (inputs, inputs - 100 * torch.sign(self.layer.weight[0]))]
+        return self.head(torch.cat(rounds, 1))
+
+
+def test_units_that_fire_in_another_call_of_their_layer_are_not_dead(diagnose):
+    torch.manual_seed(0)
+    model = Rounds()
+    with torch.no_grad():
+        model.layer.weight[:] = model.layer.weight[0]  # All are silent in the second call.
+    assert diagnose("dead_units", model)[0] == []
+
+
 @pytest.mark.parametrize(("rate", "expected"), [(3.0, 1), (0.01, 0)])
 def test_the_rate_is_named_where_its_first_steps_killed_the_units(diagnose, rate, expected):
     torch.manual_seed(0)
