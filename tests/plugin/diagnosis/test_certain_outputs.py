@@ -67,9 +67,10 @@ def test_weights_that_are_too_large_everywhere_need_less_of_a_first_loss(train, 
 @pytest.mark.parametrize(("scale", "expected"), [(300.0, 1), (1.0, 0)])
 def test_outputs_of_a_sigmoid_that_begin_decided(train, told, criterion, scale, expected):
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(8, 1), nn.Sigmoid())
+    layer = nn.Linear(8, 1)
     with torch.no_grad():
-        model[0].weight *= scale
+        layer.weight *= scale
+    model = nn.Sequential(layer, nn.Sigmoid())
 
     def yes_or_no(step):
         inputs, targets = batch(step)
@@ -80,13 +81,14 @@ def test_outputs_of_a_sigmoid_that_begin_decided(train, told, criterion, scale, 
 
 
 def test_outputs_that_were_learned_before_may_well_be_decided(train, told):
-    model = nn.Sequential(nn.Linear(8, 1, bias=False), nn.Sigmoid())
+    layer = nn.Linear(8, 1, bias=False)
     with torch.no_grad():
-        model[0].weight *= 300
+        layer.weight *= 300
+    model = nn.Sequential(layer, nn.Sigmoid())
 
     def learned(step):
         inputs = batch(step)[0]
-        return inputs, (model[0](inputs) > 0).detach().float()
+        return inputs, (layer(inputs) > 0).detach().float()
 
     findings = told(train(model, nn.MSELoss(), learned, steps=30, rate=1e-6), RULE)
     assert not any("begin next to 0 and 1" in finding.message for finding in findings)
