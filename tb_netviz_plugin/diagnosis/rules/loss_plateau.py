@@ -25,6 +25,10 @@ _SLOWLY = 0.01
 """Share of its first value by which it is lower at the least: what a bias learns of the classes is less."""
 _THROWN = 2.0
 """Factor over its first value at which a loss ends that was thrown up."""
+_RISEN, _SCATTERED = 1.5, 0.5
+"""Factor over its first value up to which a loss stays there, and deviation of single records, as a share of that."""
+_HAD_LEARNED = 0.3
+"""Share of its first value by which a loss had fallen that rises above it all the same."""
 _FROZEN = 0.5
 """Share of the layers that are frozen where a model that has learned already is fine-tuned."""
 
@@ -50,6 +54,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     if loss.steps[-1] - since < _LASTING * (loss.steps[-1] - loss.steps[0]):
         return []
     lost = loss.gain > limits["fall"] * abs(loss.start) and loss.gain > 3 * loss.noise
+    if not lost and not _stands(loss) and loss.gain < _HAD_LEARNED * loss.start:
+        return []
     what = f"fell to {number(loss.best)}, and is back at {number(loss.end)}" if lost else f"is {number(loss.end)}"
     return [
         Finding(
@@ -71,6 +77,11 @@ def find(case: Case, limits: Limits) -> list[Finding]:
             view="overview",
         )
     ]
+
+
+def _stands(loss: Course) -> bool:
+    """Whether it stays where it began: one that rises from near zero, or scatters as far as that, has no such place."""
+    return loss.end <= _RISEN * loss.start and loss.noise <= _SCATTERED * loss.start
 
 
 def _could_tell(case: Case, loss: Course) -> bool:

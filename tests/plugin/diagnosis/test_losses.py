@@ -63,6 +63,12 @@ class TestPlateau:
         (finding,) = found("loss_plateau", Model(), train=thrown)
         assert 280 <= finding.first_step <= 310
 
+    def test_a_loss_that_rises_from_near_zero_or_scatters_as_far_has_no_place_to_stay_at(self):
+        rising = 0.01 + 0.3 * np.linspace(0, 1, RECORDS)
+        assert found("loss_plateau", Model(), train=rising) == []
+        assert found("loss_plateau", Model(), train=flat(noise=0.8)) == []
+        assert len(found("loss_plateau", Model(), train=flat(noise=0.1))) == 1
+
     def test_a_loss_that_is_never_finite_says_nothing(self):
         assert found("loss_plateau", Model(), train=np.full(RECORDS, np.nan)) == []
 
