@@ -72,7 +72,7 @@ def test_names_and_kinds_are_as_they_should_be():
 def test_there_are_enough_to_tune_on_and_to_report_on(use: Use):
     faulty, healthy = (sum(one.use is use for one in part) for part in (FAULTY, HEALTHY))
 
-    assert faulty + healthy >= 80
+    assert faulty + healthy >= 40  # Of new ones half may be opened at once: docs/decisions/0013.
     assert 0.4 < faulty / (faulty + healthy) < 0.6
 
 
@@ -80,4 +80,4 @@ def test_each_rule_has_scenarios_to_tune_on_and_most_have_some_to_report_on():
     tuned, reported = ({one.rule for one in FAULTY if one.use is use} for use in Use)
 
     assert tuned == {rule.id for rule in RULES}
-    assert len(reported) >= 0.8 * len(RULES)
+    assert len(reported) >= 0.6 * len(RULES)

@@ -317,6 +317,8 @@ add(writer)
 def test_an_interrupt_from_the_keyboard_ends_both_with_one_traceback(tmp_path):
     body = """
 with EmbeddingWriter(sys.argv[1]) as writer:
+    writer.add("before", np.random.default_rng(0).standard_normal((80, 8)), None, 0)
+    writer.wait()  # Until the worker has begun, which may take longer than it is given at an interrupt.
     add(writer)
 """
     process, worker = begin(tmp_path, body)
