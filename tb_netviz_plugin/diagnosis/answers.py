@@ -65,6 +65,24 @@ def logged_loss(case: Case, steps: Floats) -> Floats:
     return np.interp(steps, curve.steps[finite], curve.values[finite])
 
 
+def guess(case: Case) -> float | None:
+    """Return what always telling the frequencies of the answers costs, or their mean; None where that is unknown.
+
+    Of classes it is taken as if all of them were as frequent, which is the most that it can be.
+    """
+    found = answers(case)
+    if found is None:
+        return None
+    if np.isfinite(found.classes).any() and is_cross_entropy(case, found):
+        return float(np.log(np.nanmax(found.classes)))
+    mean, deviation = float(np.nanmean(found.targets.mean)), float(np.nanmean(found.targets.std))
+    if found.criterion == "MSELoss" and np.isfinite(deviation):
+        return deviation**2
+    if found.criterion in ("BCELoss", "BCEWithLogitsLoss") and 0 < mean < 1:
+        return float(-mean * np.log(mean) - (1 - mean) * np.log(1 - mean))
+    return None
+
+
 def is_cross_entropy(case: Case, found: Outputs) -> bool:
     """Whether the loss is the cross-entropy of outputs and targets: by its type, else by the first value logged."""
     if found.criterion:

@@ -58,11 +58,11 @@ EFFECTS: Mapping[str, frozenset[str]] = {
         }
     ),
     "saturation": frozenset({"vanishing_gradient", "loss_plateau"}),
-    "dead_units": frozenset({"vanishing_gradient", "loss_plateau", "underfitting"}),
+    "dead_units": frozenset({"vanishing_gradient", "loss_plateau", "underfitting", "class_imbalance"}),
     "vanishing_gradient": frozenset(
-        {"loss_plateau", "lr_too_low", "loss_oscillation", "underfitting", "oversmoothing"}
+        {"loss_plateau", "lr_too_low", "loss_oscillation", "underfitting", "oversmoothing", "class_imbalance"}
     ),
-    "lr_too_low": frozenset({"loss_plateau", "underfitting"}),
+    "lr_too_low": frozenset({"loss_plateau", "underfitting", "class_imbalance"}),
     "unused_parameter": frozenset({"loss_plateau", "underfitting"}),
     "layer_not_training": frozenset({"loss_plateau", "underfitting"}),
     "missing_nonlinearity": frozenset({"underfitting", "loss_plateau"}),

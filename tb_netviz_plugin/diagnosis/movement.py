@@ -15,6 +15,9 @@ from tb_netviz_plugin.schema.description import OptimizerGroup
 _BEYOND_UPDATES = 1.2
 """Factor over the updates in between up to which a change of a norm may come of them, as far as those are known."""
 
+_ABOUT_ZERO = 0.02
+"""By how much a matrix scales independent inputs, below which any step may well rewrite it: it began at zero."""
+
 RESOLUTION = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float8_e4m3fn": 2.0**-4, "float8_e5m2": 2.0**-3}
 """Half the gap between 1 and the next number of formats of few bits: a weight takes on no change that is smaller."""
 
@@ -23,7 +26,8 @@ RESOLUTION = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float8_e4m3fn": 2.0**-4
 class Movement:
     """The trainable matrices of a model together, at each of T records.
 
-    Biases and scales are left out: they begin at zero, or hold few numbers, and may well be rewritten by a step.
+    Biases and scales are left out: they begin at zero, or hold few numbers, and may well be rewritten by a step. So may
+    matrices that began at zero, as the second one of an adapter, as long as they are next to it.
 
     Attributes:
         ratios: Median over the matrices of the norm of an update over that of the weights, [T].
@@ -53,11 +57,21 @@ def _movement(case: Case, layers: Sequence[int]) -> Movement:
     rows = matrices(case, layers)
     steps = case.steps
     return Movement(
-        ratios=_median(case.of_parameters("update_ratio")[rows]),
+        ratios=_median(_ratios(case, rows)),
         gradient=total(case.numbers("gradient_norm")[list(layers)]),
         agreement=_median(case.of_parameters("gradient_cosine")[rows]),
         steps_each=np.diff(steps, prepend=steps[0] - 1) if steps.size else steps,
     )
+
+
+def _ratios(case: Case, rows: Sequence[int]) -> Floats:
+    """Return the norm of an update over that of the weights of matrices, [M, T]; of those about zero where all are."""
+    ratios = case.of_parameters("update_ratio")[rows]
+    outputs = np.array([case.network.parameters[row].parameter.shape[0] for row in rows], np.float64)
+    with np.errstate(invalid="ignore"):
+        grown = case.column("weight_norm")[rows] >= _ABOUT_ZERO * np.sqrt(outputs)[:, None]
+    known = np.where(grown, ratios, np.nan)
+    return np.where(np.isfinite(known).any(axis=0), known, ratios) if rows else ratios
 
 
 def stepped(case: Case, layers: Sequence[int]) -> list[int]:

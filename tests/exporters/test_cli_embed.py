@@ -276,10 +276,10 @@ def command(log_dir, *arguments, without=(), limit=None):
 def test_a_machine_without_a_library_says_what_to_install(tmp_path):
     write(tmp_path / "run")
     status, err = command(tmp_path, without=("openTSNE", "sklearn"))
-    assert status == 2
+    assert status == 2, err
     assert "tb-netviz-plugin[embedding]" in err
     status, err = command(tmp_path, "--method", "umap", without=("umap",))
-    assert status == 2
+    assert status == 2, err
     assert "umap-learn" in err
     assert command(tmp_path, "--method", "pca", without=("openTSNE", "sklearn"))[0] == 0
 

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 _LONGEST = 80
+_USUAL_MOMENTUM = 0.1
+"""That of torch's normalisations by batches."""
 
 
 def detail_of(module: nn.Module) -> str:
@@ -25,6 +27,13 @@ def _convolution(module: Any) -> str:
         words.append(f"stride {_product(module.stride)}")
     if module.groups != 1:
         words.append(f"{module.groups} groups")
+    return ", ".join(words)
+
+
+def _normalisation(module: Any) -> str:
+    words = [f"{module.num_features} channels"]
+    if module.track_running_stats and module.momentum != _USUAL_MOMENTUM:
+        words.append("cumulative" if module.momentum is None else f"momentum {module.momentum:g}")
     return ", ".join(words)
 
 
@@ -53,7 +62,7 @@ _DETAILS: tuple[tuple[type | tuple[type, ...], Callable[[Any], str]], ...] = (
     ((nn.Embedding, nn.EmbeddingBag), lambda module: f"{module.num_embeddings} × {module.embedding_dim}"),
     (nn.LayerNorm, lambda module: _product(module.normalized_shape)),
     (nn.GroupNorm, lambda module: f"{module.num_channels} channels in {module.num_groups} groups"),
-    (nn.modules.batchnorm._NormBase, lambda module: f"{module.num_features} channels"),
+    (nn.modules.batchnorm._NormBase, _normalisation),
     (
         nn.RNNBase,
         lambda module: f"{module.input_size} → {module.hidden_size}, {_count(module.num_layers, 'layer')}",

@@ -26,7 +26,8 @@ _ROUNDING = 1e-5
 _LONG_ENOUGH = 100
 """Steps after which an optimizer that has not stepped yet is not merely waiting for its first turn."""
 _BACKBONE = 0.5
-"""Share of a model's elements from which on, where they lie next to the input, a head alone may be meant to train."""
+"""Share of a model's elements, and of its layers, from which on, where they lie next to the input, a head alone may be
+meant to train."""
 
 _TRACES = 40
 """Records over which updates have to leave no trace."""
@@ -229,7 +230,7 @@ def _severity(case: Case, layers: Sequence[int], still: Sequence[_Still], why: s
         return Severity.WARNING if _sees_all(case) else Severity.INFO
     blamed = {one.layer for one in still}
     elements = sum(case.network.layers[layer].elements for layer in layers)
-    backbone = sorted(blamed) == list(layers[: len(blamed)])
+    backbone = sorted(blamed) == list(layers[: len(blamed)]) and len(blamed) >= _BACKBONE * len(layers)
     if backbone and sum(case.network.layers[layer].elements for layer in blamed) >= _BACKBONE * elements:
         return Severity.INFO if why in (NO_OPTIMIZER, NO_RATE) else Severity.WARNING
     return Severity.CRITICAL if all(one.always for one in still) else Severity.WARNING

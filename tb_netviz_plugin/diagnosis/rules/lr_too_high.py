@@ -18,6 +18,7 @@ from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Se
 from tb_netviz_plugin.diagnosis.movement import Movement, group_of, learning_rate, matrices, movement
 from tb_netviz_plugin.diagnosis.rates import Raise, raised
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.diagnosis.starts import LOUD
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING
 from tb_netviz_plugin.diagnosis.stuck import stuck_units
 from tb_netviz_plugin.schema.description import Response
@@ -30,6 +31,8 @@ _LOST = 0.3
 """Share of what a loss had gained that it loses for good after too large a step."""
 _REPLACED, _HARDLY_LEARNED = 0.5, 0.3
 """Norm of an update over that of the weights at which it replaced them, and share by which a loss has to fall then."""
+_HALF = 0.5
+"""Share of the run, at its end, in which a loss stands."""
 _DIED, _SOON = 0.6, 0.1
 """Share of a layer's units that die of a large step, and of the run within which they do."""
 _GROWN, _WORSENED = 2.0, 1.5
@@ -42,6 +45,8 @@ _THROWN, _RECOVERED = 10.0, 0.7
 """Factor over its first value to which a loss is thrown, and the share by which it falls where it has got over that."""
 _JUMP = 30.0
 """Factor of a gradient over its past from which on it, and not the learning rate, is what made a step large."""
+_CLOSE = 3
+"""Records before a gradient that is not finite, in which what brought it about is seen."""
 _STEADY = 3.0
 """Factor by which a step for a gradient of the same size may grow, without the learning rate being behind it."""
 
@@ -82,7 +87,7 @@ def _by_its_steps(case: Case, layers: list[int], limits: Limits) -> Finding | No
         return None
     worst = float(np.nanmax(moves.ratios))
     last = float(case.steps[large[-1]])
-    harm = _harm(case, layers, onset, replaced=worst >= _REPLACED) or _died(case, layers, onset, last)
+    harm = _harm(case, layers, onset, last, replaced=worst >= _REPLACED) or _died(case, layers, onset, last)
     if harm is None:
         return None
     ratios = case.numbers("update_ratio")[layers][:, large]
@@ -175,27 +180,40 @@ def _died(case: Case, layers: list[int], onset: float, last: float) -> _Harm | N
     return None
 
 
-def _harm(case: Case, layers: list[int], onset: float, *, replaced: bool) -> _Harm | None:
+def _comes_out_of_nothing(case: Case, layers: list[int], spoiled: int, last: float) -> bool:
+    """Whether no large step, the last at `last`, went just before that record, and no gradient that grew."""
+    norms = movement(case, layers).gradient[:spoiled]
+    known = norms[np.isfinite(norms)]
+    close = spoiled <= _CLOSE or case.steps[spoiled - _CLOSE] <= last
+    if close or known.size < 2 * PERSISTING:
+        return False
+    return bool(known[-_CLOSE:].max() < _JUMP * np.median(known))
+
+
+def _harm(case: Case, layers: list[int], onset: float, last: float, *, replaced: bool) -> _Harm | None:
     """Return what became of the training after the first large step, or None where it got over it."""
     nonfinite = (case.statistic("gradient_nonfinite").states[layers] == State.NONFINITE).any(axis=0)
     later = np.flatnonzero(nonfinite & (case.steps >= onset))
-    if later.size:
+    if later.size and not _comes_out_of_nothing(case, layers, int(later[0]), last):
         return _Harm(f"the gradient was not finite from step {case.steps[later[0]]:,.0f} on", fatal=True)
     loss = training(case)
     if loss is None or (loss.steps > onset).sum() < _AFTERWARDS:
         return None
-    if not loss.has_scale and loss.end - loss.start <= _WORSE * loss.noise:
+    if not loss.has_scale and loss.end - loss.start <= max(
+        _WORSE * loss.noise, float(np.ptp(loss.values[:_AFTERWARDS]))
+    ):
         return None  # As of a policy's gradient: such a loss says nothing of how well it does.
+    small, loud = _stay_small(case, layers, loss), _are_loud(case, layers)
     before = loss.upto(onset - 1)
     if before is None or before.values.size < PERSISTING:
-        return _harm_from_the_start(loss, small=_stay_small(case, layers, loss), replaced=replaced)
+        return _harm_from_the_start(loss, small=small, replaced=replaced, loud=loud)
     gained = before.start - before.best
     if gained > before.noise and (loss.end - before.best) / gained >= _LOST:
         return _Harm(
             f"the loss, {number(before.best)} before, is {number(loss.end)}",
             fatal=loss.end >= before.start - gained / 4,
         )
-    return _harm_from_the_start(loss, small=_stay_small(case, layers, loss), replaced=replaced)
+    return _harm_from_the_start(loss, small=small, replaced=replaced, loud=loud)
 
 
 def _stay_small(case: Case, layers: list[int], loss: Course) -> bool:
@@ -206,7 +224,15 @@ def _stay_small(case: Case, layers: list[int], loss: Course) -> bool:
     return bool(np.nanmax(grown, initial=0.0) < _GROWN and loss.values.max() < _WORSENED * loss.start)
 
 
-def _harm_from_the_start(loss: Course, *, small: bool, replaced: bool) -> _Harm | None:
+def _are_loud(case: Case, layers: list[int]) -> bool:
+    """Whether the weights end so large that the signal can't keep its scale."""
+    rows = matrices(case, layers)
+    outputs = np.array([case.network.parameters[row].parameter.shape[0] for row in rows], np.float64)
+    gains = case.column("weight_norm")[rows, -1] / np.sqrt(outputs)
+    return bool(rows) and bool(np.nanmedian(gains) >= LOUD)
+
+
+def _harm_from_the_start(loss: Course, *, small: bool, replaced: bool, loud: bool) -> _Harm | None:
     if loss.learned < _NOT_LEARNED and loss.start - loss.end < 3 * loss.noise and not small:
         return _Harm(f"the loss, {number(loss.start)} at first, is {number(loss.end)}", fatal=True)
     if loss.lost >= _LOST and loss.end - loss.best > loss.noise and loss.gain > _WORSE * loss.noise:
@@ -217,7 +243,8 @@ def _harm_from_the_start(loss: Course, *, small: bool, replaced: bool) -> _Harm 
     if thrown or (highest >= _THROWN * first > 0 and loss.end >= first):
         words = f"the loss, {number(first)} at first, was thrown up to {number(highest)} and is {number(loss.end)}"
         return _Harm(words, fatal=False)
-    if replaced and highest >= _WORSENED * loss.start > 0 and loss.learned < _HARDLY_LEARNED and not small:
+    leapt = highest >= _WORSENED * loss.start > 0 and not small
+    if replaced and loss.learned < _HARDLY_LEARNED and (leapt or (loud and loss.stands(_HALF))):
         return _Harm(f"the loss, {number(loss.start)} at first, fell to {number(loss.end)} only", fatal=False)
     return None
 

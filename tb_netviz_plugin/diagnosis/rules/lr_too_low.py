@@ -7,6 +7,7 @@ import numpy as np
 from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.answers import guess
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -20,6 +21,8 @@ _GRADIENT_LEFT = 0.3
 """Share of the first gradients that the last ones still have where nothing has converged."""
 _HARDLY, _LESS = 0.1, 0.4
 """Share of the way below which even fine-tuning changes nothing, and of the agreement that is enough there."""
+_NO_BETTER = 0.95
+"""Loss over that of guessing from which on nothing can have been learned before."""
 _HALF = 0.5
 """Share of a model's elements from which on, if they are frozen, it is being fine-tuned on purpose."""
 _WARMING = 0.5
@@ -59,11 +62,15 @@ def _of_model(case: Case, layers: list[int], loss: Course, limits: Limits) -> Fi
     moves = movement(case, layers)
     known = np.isfinite(moves.ratios)
     span = float(case.steps[-1] - case.steps[0])
-    if span < _FEWEST_STEPS or not known.any() or _fine_tuned(case, layers) or _warming_up(case, layers):
+    hardly = moves.path < _HARDLY * limits["path"]
+    guessing = guess(case) if hardly else None
+    ignorant = guessing is not None and loss.end >= _NO_BETTER * guessing  # Whatever the gradients of batches say.
+    fine_tuned = _fine_tuned(case, layers) and not ignorant
+    if span < _FEWEST_STEPS or not known.any() or fine_tuned or _warming_up(case, layers):
         return None
     agreement = _median(moves.agreement)
-    needed = limits["agreement"] * (1.0 if moves.path >= _HARDLY * limits["path"] else _LESS)
-    if not (0 < moves.path < limits["path"] and agreement >= needed and _gradient_left(moves.gradient)):
+    agrees = agreement >= limits["agreement"] * (_LESS if hardly else 1.0)
+    if not (0 < moves.path < limits["path"] and (agrees or ignorant) and _gradient_left(moves.gradient)):
         return None
     typical = _median(moves.ratios)
     rates = learning_rate(case, layers)
@@ -84,7 +91,9 @@ def _of_model(case: Case, layers: list[int], loss: Course, limits: Limits) -> Fi
         ),
         remedies=_remedies(case, layers, rate, typical),
         excluded=(
-            f"Not converged: the gradient is as large as at first, and successive ones agree (cosine {agreement:.2f}).",
+            f"Not converged: the gradient is as large as at first, and successive ones agree (cosine {agreement:.2f})."
+            if agrees
+            else f"Not converged, and not fine-tuning: guessing would cost {number(guessing or 0.0)}.",
             "Not fine-tuning with a frozen backbone, and not a warm-up in progress.",
         ),
     )

@@ -27,6 +27,8 @@ _STEADY = 0.1
 """Share by which the norm of the weights may rise again in the second half of the run."""
 _BETTER, _MOSTLY = 0.96, 0.8
 """Share of the training loss below which the validation loss shows what dropout costs, and of the validations."""
+_NEARLY_ALL = 0.9
+"""Share from which on what dropout leaves out needs no validation to tell, where little was learned."""
 
 _DECAY = (
     Remedy("Take a smaller weight decay.", "torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)"),
@@ -92,12 +94,17 @@ def _shares(case: Case, layers: list[int]) -> Floats | None:
 
 
 def _dropped(case: Case, loss: Course, limit: float) -> Finding | None:
-    """Find dropout that leaves out most units, where the network does better without it than it is trained with it."""
+    """Find dropout that leaves out most units, where the network does better without it, or nearly all of them."""
     dropouts = {module.name: _probability(module.detail) for module in _modules(case) if "Dropout" in module.type}
     name, most = max(dropouts.items(), key=lambda item: item[1], default=("", 0.0))
     held_out = course(case.curve("val_loss"))
-    if most < limit or held_out is None or loss.end < _POOR * loss.start or not _better(held_out, loss):
+    if most < limit or loss.end < _POOR * loss.start:
         return None
+    better = held_out if held_out is not None and _better(held_out, loss) else None
+    if better is None and most < _NEARLY_ALL:
+        return None
+    without = f"; without dropout the network does better: {better.name} is {number(better.end)}" if better else ""
+    lines = [Line(one.name, one.name, one.steps, one.values) for one in (loss, held_out) if one is not None]
     return Finding(
         rule="over_regularised",
         severity=Severity.WARNING,
@@ -105,14 +112,15 @@ def _dropped(case: Case, loss: Course, limit: float) -> Finding | None:
         first_step=float(loss.steps[0]),
         last_step=float(loss.steps[-1]),
         message=f"{name} leaves out {most:.0%} of what it gets, and {loss.name} is {number(loss.end)}, having begun at "
-        f"{number(loss.start)}; without dropout the network does better: {held_out.name} is {number(held_out.end)}.",
+        f"{number(loss.start)}{without}.",
         beyond=Beyond("share that dropout leaves out", most, limit),
-        evidence=(
-            Line(loss.name, loss.name, loss.steps, loss.values),
-            Line(held_out.name, held_out.name, held_out.steps, held_out.values),
-        ),
+        evidence=tuple(lines),
         remedies=(Remedy("Leave out less.", f'model.get_submodule("{name}").p = 0.2'),),
-        excluded=("Not a training set that is harder: the network is the same, and its dropout is what differs.",),
+        excluded=(
+            "Not a training set that is harder: the network is the same, and its dropout is what differs."
+            if better
+            else "Not dropout that the network gets over: little was learned.",
+        ),
         view="overview",
     )
 

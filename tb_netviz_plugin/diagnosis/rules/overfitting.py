@@ -24,6 +24,9 @@ _NOTHING, _ALL = 0.9, 0.05
 """Shares of the first training loss: the validation loss never was below this, that of training ends below that."""
 _SMALL = 0.5
 """Share of the threshold that is enough of a rise then: all that was learned, was learned by heart."""
+_FAR, _FELL = 0.4, 0.5
+"""Shares of the first training loss, and of its own first value, above which a validation loss learns next to nothing
+while that of training ends below `_ALL`."""
 _SIZE = 2.0
 """Factor between the first validation loss and that of training at which they are of one size."""
 _STILL = 0.05
@@ -45,10 +48,15 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     held_out, trained = course(case.curve("val_loss")), training(case)
     if held_out is None or trained is None or len(held_out.values) < 2 * _AFTER:
         return []
+    found = [one for one in (_rising(held_out, trained, limits["rise"]), _apart(held_out, trained)) if one]
+    return sorted(found, key=lambda one: -one.severity)[:1]
+
+
+def _rising(held_out: Course, trained: Course, limit: float) -> Finding | None:
     level = running_median(held_out.values, _AFTER)
     at = int(np.argmin(level))
     if len(level) - 1 - at < _AFTER:
-        return []
+        return None
     lowest, now = float(level[at]), float(np.median(held_out.values[-_AFTER:]))
     gained = max(float(held_out.values[0]), trained.start) - lowest
     # Of a loss that goes below zero only what it had gained is a measure.
@@ -56,37 +64,61 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     rise = (now - lowest) / scale if scale > 0 else np.inf
     by_heart = lowest >= _NOTHING * trained.start > 0 and trained.end <= _ALL * trained.start
     if (
-        rise < limits["rise"] * (_SMALL if by_heart else 1.0)
+        rise < limit * (_SMALL if by_heart else 1.0)
         or now - lowest < _SCATTER * _scatter(held_out)
         or not _trains(trained, held_out, at)
         or (now <= trained.end and _of_one_unit(held_out, trained))
     ):
-        return []
+        return None
     since = float(held_out.steps[at])
     lost = (now - lowest) / gained if gained > 0 else np.inf
-    return [
-        Finding(
-            rule="overfitting",
-            severity=Severity.WARNING if lost >= _SHARE or rise >= _HALF else Severity.INFO,
-            layers=(),
-            first_step=since,
-            last_step=float(held_out.steps[-1]),
-            message=f"{held_out.name} was {number(lowest)} at step {since:,.0f} and is {number(now)}, {rise:.0%} above "
-            f"it, while {trained.name} went on to fall, to {number(trained.end)}.",
-            beyond=Beyond("rise of the validation loss over its lowest value", rise, limits["rise"]),
-            evidence=(
-                Line(held_out.name, held_out.name, held_out.steps, held_out.values, lowest * (1 + limits["rise"])),
-                Line(trained.name, trained.name, trained.steps, trained.values),
-            ),
-            remedies=_REMEDIES,
-            excluded=(
-                "Not a gap that stays, as between data that differ: it rises.",
-                f"Not the scatter of the validation loss, {number(_scatter(held_out))} from value to value.",
-                "Not a training that goes astray: its loss falls.",
-            ),
-            view="overview",
-        )
-    ]
+    return Finding(
+        rule="overfitting",
+        severity=Severity.WARNING if lost >= _SHARE or rise >= _HALF else Severity.INFO,
+        layers=(),
+        first_step=since,
+        last_step=float(held_out.steps[-1]),
+        message=f"{held_out.name} was {number(lowest)} at step {since:,.0f} and is {number(now)}, {rise:.0%} above "
+        f"it, while {trained.name} went on to fall, to {number(trained.end)}.",
+        beyond=Beyond("rise of the validation loss over its lowest value", rise, limit),
+        evidence=(
+            Line(held_out.name, held_out.name, held_out.steps, held_out.values, lowest * (1 + limit)),
+            Line(trained.name, trained.name, trained.steps, trained.values),
+        ),
+        remedies=_REMEDIES,
+        excluded=(
+            "Not a gap that stays, as between data that differ: it rises.",
+            f"Not the scatter of the validation loss, {number(_scatter(held_out))} from value to value.",
+            "Not a training that goes astray: its loss falls.",
+        ),
+        view="overview",
+    )
+
+
+def _apart(held_out: Course, trained: Course) -> Finding | None:
+    """Find a validation loss that hardly fell at all, while that of training fell to next to nothing."""
+    lowest, first = float(running_median(held_out.values, _AFTER).min()), float(held_out.values[0])
+    if not trained.start > 0 or trained.end > _ALL * trained.start or first > _SIZE * trained.start:
+        return None
+    if lowest < _FAR * trained.start or lowest < _FELL * first:
+        return None
+    return Finding(
+        rule="overfitting",
+        severity=Severity.WARNING,
+        layers=(),
+        first_step=float(held_out.steps[0]),
+        last_step=float(held_out.steps[-1]),
+        message=f"{trained.name} fell from {number(trained.start)} to {number(trained.end)}, and {held_out.name} never "
+        f"went below {number(lowest)}: what was learned was learned by heart.",
+        beyond=Beyond("lowest validation loss over the first training loss", lowest / trained.start, _FAR),
+        evidence=(
+            Line(held_out.name, held_out.name, held_out.steps, held_out.values, _FAR * trained.start),
+            Line(trained.name, trained.name, trained.steps, trained.values),
+        ),
+        remedies=_REMEDIES[1:] + _REMEDIES[:1],
+        excluded=("Not a gap between two losses that both fall: hardly anything carries over.",),
+        view="overview",
+    )
 
 
 def _of_one_unit(held_out: Course, trained: Course) -> bool:

@@ -5,6 +5,8 @@ Where no module does something else in evaluation, data that are prepared differ
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from tb_netviz_plugin.analysis.records import Floats
@@ -14,6 +16,7 @@ from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.schema.description import Module
 
 _MODAL = (
     "BatchNorm",
@@ -49,6 +52,12 @@ own first value below which it falls nevertheless."""
 _RISE, _RISE_BESIDE = 1.15, 1.6
 """Factors by which such a validation loss rises at most, and where running statistics drift beside what is learned:
 what is learned by heart makes it worse all the time."""
+_LEFT, _LONG = 0.5, 100
+"""Share of the first values that is left in running statistics which lag behind, after so many steps at least."""
+_APART = 2.0
+"""Factor of the validation loss over that of training that such statistics cost."""
+_UNTRAINED = 0.2
+"""By how much scales of a normalisation that begins differ from one after a step; of trained ones they scatter more."""
 _ALONG = 1.5
 """Factor by which the validation loss has to fall less than that of training: else it is of another unit."""
 
@@ -77,9 +86,59 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     drifts = any("Dropout" not in kind for kind in modal)
     growth, rise = (_GROWTH, _RISE_BESIDE) if drifts else (_RISE, _RISE)
     worse = bool(modal and bad[0] and bad.mean() >= _MOSTLY and _from_the_first(held_out, trained, growth))
-    if not worse and not _carries_nothing_over(held_out, trained, rise):
+    if worse or _carries_nothing_over(held_out, trained, rise):
+        return [_finding(held_out, trained, steps, float(np.median(values)), limits["loss"], modal)]
+    return _lagging(case, held_out, trained)
+
+
+def _lagging(case: Case, held_out: Course, trained: Course) -> list[Finding]:
+    """Find running statistics that mostly are what they began with, and a validation that shows it."""
+    count = float(trained.steps[-1] - trained.steps[0]) + 1
+    momenta = {module.name: _momentum(module.detail) for module in _normalisations(case)}
+    left = {name: (1 - momentum) ** count for name, momentum in momenta.items()}
+    lagging = [name for name, share in left.items() if share >= _LEFT]
+    beside = np.interp(held_out.steps, trained.steps, trained.level)
+    apart = (held_out.values >= _APART * beside).mean() >= _MOSTLY
+    if count < _LONG or not lagging or not apart or not all(_begins(case, name) for name in lagging):
         return []
-    return [_finding(held_out, trained, steps, float(np.median(values)), limits["loss"], modal)]
+    name = lagging[0]
+    return [
+        Finding(
+            rule="train_eval_mismatch",
+            severity=Severity.WARNING,
+            layers=tuple(index for index, layer in enumerate(case.network.layers) if layer.name in lagging),
+            first_step=float(trained.steps[0]),
+            last_step=float(held_out.steps[-1]),
+            message=f"With a momentum of {momenta[name]:g} the running statistics of {name} still hold "
+            f"{left[name]:.0%} of what they began with after {count:,.0f} steps: in evaluation, where they are used, "
+            f"{held_out.name} is {number(held_out.end)}, while {trained.name} is {number(trained.end)}.",
+            beyond=Beyond("share of their first values in running statistics", left[name], _LEFT),
+            evidence=tuple(Line(one.name, one.name, one.steps, one.values) for one in (held_out, trained)),
+            remedies=_REMEDIES[1:3] + _REMEDIES[:1],
+            excluded=("Not statistics that were learned before: the scales began at one.",),
+            view="overview",
+        )
+    ]
+
+
+def _normalisations(case: Case) -> list[Module]:
+    modules = (module for description in case.network.descriptions for module in description.modules)
+    return [module for module in modules if "BatchNorm" in module.type]
+
+
+def _momentum(detail: str) -> float:
+    """Return the momentum that a normalisation says it has, if it is not the usual one."""
+    found = re.search(r"\bmomentum ([0-9.e-]+)", detail)
+    return float(found.group(1)) if found else 1.0
+
+
+def _begins(case: Case, name: str) -> bool:
+    """Whether the scales of a normalisation were about one at the first record, as none that has been trained has."""
+    rows = [row for row, of in enumerate(case.network.parameters) if of.name == f"{name}.weight"]
+    if not rows or not case.steps.size:
+        return False
+    scale = case.column("weight_norm")[rows[0], 0] / np.sqrt(case.network.elements[rows[0]])
+    return bool(abs(scale - 1) <= _UNTRAINED)
 
 
 def _finding(
