@@ -22,6 +22,7 @@ from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.losses import Roles, StepLoss
 from tb_netviz.pytorch.measurement import columns_of
 from tb_netviz.pytorch.membership import Membership, innermost, parameters_of
+from tb_netviz.pytorch.modes import Modes
 from tb_netviz.pytorch.observer import Observer
 from tb_netviz.pytorch.order import ExecutionOrder
 from tb_netviz.pytorch.outputs import Ends
@@ -142,6 +143,7 @@ def watch(
     roster = Roster(root, members, order, _patterns(include), _patterns(exclude), _version(), ends, team, capture)
     sharing = Sharing(team, peers, roster, recorder)
     observer = Observer(guard, roster, members, recorder, columns, dashboards, ends, sharing, capture)
+    modes = Modes(guard.part("The mode of the model"), root, steps, dashboards)
     watched = Watch(
         run,
         model_name,
@@ -149,6 +151,7 @@ def watch(
         optimizers,
         guard=guard,
         steps=steps,
+        modes=modes,
         members=members,
         order=order,
         ends=ends,

@@ -63,8 +63,9 @@ def trace(model: nn.Module, call: Call | None) -> Event:
 
 
 def _bare_copy(model: nn.Module) -> nn.Module:
-    model = copy.deepcopy(model).eval()
+    model = copy.deepcopy(model)
     for module in model.modules():
+        module.training = False  # An `eval` or `train` of the user's own may return or change another object.
         for name in _HOOKS:
             getattr(module, name).clear()
     return model

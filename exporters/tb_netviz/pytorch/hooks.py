@@ -26,18 +26,46 @@ class _Hook:
         return getattr, (nullcontext(), "__exit__")  # Takes any arguments and returns None.
 
 
-class ForwardMark(_Hook):
-    """Forward pre-hook that tells a StepCounter of each pass. torch.compile traces it, hence its bareness."""
+class Passes:
+    """Which forward passes there were since it was last cleared.
 
-    def __init__(self, steps: StepCounter) -> None:
+    Attributes:
+        learned: With gradients, in training mode,
+        learned_in_evaluation: and in evaluation mode.
+        judged: Without gradients, in evaluation mode,
+        judged_in_training: and in training mode.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget them."""
+        self.learned = self.learned_in_evaluation = self.judged = self.judged_in_training = False
+
+
+class ForwardMark(_Hook):
+    """Forward pre-hook that tells of each pass. torch.compile traces it, hence its bareness."""
+
+    def __init__(self, steps: StepCounter, passes: Passes) -> None:
         self._steps = steps
+        self._passes = passes
 
     def __call__(self, module: torch.nn.Module, _args: object) -> None:
         """Note the pass."""
+        learns = torch.is_grad_enabled()
         if module.training:
             self._steps.forwarded = True
+            if learns:
+                self._passes.learned = True
+            else:
+                self._passes.judged_in_training = True
         else:
             self._steps.evaluated = True
+            if learns:
+                self._passes.learned_in_evaluation = True
+            else:
+                self._passes.judged = True
 
 
 def is_capturing() -> bool:

@@ -12,6 +12,7 @@ from tb_netviz.pytorch.hooks import Guard
 TRAIN_LOSS, VAL_LOSS, LEARNING_RATE, OTHER = "train_loss", "val_loss", "learning_rate", ""
 GRADIENT_NORM_BEFORE, CLIPPED, SKIPPED = "gradient_norm_before", "clipped", "skipped"
 KEPT_GRADIENT = "kept_gradient"
+EVALUATED_IN_TRAINING, TRAINED_IN_EVALUATION = "evaluated_in_training_mode", "trained_in_evaluation_mode"
 
 _TRAINING = {"train", "training", "tr"}
 _VALIDATION = {"val", "valid", "validation", "test", "testing", "eval", "evaluation", "dev"}

@@ -18,11 +18,13 @@ from tb_netviz.pytorch.clipping import Clipped
 from tb_netviz.pytorch.histograms import HistogramSample, HistogramSchedule
 from tb_netviz.pytorch.losses import (
     CLIPPED,
+    EVALUATED_IN_TRAINING,
     GRADIENT_NORM_BEFORE,
     KEPT_GRADIENT,
     LEARNING_RATE,
     SKIPPED,
     TRAIN_LOSS,
+    TRAINED_IN_EVALUATION,
 )
 from tb_netviz.pytorch.survival import Survived
 from tb_netviz.recorder import MetricRecorder
@@ -107,6 +109,19 @@ class Dashboards:
         tag = self._tag_of_group("kept_gradients", outcome.place, groups)
         self._metrics.log(tag, KEPT_GRADIENT, outcome.step, float(outcome.kept))
         self._offer(outcome.step, scalar(tag, float(outcome.kept)))
+
+    def evaluated(self, step: int, *, in_training: bool) -> None:
+        """Write that the model was evaluated before `step`, and whether that was in training mode."""
+        self._tell(step, "evaluated_in_training_mode", EVALUATED_IN_TRAINING, in_training)
+
+    def trained(self, step: int, *, in_evaluation: bool) -> None:
+        """Write whether the model is trained in evaluation mode by `step`."""
+        self._tell(step, "trained_in_evaluation_mode", TRAINED_IN_EVALUATION, in_evaluation)
+
+    def _tell(self, step: int, name: str, role: str, holds: bool) -> None:
+        self._metrics.log(self._tag(name), role, step, float(holds))
+        if holds:  # Else TensorBoard's own dashboards would show a flat line of each run that is as it should be.
+            self._offer(step, scalar(self._tag(name), 1.0))
 
     def skipped(self, step: int) -> None:
         """Write that a loss scaler has left out `step`; the part of another optimizer in it is the same step."""

@@ -19,8 +19,9 @@ from tb_netviz.events import NullSink, warn
 from tb_netviz.pytorch.activations.capture import Capture
 from tb_netviz.pytorch.activations.peers import Peers
 from tb_netviz.pytorch.graph import UntraceableError, trace
-from tb_netviz.pytorch.hooks import ForwardMark, Guard, Hook
+from tb_netviz.pytorch.hooks import Guard, Hook
 from tb_netviz.pytorch.membership import Membership, holds_any
+from tb_netviz.pytorch.modes import Modes
 from tb_netviz.pytorch.observer import Observer
 from tb_netviz.pytorch.order import ExecutionOrder
 from tb_netviz.pytorch.outputs import Ends
@@ -50,6 +51,7 @@ class Watch:
         optimizers: Whose steps count; none means every optimizer that holds a parameter of the model.
         guard: Runs the hooks.
         steps: Counts the training steps.
+        modes: Tells in which mode the model is trained, and in which it is evaluated.
         members: Tells which optimizers hold parameters of the model.
         order: Listens to the first forward pass.
         ends: Measures outputs, targets and inputs, and hears the loss.
@@ -73,6 +75,7 @@ class Watch:
         *,
         guard: Guard,
         steps: StepCounter,
+        modes: Modes,
         members: Membership,
         order: ExecutionOrder,
         ends: Ends,
@@ -88,6 +91,7 @@ class Watch:
         self._model = weakref.ref(model)
         self._guard = guard
         self._steps = steps
+        self._modes = modes
         self._members = members
         self._order = order
         self._ends = ends
@@ -105,9 +109,8 @@ class Watch:
         self._introduced = False  # Until a forward pass was heard, which a closure has within the first step.
         self._paused = False
         self._began = math.nan
-        mark = ForwardMark(steps)
         self._handles = [
-            module.register_forward_pre_hook(mark) for module in {model, unwrap(model)} if not is_scripted(module)
+            module.register_forward_pre_hook(modes.mark) for module in {model, unwrap(model)} if not is_scripted(module)
         ]
         self._handles += self._hook_steps(optimizers)
         observer.interventions.listen(homes_in(unwrap(model)))
@@ -161,6 +164,7 @@ class Watch:
         """Go on recording."""
         self._paused = False
         self._began = math.nan
+        self._modes.forget()
         self._ends.listen()
         if self._capture is not None:
             self._capture.listen(with_bins=True)
@@ -177,6 +181,7 @@ class Watch:
             return
         self._guard.run(self._end_step)
         self._guard.run(self._observer.land)
+        self._guard.run(lambda: self._modes.end(self._steps.index))
         self._guard.run(self._recorder.close)
         self._guard.run(self._run.metrics.flush)
         for handle in self._handles:
@@ -240,6 +245,7 @@ class Watch:
     def _observe(self, index: int, optimizer: Optimizer, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
         if self._observer.ordinal != self._steps.ordinal:
             self._end_step()
+            self._modes.end(index)
         left_out = self._steps.left_out(index)
         if left_out and self._leads:
             self._observer.interventions.skip(left_out)

@@ -1,4 +1,4 @@
-"""`train_eval_mismatch`: a network that is far worse in evaluation than in training, from the first.
+"""`train_eval_mismatch`: modes that were not switched, and networks far worse in evaluation than in training.
 
 Where no module does something else in evaluation, data that are prepared differently look the same.
 """
@@ -15,19 +15,9 @@ from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
-from tb_netviz_plugin.schema.description import Module
+from tb_netviz_plugin.diagnosis.modes import RULE_ID, begins, confused, modal_types, normalisations
+from tb_netviz_plugin.diagnosis.rule import Limits, Need, Rule, Threshold
 
-_MODAL = (
-    "BatchNorm",
-    "SyncBatchNorm",
-    "LazyBatchNorm",
-    "InstanceNorm",
-    "Dropout",
-    "AlphaDropout",
-    "FeatureAlphaDropout",
-)
-"""Types of modules that do something else in evaluation."""
 _SETTLED = 50
 """Steps after which running statistics have left their first values behind, at torch's momentum of 0.1."""
 _FEWEST = 3
@@ -56,8 +46,6 @@ _LEFT, _LONG = 0.5, 100
 """Share of the first values that is left in running statistics which lag behind, after so many steps at least."""
 _APART = 2.0
 """Factor of the validation loss over that of training that such statistics cost."""
-_UNTRAINED = 0.2
-"""By how much scales of a normalisation that begins differ from one after a step; of trained ones they scatter more."""
 _ALONG = 1.5
 """Factor by which the validation loss has to fall less than that of training: else it is of another unit."""
 
@@ -73,8 +61,16 @@ _REMEDIES = (
 
 
 def find(case: Case, limits: Limits) -> list[Finding]:
+    """Find modes that were not switched, else a validation loss that does not follow from what training learned."""
+    modes = confused(case)
+    if any(finding.severity > Severity.INFO for finding in modes):
+        return modes
+    return _by_losses(case, limits) + modes
+
+
+def _by_losses(case: Case, limits: Limits) -> list[Finding]:
     """Find a validation loss that is no better than before training from the first, while training goes well."""
-    held_out, trained, modal = course(case.curve("val_loss")), training(case), _modal(case)
+    held_out, trained, modal = course(case.curve("val_loss")), training(case), modal_types(case)
     if held_out is None or trained is None or trained.start <= 0 or trained.learned < _LEARNED:
         return []
     settled = held_out.steps - trained.steps[0] >= _SETTLED
@@ -94,17 +90,17 @@ def find(case: Case, limits: Limits) -> list[Finding]:
 def _lagging(case: Case, held_out: Course, trained: Course) -> list[Finding]:
     """Find running statistics that mostly are what they began with, and a validation that shows it."""
     count = float(trained.steps[-1] - trained.steps[0]) + 1
-    momenta = {module.name: _momentum(module.detail) for module in _normalisations(case)}
+    momenta = {module.name: _momentum(module.detail) for module in normalisations(case)}
     left = {name: (1 - momentum) ** count for name, momentum in momenta.items()}
     lagging = [name for name, share in left.items() if share >= _LEFT]
     beside = np.interp(held_out.steps, trained.steps, trained.level)
     apart = (held_out.values >= _APART * beside).mean() >= _MOSTLY
-    if count < _LONG or not lagging or not apart or not all(_begins(case, name) for name in lagging):
+    if count < _LONG or not lagging or not apart or not all(begins(case, name) for name in lagging):
         return []
     name = lagging[0]
     return [
         Finding(
-            rule="train_eval_mismatch",
+            rule=RULE_ID,
             severity=Severity.WARNING,
             layers=tuple(index for index, layer in enumerate(case.network.layers) if layer.name in lagging),
             first_step=float(trained.steps[0]),
@@ -121,24 +117,10 @@ def _lagging(case: Case, held_out: Course, trained: Course) -> list[Finding]:
     ]
 
 
-def _normalisations(case: Case) -> list[Module]:
-    modules = (module for description in case.network.descriptions for module in description.modules)
-    return [module for module in modules if "BatchNorm" in module.type]
-
-
 def _momentum(detail: str) -> float:
     """Return the momentum that a normalisation says it has, if it is not the usual one."""
     found = re.search(r"\bmomentum ([0-9.e-]+)", detail)
     return float(found.group(1)) if found else 1.0
-
-
-def _begins(case: Case, name: str) -> bool:
-    """Whether the scales of a normalisation were about one at the first record, as none that has been trained has."""
-    rows = [row for row, of in enumerate(case.network.parameters) if of.name == f"{name}.weight"]
-    if not rows or not case.steps.size:
-        return False
-    scale = case.column("weight_norm")[rows[0], 0] / np.sqrt(case.network.elements[rows[0]])
-    return bool(abs(scale - 1) <= _UNTRAINED)
 
 
 def _finding(
@@ -151,7 +133,7 @@ def _finding(
         else "what it is validated on is not prepared as it is in training, or the network does something else there"
     )
     return Finding(
-        rule="train_eval_mismatch",
+        rule=RULE_ID,
         severity=Severity.WARNING,
         layers=(),
         first_step=float(trained.steps[0]),
@@ -171,12 +153,6 @@ def _finding(
         ),
         view="overview",
     )
-
-
-def _modal(case: Case) -> tuple[str, ...]:
-    """Return the types of modules that do something else in evaluation."""
-    types = (module.type for description in case.network.descriptions for module in description.modules)
-    return tuple(dict.fromkeys(kind for kind in types if kind.startswith(_MODAL)))
 
 
 def _from_the_first(held_out: Course, trained: Course, growth: float) -> bool:
@@ -208,12 +184,17 @@ def _last(values: Floats) -> float:
     return float(np.median(values[-_FEWEST:]))
 
 
+def _unless_told(need: Need) -> Need:
+    """Return a need that is none where something is known to be wrong without it."""
+    return lambda case: "" if confused(case) else need(case)
+
+
 RULE = Rule(
-    id="train_eval_mismatch",
+    id=RULE_ID,
     title="Evaluation differs from training",
     needs=(
-        needs.curve("train_loss", "training loss was logged", 20),
-        needs.curve("val_loss", "validation loss was logged", _FEWEST),
+        _unless_told(needs.curve("train_loss", "training loss was logged", 20)),
+        _unless_told(needs.curve("val_loss", "validation loss was logged", _FEWEST)),
     ),
     thresholds=(Threshold("loss", 1.1, "validation loss over the first training loss", 0.5, 100.0),),
     find=find,

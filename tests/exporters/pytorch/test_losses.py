@@ -247,6 +247,23 @@ def test_the_graph_is_traced_without_the_users_hooks(tmp_path):
     assert model.training
 
 
+@pytest.mark.parametrize("returned", ["the model", "nothing"])
+def test_an_eval_of_the_users_own_leaves_the_model_its_hooks(tmp_path, returned):
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
+    calls: list[int] = []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    model.eval = lambda: model if returned == "the model" else None
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, optimizer, every=1)
+        for _ in range(3):
+            model(torch.randn(3, 2)).sum().backward()
+            optimizer.step()
+    assert read(tmp_path).graphs == 1
+    assert calls == [1] * 3
+    assert model.training
+
+
 @pytest.mark.parametrize("register", [register_module_forward_hook, register_module_forward_pre_hook])
 def test_the_graph_is_traced_without_the_users_hooks_on_all_modules(tmp_path, register):
     def calls_in(folder, **options):
