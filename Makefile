@@ -61,6 +61,7 @@ check-frontend: frontend/node_modules/.package-lock.json
 bench: $(VENV)/bench.stamp browser
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.diagnosis --jobs 2
+	$(BIN)/python -m benchmarks.mutations --jobs 2
 
 proto: $(VENV)/dev.stamp
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. $(PROTO)

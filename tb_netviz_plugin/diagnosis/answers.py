@@ -65,18 +65,22 @@ def logged_loss(case: Case, steps: Floats) -> Floats:
     return np.interp(steps, curve.steps[finite], curve.values[finite])
 
 
-def guess(case: Case) -> float | None:
+def guess(case: Case, model: str) -> float | None:
     """Return what always telling the frequencies of the answers costs, or their mean; None where that is unknown.
 
     Of classes it is taken as if all of them were as frequent, which is the most that it can be.
     """
     found = answers(case)
-    if found is None:
+    if found is None or found.model != model:
         return None
-    if np.isfinite(found.classes).any() and is_cross_entropy(case, found):
-        return float(np.log(np.nanmax(found.classes)))
-    mean, deviation = float(np.nanmean(found.targets.mean)), float(np.nanmean(found.targets.std))
-    if found.criterion == "MSELoss" and np.isfinite(deviation):
+    classes = float(np.nanmax(found.classes, initial=1.0))
+    if classes > 1 and is_cross_entropy(case, found):
+        return float(np.log(classes)) if _is_logged(case, found) else None
+    known = np.isfinite(found.targets.mean)
+    if not known.any():
+        return None
+    mean, deviation = float(found.targets.mean[known].mean()), float(found.targets.std[known].mean())
+    if found.criterion == "MSELoss" and deviation > 0:
         return deviation**2
     if found.criterion in ("BCELoss", "BCEWithLogitsLoss") and 0 < mean < 1:
         return float(-mean * np.log(mean) - (1 - mean) * np.log(1 - mean))
@@ -87,6 +91,11 @@ def is_cross_entropy(case: Case, found: Outputs) -> bool:
     """Whether the loss is the cross-entropy of outputs and targets: by its type, else by the first value logged."""
     if found.criterion:
         return found.criterion in _CROSS_ENTROPIES
+    return _is_logged(case, found)
+
+
+def _is_logged(case: Case, found: Outputs) -> bool:
+    """Whether the first loss that was logged is the mean cross-entropy, and no sum of it, or with something else."""
     logged = float(logged_loss(case, found.steps)[0])
     return abs(logged - float(found.loss[0])) <= _SAME * float(found.loss[0])
 

@@ -149,7 +149,8 @@ def decided(case: Case, layers: list[int], share: float) -> Finding | None:
     ends = (found.outputs.smallest, 1 - found.outputs.largest, found.targets.smallest, 1 - found.targets.largest)
     deviations = case.numbers("activation_std")[rows, :1]
     between = all((values >= -_ROUNDING).all() for values in ends) and found.criterion in ("MSELoss", "BCELoss")
-    spread, chance = float(found.outputs.std[0]), float(np.nanmean(found.targets.mean))
+    known, spread = np.isfinite(found.targets.mean), float(found.outputs.std[0])
+    chance = float(found.targets.mean[known].mean()) if known.any() else np.nan
     if not between or not spread >= share / 2 or not 0 < chance < 1:
         return None
     entropy = -chance * np.log(chance) - (1 - chance) * np.log(1 - chance)

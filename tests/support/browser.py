@@ -27,7 +27,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+"""Of Debian's, the one without a window comes first: it needs a quarter less of the processor's time."""
 FLAGS = ("--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 IN_ONE_PROCESS = ("--process-per-site", "--renderer-process-limit=1")
 """Flags under which all pages of a profile have one process, which compiles the 6 MB of TensorBoard's page once."""

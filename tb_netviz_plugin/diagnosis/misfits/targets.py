@@ -30,10 +30,10 @@ _DULL = 0.3
 def targets_beyond(ends: Ends, _limits: Limits) -> Misfit | None:
     """Targets that are no probabilities where the loss expects these."""
     given = ends.given
-    low, high = float(np.nanmin(given.targets.smallest)), float(np.nanmax(given.targets.largest))
     outside = (given.targets.smallest < -ROUNDING) | (given.targets.largest > 1 + ROUNDING)
     if given.criterion != WITH_LOGITS[0] or not ends.is_kind(NUMBERS) or outside.mean() < 0.5:
         return None
+    low, high = float(np.nanmin(given.targets.smallest)), float(np.nanmax(given.targets.largest))
     return Misfit(
         Severity.CRITICAL,
         f"{name_of(ends)} expects targets between 0 and 1, and they go from {number(low)} to {number(high)}: the loss "

@@ -229,7 +229,8 @@ def _are_loud(case: Case, layers: list[int]) -> bool:
     rows = matrices(case, layers)
     outputs = np.array([case.network.parameters[row].parameter.shape[0] for row in rows], np.float64)
     gains = case.column("weight_norm")[rows, -1] / np.sqrt(outputs)
-    return bool(rows) and bool(np.nanmedian(gains) >= LOUD)
+    known = gains[np.isfinite(gains)]
+    return bool(known.size) and bool(np.median(known) >= LOUD)
 
 
 def _harm_from_the_start(loss: Course, *, small: bool, replaced: bool, loud: bool) -> _Harm | None:

@@ -63,10 +63,10 @@ def _of_model(case: Case, layers: list[int], loss: Course, limits: Limits) -> Fi
     known = np.isfinite(moves.ratios)
     span = float(case.steps[-1] - case.steps[0])
     hardly = moves.path < _HARDLY * limits["path"]
-    guessing = guess(case) if hardly else None
+    guessing = guess(case, case.network.layers[layers[0]].model) if hardly else None
     ignorant = guessing is not None and loss.end >= _NO_BETTER * guessing  # Whatever the gradients of batches say.
-    fine_tuned = _fine_tuned(case, layers) and not ignorant
-    if span < _FEWEST_STEPS or not known.any() or fine_tuned or _warming_up(case, layers):
+    backbone = _fine_tuned(case, layers)
+    if span < _FEWEST_STEPS or not known.any() or (backbone and not ignorant) or _warming_up(case, layers):
         return None
     agreement = _median(moves.agreement)
     agrees = agreement >= limits["agreement"] * (_LESS if hardly else 1.0)
@@ -94,7 +94,7 @@ def _of_model(case: Case, layers: list[int], loss: Course, limits: Limits) -> Fi
             f"Not converged: the gradient is as large as at first, and successive ones agree (cosine {agreement:.2f})."
             if agrees
             else f"Not converged, and not fine-tuning: guessing would cost {number(guessing or 0.0)}.",
-            "Not fine-tuning with a frozen backbone, and not a warm-up in progress.",
+            "Not a warm-up in progress." if backbone else "Not fine-tuning with a frozen backbone, and not a warm-up.",
         ),
     )
 

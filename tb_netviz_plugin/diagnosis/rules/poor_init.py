@@ -30,6 +30,8 @@ _FAINTEST = 0.1
 _LEARNED, _WAITED, _QUARTER = 0.3, 0.97, 0.25
 """Share by which the loss falls where the network gets over that; and share of its first value that it has still after
 so much of the run, where it does so late."""
+_LONG_ENOUGH = 50
+"""Steps after which a loss that has not fallen yet waits for the weights."""
 _MOST = 0.5
 """Share of values at the ends of a function from which on hardly any gradient passes."""
 _ALIKE = 0.9
@@ -116,8 +118,10 @@ def _scale(case: Case, layers: list[int], factor: float) -> Finding | None:
 def _faint(case: Case, layers: list[int]) -> Finding | None:
     """Find weights that begin so small throughout that the network has to grow them before it learns anything."""
     loss = training(case)
-    gains = {layer: gain for layer in layers if np.isfinite(gain := gain_of(case, layer))}
+    gains = {layer: _most(case, layer) for layer in layers if np.isfinite(gain_of(case, layer))}
     if loss is None or len(gains) < _FEWEST_LAYERS or case.steps[0] > BEGINNING or not loss.has_scale:
+        return None
+    if loss.steps[-1] - loss.steps[0] < _LONG_ENOUGH:
         return None
     middle = float(np.median(list(gains.values())))
     waited = loss.level[loss.steps <= loss.steps[0] + _QUARTER * (loss.steps[-1] - loss.steps[0])][-1]
@@ -145,6 +149,13 @@ def _faint(case: Case, layers: list[int]) -> Finding | None:
             "Not a network that gets over it: the loss did not fall meanwhile.",
         ),
     )
+
+
+def _most(case: Case, layer: int) -> float:
+    """Return by how much the matrix of a layer that scales most does so: the other one of an adapter begins at zero."""
+    rows = matrices(case, [layer])
+    outputs = np.array([case.network.parameters[row].parameter.shape[0] for row in rows], np.float64)
+    return float(np.nanmax(case.column("weight_norm")[rows, 0] / np.sqrt(outputs)))
 
 
 def _trend(profile: Floats, decades: float) -> tuple[int, int] | None:

@@ -81,6 +81,10 @@ def test_modules_have_types_shapes_and_details(tmp_path):
         (nn.LayerNorm((3, 4)), "3×4"),
         (nn.GroupNorm(2, 4), "4 channels in 2 groups"),
         (nn.BatchNorm2d(7), "7 channels"),
+        (nn.BatchNorm1d(8, momentum=1e-4), "8 channels, momentum 0.0001"),
+        (nn.BatchNorm3d(8, momentum=None), "8 channels, cumulative"),
+        (nn.SyncBatchNorm(8, momentum=0.0), "8 channels, momentum 0"),
+        (nn.InstanceNorm1d(8, momentum=0.5), "8 channels"),  # It keeps no statistics.
         (nn.LSTM(3, 5, num_layers=2), "3 → 5, 2 layers"),
         (nn.MultiheadAttention(8, 1), "8, 1 head"),
         (nn.Sequential(nn.ReLU()), ""),

@@ -252,7 +252,7 @@ def test_an_eval_of_the_users_own_leaves_the_model_its_hooks(tmp_path, returned)
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
     calls: list[int] = []
     model.register_forward_hook(lambda *_: calls.append(1))
-    model.eval = lambda: model if returned == "the model" else None
+    model.eval = lambda: model if returned == "the model" else None  # type: ignore[assignment, return-value]
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with NetVizWriter(tmp_path) as writer:
         writer.watch(model, optimizer, every=1)

@@ -45,6 +45,28 @@ class TestPoorInit:
         model.deviations[0, -1] = 0
         assert found("poor_init", model) == []
 
+    @pytest.mark.parametrize("late", [False, True])
+    def test_weights_that_have_to_grow_before_anything_is_learned(self, late):
+        loss = np.append(flat(30), falling(30)) if late else flat()
+        (finding,) = found("poor_init", dense(gain=0.05), train=loss)  # Normalised in between.
+        assert (finding.layers, finding.first_step) == (tuple(range(DEPTH)), 0)
+        assert finding.severity is Severity.WARNING
+        assert finding.beyond.measured == pytest.approx(0.05)
+
+    def test_small_weights_that_learn_at_once_and_single_small_ones_are_left_alone(self):
+        assert found("poor_init", dense(gain=0.05), train=falling()) == []
+        assert found("poor_init", dense(gain=0.12), train=flat()) == []
+        branches = dense()
+        branches.weights[:, [2, 6]] = 1e-3
+        assert found("poor_init", branches, train=flat()) == []
+        layers = {f"adapter{at}": {"a": (4, 16), "b": (64, 4)} for at in range(DEPTH)}
+        adapters = Model(layers=layers, activations=dense().description.activations)
+        adapters.weights[:, ::2], adapters.weights[:, 1::2] = 0.6 * np.sqrt(4), 1e-3  # The second begins at zero.
+        assert found("poor_init", adapters, train=flat()) == []
+        assert found("poor_init", dense(gain=0.05)) == []  # Without a loss nobody knows.
+        begun = {"loss/train": ("train_loss", np.arange(RECORDS) / 2, flat())}
+        assert found("poor_init", dense(gain=0.05), **begun) == []
+
     def test_what_happens_later_is_not_the_beginning(self):
         model = dense()
         model.deviations[20:] *= 5.0 ** np.arange(DEPTH)

@@ -60,6 +60,14 @@ def test_what_follows_stands_below_its_cause_through_a_chain():
     assert rooted(*chain) == {"saturation": ["vanishing_gradient", "loss_plateau"]}
 
 
+def test_classes_are_overlooked_by_what_learns_nothing():
+    for cause in ("dead_units", "vanishing_gradient", "lr_too_low"):
+        assert rooted(finding(cause, 0), finding("class_imbalance", 0)) == {cause: ["class_imbalance"]}
+    assert rooted(finding("redundant_units", 0), finding("class_imbalance", 0)).keys() >= {"class_imbalance"}
+    harmless = finding("dead_units", 0, Severity.INFO)
+    assert rooted(harmless, finding("class_imbalance", 0)).keys() >= {"class_imbalance"}
+
+
 def test_what_came_first_does_not_follow():
     assert rooted(finding("loss_spike", 0), finding("nonfinite", 50)) == {"loss_spike": [], "nonfinite": []}
 

@@ -89,6 +89,12 @@ def test_a_backbone_that_is_left_out_may_be_meant_to_rest():
     assert finding.severity is Severity.INFO
 
 
+def test_a_single_large_layer_in_front_is_no_backbone():
+    model = Model(layers={"table": {"weight": (1000, 16)}} | {f"fc{at}": {"weight": (16, 16)} for at in range(3)})
+    (finding,) = found(RULE, without_optimizer(model, model.of(0)))
+    assert (finding.layers, finding.severity) == ((0,), Severity.CRITICAL)
+
+
 def test_frozen_layers_and_those_without_a_gradient_are_left_alone():
     model = Model(frozen=("stem",))
     model.norms[:, model.of(0, 4)] = -1

@@ -82,6 +82,13 @@ def test_a_loss_without_a_scale_says_nothing_of_how_well_it_goes():
     assert finding.first_step == 0
 
 
+@pytest.mark.parametrize(("rise", "expected"), [(0.3, 0), (2.0, 1)])
+def test_a_loss_without_a_scale_rises_by_more_than_it_scatters_early_on(rise, expected):
+    waves = -0.1 + 0.5 * np.sin(np.arange(RECORDS) / 3) * np.exp(-np.arange(RECORDS) / 20)
+    loss = waves + np.linspace(0, rise, RECORDS)
+    assert len(found("lr_too_high", large_from(0), train=loss)) == expected
+
+
 def test_a_loss_that_leaves_its_first_value_far_behind_began_there():
     assert found("lr_too_high", large_from(0), train=np.append([2.3, 900, 170, 18], flat(RECORDS - 4)))
 
@@ -91,6 +98,19 @@ def test_a_training_that_is_lost_to_nan_needs_no_loss():
     model.norms[32:] = np.nan
     (finding,) = found("lr_too_high", model)
     assert (finding.first_step, finding.last_step) == (300, 310)
+
+
+def lost_to_nan_at(record, grown=1.0):
+    model = large_from(0)
+    model.norms[record - 3 : record] *= grown
+    model.norms[record:] = model.weights[record:] = np.nan
+    return found("lr_too_high", model, train=falling())
+
+
+@pytest.mark.parametrize(("record", "grown", "expected"), [(40, 1.0, 0), (40, 100.0, 1), (7, 1.0, 1)])
+def test_nan_that_comes_out_of_nothing_is_no_harm_of_the_rate(record, grown, expected):
+    findings = lost_to_nan_at(record, grown)
+    assert ["was not finite" in finding.message for finding in findings] == [True] * expected
 
 
 def test_large_steps_that_a_training_gets_over_are_left_alone():
@@ -114,6 +134,32 @@ def test_a_loss_that_is_thrown_at_once_and_does_not_come_back_to_its_first_value
     loss = scatter * np.append([1.5, 700, 500, 300], np.geomspace(200, end, RECORDS - 4))
     findings = found("lr_too_high", large_from(0), train=loss)
     assert ["2.7 at first, was thrown up to" in finding.message for finding in findings] == [True] * expected
+
+
+def ending(gain, ratio):
+    """Return a model whose matrices are replaced at once, and scale independent inputs by `gain` in the end."""
+    model = large_from(0, ratio)
+    outputs = np.array([row.shape[0] for row in model.description.parameters])
+    model.weights[5:] = gain * np.sqrt(outputs)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("gain", "ratio", "stands", "expected"),
+    [(3.0, 0.6, True, 1), (1.0, 0.6, True, 0), (3.0, 0.4, True, 0), (3.0, 0.6, False, 0)],
+)
+def test_weights_that_were_replaced_and_end_loud_beside_a_loss_that_stands(gain, ratio, stands, expected):
+    loss = np.append(np.linspace(2.3, 1.9, 10), flat(RECORDS - 10, 1.9)) if stands else np.linspace(2.3, 1.7, RECORDS)
+    findings = found("lr_too_high", ending(gain, ratio), train=loss)
+    assert ["fell to" in finding.message for finding in findings] == [True] * expected
+
+
+@pytest.mark.parametrize(("layers", "expected"), [(range(3, 18), 0), (range(18), 1)])
+def test_matrices_that_began_at_zero_may_be_rewritten_where_others_did_not(layers, expected):
+    model, rows = Model(), Model().of(*layers)
+    model.weights[:5, rows] *= 1e-3
+    model.ratios[:5, rows] = 0.5
+    assert len(found("lr_too_high", model, train=flat())) == expected
 
 
 def test_biases_that_begin_at_zero_may_be_rewritten():

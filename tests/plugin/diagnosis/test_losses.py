@@ -268,6 +268,24 @@ class TestOverfitting:
         (finding,) = found("overfitting", Model(), train=by_heart, val=held_out(12.0, 12.0, 13.8))
         assert finding.severity is Severity.WARNING
 
+    def test_what_never_carried_over_while_training_fell_to_next_to_nothing(self):
+        (finding,) = found("overfitting", Model(), train=falling(end=0.01), val=held_out(2.3, 1.4, 1.3))
+        assert (finding.first_step, finding.last_step, finding.severity) == (0, 590, Severity.WARNING)
+        assert "learned by heart" in finding.message
+        assert finding.beyond.measured == pytest.approx(0.6, abs=0.03)
+
+    @pytest.mark.parametrize(
+        ("end", "levels"),
+        [
+            (0.01, (2.3, 0.9, 0.8)),  # A third is left.
+            (0.01, (4.0, 1.6, 1.5)),  # It fell to less than half.
+            (0.01, (6.0, 5.0, 5.0)),  # It is of another size.
+            (0.2, (2.3, 1.4, 1.3)),  # Training has much left to learn.
+        ],
+    )
+    def test_a_gap_beside_a_validation_loss_that_fell_is_left_alone(self, end, levels):
+        assert found("overfitting", Model(), train=falling(end=end), val=held_out(*levels)) == []
+
     def test_held_out_data_that_only_get_worse(self):
         (finding,) = found("overfitting", Model(), train=falling(), val=held_out(0.9, 0.9, 1.3))
         assert finding.severity is Severity.WARNING
@@ -313,12 +331,19 @@ class TestOverRegularised:
         (finding,) = found("over_regularised", with_dropout(0.95), train=loss, val=loss - 0.5)
         assert "drop leaves out 95%" in finding.message
         assert found("over_regularised", with_dropout(0.5), train=loss, val=loss - 0.5) == []
-        assert found("over_regularised", with_dropout(0.95), train=loss, val=loss) == []
-        assert found("over_regularised", with_dropout(0.95), train=loss, val=0.94 * loss) != []
-        assert (
-            found("over_regularised", with_dropout(0.95), train=loss, val=np.append(loss[:30] + 0.1, 0.94 * loss[30:]))
-            == []
-        )
+        loss_beside = np.append(loss[:30] + 0.1, 0.94 * loss[30:])
+        assert found("over_regularised", with_dropout(0.85), train=loss, val=loss) == []
+        assert found("over_regularised", with_dropout(0.85), train=loss, val=0.94 * loss) != []
+        assert found("over_regularised", with_dropout(0.85), train=loss, val=loss_beside) == []
+
+    @pytest.mark.parametrize("val", [None, falling(end=1.8)])
+    def test_dropout_of_nearly_all_needs_no_validation_where_little_was_learned(self, val):
+        (finding,) = found("over_regularised", with_dropout(0.9), train=falling(end=1.8), val=val)
+        assert finding.severity is Severity.WARNING
+        assert "does better" not in finding.message
+        assert len(finding.evidence) == (1 if val is None else 2)
+        assert found("over_regularised", with_dropout(0.89), train=falling(end=1.8), val=val) == []
+        assert found("over_regularised", with_dropout(0.95), train=falling(), val=val) == []
 
 
 class TestUnderfitting:

@@ -1,9 +1,14 @@
 """Validation losses of networks that do something else in evaluation, and of others."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+
+from tests.support.modelled import Model, falling, flat, found
 
 RULE = "train_eval_mismatch"
 FEATURES, CLASSES = 10, 4
@@ -80,3 +85,51 @@ def test_data_that_are_prepared_differently_without_such_a_module(train, told):
     (finding,) = told(train(model, nn.CrossEntropyLoss(), drawn, 150, validate=validate), RULE)
     assert finding.severity.id == "warning"
     assert "not prepared as it is in training" in finding.message
+
+
+QUICK = np.append(falling(20), flat(40, 0.14))
+
+
+def normalised(momentum=", momentum 0.0001", scale=1.0, **about):
+    """Return a model whose normalisations say so of their momentum, and whose scales begin at `scale`."""
+    model = Model(**about)
+    modules = [
+        replace(one, type="BatchNorm2d", detail=f"16 channels{momentum}") if one.name.endswith("norm") else one
+        for one in model.description.modules
+    ]
+    model.description = replace(model.description, modules=tuple(modules))
+    sizes = np.array([row.elements for row in model.description.parameters])
+    rows = [row.name.endswith("norm.weight") for row in model.description.parameters]
+    model.weights[:, rows] = scale * np.sqrt(sizes[rows])
+    return model
+
+
+def test_running_statistics_that_lag_behind():
+    (finding,) = found(RULE, normalised(), train=QUICK, val=falling(end=1.0))
+    assert (finding.first_step, finding.last_step, finding.severity.id) == (0, 590, "warning")
+    assert "With a momentum of 0.0001" in finding.message
+    assert finding.layers == tuple(range(2, 17, 2))
+    assert finding.beyond.measured == pytest.approx((1 - 1e-4) ** 591)
+
+
+@pytest.mark.parametrize(
+    ("about", "end"),
+    [
+        ({"momentum": ""}, 1.0),  # The usual one.
+        ({"momentum": ", momentum 0.01"}, 1.0),  # They had time enough.
+        ({"momentum": ", cumulative"}, 1.0),
+        ({"scale": 0.5}, 1.0),  # Trained before: so were the statistics.
+        ({"interval": 1}, 1.0),  # A few steps.
+        ({}, 0.1),  # It does no harm.
+    ],
+)
+def test_running_statistics_that_follow_or_do_no_harm(about, end):
+    assert found(RULE, normalised(**about), train=QUICK, val=falling(end=end)) == []
+
+
+def test_a_momentum_is_read_from_what_a_module_says_of_itself(train, told):
+    model = nn.Sequential(nn.Linear(FEATURES, 32), nn.BatchNorm1d(32, momentum=1e-4), nn.ReLU(), nn.Linear(32, CLASSES))
+    run = train(model, nn.CrossEntropyLoss(), drawn, 5)
+    assert [one.detail for one in run.network.descriptions[0].modules if "Norm" in one.type] == [
+        "32 channels, momentum 0.0001"
+    ]

@@ -1,0 +1,78 @@
+"""`lr_too_low` where weights go next to nowhere, and the loss is no better than guessing, whatever gradients say."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tb_netviz_plugin.diagnosis.answers import guess
+from tb_netviz_plugin.diagnosis.case import Case
+
+FEATURES, CLASSES = 10, 4
+MIX = torch.randn(FEATURES, CLASSES, generator=torch.Generator().manual_seed(3))
+
+
+def batch(step, count=4):
+    inputs = torch.randn(count, FEATURES, generator=torch.Generator().manual_seed(step))
+    return inputs, (inputs @ MIX).argmax(1)
+
+
+def network(outputs=CLASSES, *, frozen=False, learned=0):
+    """Return a network; `frozen` but for its head, and trained for so many steps before."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 32), nn.ReLU(), nn.Linear(32, outputs))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for step in range(learned):
+        inputs, targets = batch(10_000 + step, 64)
+        optimizer.zero_grad()
+        functional.cross_entropy(model(inputs), targets).backward()
+        optimizer.step()
+    model[0].requires_grad_(not frozen)
+    return model
+
+
+def told_of(train, told, model):
+    optimizer = torch.optim.SGD([row for row in model.parameters() if row.requires_grad], lr=1e-6)
+    return told(train(model, nn.CrossEntropyLoss(), batch, 150, optimizer=optimizer), "lr_too_low")
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_loss_no_better_than_guessing_needs_no_gradients_that_agree(train, told, frozen):
+    (finding,) = told_of(train, told, network(frozen=frozen))
+    assert (finding.first_step, finding.last_step, finding.severity.id) == (0, 149, "warning")
+    assert "guessing would cost 1.4" in finding.excluded[0]
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_network_that_has_learned_before_may_be_tuned_by_next_to_nothing(train, told, frozen):
+    assert told_of(train, told, network(frozen=frozen, learned=100)) == []
+
+
+def yes_or_no(step):
+    inputs, targets = batch(step, 64)
+    return inputs, (targets == 0).float()[:, None]
+
+
+def zeros(step):
+    inputs, targets = batch(step, 64)
+    return inputs, torch.zeros(len(targets), 1)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "criterion", "drawn", "expected"),
+    [
+        (CLASSES, nn.CrossEntropyLoss(), batch, np.log(CLASSES)),
+        (CLASSES, functional.cross_entropy, batch, np.log(CLASSES)),
+        (CLASSES, nn.CrossEntropyLoss(reduction="sum"), batch, None),  # Of how many samples is not known.
+        (CLASSES, nn.MultiMarginLoss(), batch, None),
+        (1, nn.BCEWithLogitsLoss(), yes_or_no, 0.53),
+        (1, nn.MSELoss(), yes_or_no, 0.17),
+        (1, nn.MSELoss(), zeros, None),  # As of a residual: there is nothing to guess.
+    ],
+)
+def test_what_guessing_costs(train, outputs, criterion, drawn, expected):
+    run = train(network(outputs), criterion, drawn, 5)
+    found = guess(Case(run), "")
+    assert found is None if expected is None else found == pytest.approx(expected, abs=0.02)
+    assert guess(Case(run), "another") is None
