@@ -19,6 +19,8 @@ _MODAL = (
     "FeatureAlphaDropout",
 )
 """What the types of modules begin with that do something else in evaluation."""
+MODE = 0.9
+"""Share of the evaluations, or of the steps, in the other mode, at which that is at fault."""
 _EVALUATIONS = 3
 """Evaluations from which on it is a habit."""
 _SHARE, _STEPS = 0.2, 20
@@ -54,17 +56,18 @@ def begins(case: Case, name: str) -> bool:
     return bool(abs(scale - 1) <= _UNTRAINED)
 
 
-def confused(case: Case) -> list[Finding]:
+def confused(case: Case, limit: float = MODE) -> list[Finding]:
     """Find models that are evaluated in training mode, or trained in evaluation mode."""
-    found = (_trained_in_evaluation(case), _evaluated_in_training(case))
+    found = (_trained_in_evaluation(case, limit), _evaluated_in_training(case, limit))
     return [finding for finding in found if finding]
 
 
-def _evaluated_in_training(case: Case) -> Finding | None:
-    """Find evaluations that were all in training mode; info where they may be samples, as of a generator."""
+def _evaluated_in_training(case: Case, limit: float) -> Finding | None:
+    """Find evaluations that were in training mode; info where they may be samples, as of a generator."""
     curve = case.curve("evaluated_in_training_mode")
-    if curve is None or curve.steps.size < _EVALUATIONS or not (curve.values == 1).all():
+    if curve is None or curve.steps.size < _EVALUATIONS or not curve.values.mean() >= limit:
         return None
+    share = float(curve.values.mean())
     validation = case.curve("val_loss")
     lines = [_line(curve), *([_line(validation)] if validation else [])]
     logged = f", and {validation.name} is that of such a network" if validation else ""
@@ -74,20 +77,20 @@ def _evaluated_in_training(case: Case) -> Finding | None:
         layers=(),
         first_step=float(curve.steps[0]),
         last_step=float(curve.steps[-1]),
-        message=f"All {curve.steps.size:,} evaluations since step {curve.steps[0]:,.0f} ran in training mode, in which "
-        f"{_kinds(case)} something else{logged}.",
-        beyond=Beyond("share of the evaluations that were in training mode", 1.0, 0.0),
+        message=f"{share:.0%} of the {curve.steps.size:,} evaluations since step {curve.steps[0]:,.0f} ran in training "
+        f"mode, in which {_kinds(case)} something else{logged}.",
+        beyond=Beyond("share of the evaluations that were in training mode", share, limit),
         evidence=tuple(lines),
         remedies=(_EVALUATE,),
         excluded=(
             "Not passes of a training step: they had no gradients, and came at fewer than every other step.",
-            "Not passes that only update running statistics: there was no other evaluation.",
+            "Not passes that only update running statistics: there was hardly any other evaluation.",
         ),
         view="overview",
     )
 
 
-def _trained_in_evaluation(case: Case) -> Finding | None:
+def _trained_in_evaluation(case: Case, limit: float) -> Finding | None:
     """Find training that goes on in evaluation mode to the end; info where it may be meant so."""
     curve = case.curve("trained_in_evaluation_mode")
     if curve is None or curve.values[-1] != 1:
@@ -106,7 +109,7 @@ def _trained_in_evaluation(case: Case) -> Finding | None:
         last_step=case.last_step,
         message=f"Since step {since:,.0f} the model is trained in evaluation mode, in which {_kinds(case)} something "
         "else: units are not left out, and running statistics stay as they are.",
-        beyond=Beyond("share of the steps since then that were in evaluation mode", 1.0, 0.0),
+        beyond=Beyond("share of the steps since then that were in evaluation mode", 1.0, limit),
         evidence=(_line(curve),),
         remedies=(_TRAIN,),
         excluded=(

@@ -42,6 +42,7 @@ class Modes:
         self._steps = 0
         self._evaluations = 0
         self._was: bool | None = None
+        self._last = self._told = -1
 
     def end(self, step: int) -> None:
         """Take in the passes since the step before; `step` begins, or the last one is over."""
@@ -61,10 +62,17 @@ class Modes:
                 in_training = passes.judged_in_training and not passes.judged
                 self._dashboards.evaluated(step, in_training=in_training and self._differs(training=True))
         if passes.learned or passes.learned_in_evaluation:
-            in_evaluation = passes.learned_in_evaluation and not passes.learned and self._differs(training=False)
-            if in_evaluation != self._was or self._steps & (self._steps - 1) == 0:
-                self._dashboards.trained(step, in_evaluation=in_evaluation)
-            self._was = in_evaluation
+            in_evaluation = passes.learned_in_evaluation and not passes.learned
+            self._tell_training(step, in_evaluation and self._differs(training=False))
+
+    def _tell_training(self, step: int, in_evaluation: bool) -> None:
+        changed = in_evaluation != self._was
+        if changed and self._was is not None and self._last != self._told:
+            self._dashboards.trained(self._last, in_evaluation=self._was)  # So far it was as before.
+        if changed or self._steps & (self._steps - 1) == 0:
+            self._dashboards.trained(step, in_evaluation=in_evaluation)
+            self._told = step
+        self._was, self._last = in_evaluation, step
 
     def _differs(self, *, training: bool) -> bool:
         """Whether some module does something else in the other mode, and all such modules are in that mode now."""

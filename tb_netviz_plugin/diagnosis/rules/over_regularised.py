@@ -27,8 +27,8 @@ _STEADY = 0.1
 """Share by which the norm of the weights may rise again in the second half of the run."""
 _BETTER, _MOSTLY = 0.96, 0.8
 """Share of the training loss below which the validation loss shows what dropout costs, and of the validations."""
-_NEARLY_ALL = 0.9
-"""Share from which on what dropout leaves out needs no validation to tell, where little was learned."""
+_NEARLY_ALL, _LONG = 0.9, 100
+"""Share from which on what dropout leaves out tells without a validation, where little was learned in so many steps."""
 
 _DECAY = (
     Remedy("Take a smaller weight decay.", "torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)"),
@@ -101,7 +101,7 @@ def _dropped(case: Case, loss: Course, limit: float) -> Finding | None:
     if most < limit or loss.end < _POOR * loss.start:
         return None
     better = held_out if held_out is not None and _better(held_out, loss) else None
-    if better is None and most < _NEARLY_ALL:
+    if better is None and (most < _NEARLY_ALL or loss.steps[-1] - loss.steps[0] < _LONG):
         return None
     without = f"; without dropout the network does better: {better.name} is {number(better.end)}" if better else ""
     lines = [Line(one.name, one.name, one.steps, one.values) for one in (loss, held_out) if one is not None]

@@ -15,7 +15,7 @@ from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.modes import RULE_ID, begins, confused, modal_types, normalisations
+from tb_netviz_plugin.diagnosis.modes import MODE, RULE_ID, begins, confused, modal_types, normalisations
 from tb_netviz_plugin.diagnosis.rule import Limits, Need, Rule, Threshold
 
 _SETTLED = 50
@@ -62,7 +62,7 @@ _REMEDIES = (
 
 def find(case: Case, limits: Limits) -> list[Finding]:
     """Find modes that were not switched, else a validation loss that does not follow from what training learned."""
-    modes = confused(case)
+    modes = confused(case, limits["mode"])
     if any(finding.severity > Severity.INFO for finding in modes):
         return modes
     return _by_losses(case, limits) + modes
@@ -196,6 +196,9 @@ RULE = Rule(
         _unless_told(needs.curve("train_loss", "training loss was logged", 20)),
         _unless_told(needs.curve("val_loss", "validation loss was logged", _FEWEST)),
     ),
-    thresholds=(Threshold("loss", 1.1, "validation loss over the first training loss", 0.5, 100.0),),
+    thresholds=(
+        Threshold("loss", 1.1, "validation loss over the first training loss", 0.5, 100.0),
+        Threshold("mode", MODE, "share of the evaluations, or of the steps, in the other mode", 0.1, 1.0),
+    ),
     find=find,
 )

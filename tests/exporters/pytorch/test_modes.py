@@ -112,6 +112,8 @@ def test_passes_that_are_computed_again_are_no_evaluations(tmp_path):
 def test_training_that_stays_in_evaluation_mode(tmp_path):
     stuck = trained(tmp_path, network(), lambda model: evaluate(model, back=False))
     assert stuck == {0: NO, 1: NO, 3: NO, 4: YES, 7: YES}
+    late = trained(tmp_path / "late", network(), lambda model: evaluate(model, back=False), every=6)
+    assert late == {0: NO, 1: NO, 3: NO, 5: NO, 6: YES, 7: YES}
 
 
 def test_training_that_is_switched_back(tmp_path):
