@@ -47,6 +47,9 @@ def train(folder, model, evaluation=evaluate, *, every=EVERY, steps=STEPS, call=
 def recorded(folder):
     """Return by tag the values by step; TensorBoard's own scalars have those that hold."""
     recording = read(folder)
+    for tag in (EVALUATED, TRAINED):
+        steps = [step for _, step, _ in recording.metrics.get(tag, [])]
+        assert steps == sorted(set(steps))
     values = {tag: {step: value for _, step, value in recording.metrics.get(tag, [])} for tag in (EVALUATED, TRAINED)}
     for tag, by_step in values.items():
         assert recording.scalars.get(tag, []) == [(step, value) for step, value in by_step.items() if value == YES]
