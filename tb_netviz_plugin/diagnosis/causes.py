@@ -63,7 +63,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
         {"loss_plateau", "lr_too_low", "loss_oscillation", "underfitting", "oversmoothing", "class_imbalance"}
     ),
     "lr_too_low": frozenset({"loss_plateau", "underfitting", "class_imbalance"}),
-    "unused_parameter": frozenset({"loss_plateau", "underfitting"}),
+    "unused_parameter": frozenset({"loss_plateau", "underfitting", "vanishing_gradient", "over_regularised"}),
     "layer_not_training": frozenset({"loss_plateau", "underfitting"}),
     "missing_nonlinearity": frozenset({"underfitting", "loss_plateau"}),
     "missing_zero_grad": frozenset(
@@ -130,7 +130,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
     "train_eval_mismatch": frozenset({"overfitting"}),
     "class_imbalance": frozenset({"overfitting"}),
     "label_noise": frozenset({"loss_plateau", "underfitting", "overfitting"}),
-    "clip_saturated": frozenset({"lr_too_low", "loss_plateau", "underfitting"}),
+    "clip_saturated": frozenset({"lr_too_low", "loss_plateau", "underfitting", "over_regularised"}),
     "loss_spike": frozenset({"dead_units", "loss_plateau"}),
     "loss_oscillation": frozenset({"loss_spike", "underfitting"}),
     "over_regularised": frozenset(

@@ -29,7 +29,7 @@ _FLAT = 0.1
 """Share of itself by which the loss falls at most over the end."""
 _MOST = 1.15
 """Loss, and its deviation, over those of labels drawn at random, up to which they may be of these."""
-_EVEN = 0.07
+_EVEN = 0.1
 """Deviation of the accuracy of classes, beyond what chance makes, where errors are spread evenly."""
 
 _REMEDIES = (
