@@ -15,6 +15,8 @@ EVENTS = frozenset({"loss_spike", "loss_oscillation", "dead_units"})
 """What happens at some step, and explains nothing that was so before."""
 KNOWN = frozenset({"no_optimizer", "no_rate", "never_stepped"})
 """Subjects of layers that do not train for a reason that is known, and follows from nothing."""
+EXACTLY_ZERO = "zero"
+"""Subject of gradients of which nothing is left at all."""
 _HALF = 0.5
 """Share of the run by which the cause of a failure may be noticed later than that."""
 
@@ -60,7 +62,15 @@ EFFECTS: Mapping[str, frozenset[str]] = {
     "saturation": frozenset({"vanishing_gradient", "loss_plateau"}),
     "dead_units": frozenset({"vanishing_gradient", "loss_plateau", "underfitting", "class_imbalance"}),
     "vanishing_gradient": frozenset(
-        {"loss_plateau", "lr_too_low", "loss_oscillation", "underfitting", "oversmoothing", "class_imbalance"}
+        {
+            "loss_plateau",
+            "lr_too_low",
+            "loss_oscillation",
+            "underfitting",
+            "oversmoothing",
+            "class_imbalance",
+            "dead_units",
+        }
     ),
     "lr_too_low": frozenset({"loss_plateau", "underfitting", "class_imbalance"}),
     "unused_parameter": frozenset({"loss_plateau", "underfitting", "vanishing_gradient", "over_regularised"}),
@@ -175,10 +185,20 @@ def _cause_of(effect: Finding, findings: Sequence[Finding], span: float) -> int 
         (cause.first_step, index)
         for index, cause in enumerate(findings)
         if effect.rule in EFFECTS.get(cause.rule, ())
+        and _strong(cause, effect)
         and cause.first_step <= effect.first_step + _slack(cause, effect) * span
         and (cause.severity > Severity.INFO or effect.severity is Severity.INFO)
     ]
     return min(able)[1] if able else None
+
+
+def _strong(cause: Finding, effect: Finding) -> bool:
+    """Whether a cause is enough: nearly all units of a layer have to be dead to cut a gradient off."""
+    if (cause.rule, effect.rule) == ("dead_units", "vanishing_gradient"):
+        return cause.severity is Severity.CRITICAL or effect.subject == EXACTLY_ZERO
+    if (cause.rule, effect.rule) == ("vanishing_gradient", "dead_units"):
+        return effect.severity is not Severity.CRITICAL and cause.subject != EXACTLY_ZERO
+    return True
 
 
 def _slack(cause: Finding, effect: Finding) -> float:

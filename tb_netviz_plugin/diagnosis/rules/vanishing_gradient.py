@@ -10,6 +10,7 @@ from tb_netviz_plugin.analysis.series import logarithm, nanmedian, running_media
 from tb_netviz_plugin.analysis.wording import fold, gradient_is, layer_name, number
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.causes import EXACTLY_ZERO
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.depth import deep, fall
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -114,7 +115,7 @@ def _zero(case: Case, layers: list[int]) -> list[Finding]:
                 "They are not frozen: they get a gradient, and every element of it is 0.",
                 "Not zero now and then: it is so in every record up to the last.",
             ),
-            subject="zero",
+            subject=EXACTLY_ZERO,
         )
     ]
 

@@ -6,7 +6,7 @@ import logging
 from tb_netviz.reading import read_runs
 from tb_netviz_plugin.analysis.network import unite
 from tb_netviz_plugin.diagnosis import RULES, Beyond, Finding, Severity, check
-from tb_netviz_plugin.diagnosis.causes import EFFECTS, fold
+from tb_netviz_plugin.diagnosis.causes import EFFECTS, EXACTLY_ZERO, fold
 from tb_netviz_plugin.diagnosis.checking import told_apart
 from tests.support.runs import dense_layers, describe, write_run
 
@@ -42,12 +42,22 @@ def test_a_rule_that_fails_is_not_checked_and_stops_no_other(tmp_path, caplog):
 
 def test_where_causes_go_round_in_a_circle_the_earliest_is_the_root():
     rules = ("loss_oscillation", "loss_spike", "dead_units", "vanishing_gradient")
+    severities = dict.fromkeys(rules, Severity.WARNING) | {"dead_units": Severity.CRITICAL}
     assert all(effect in EFFECTS[cause] for cause, effect in zip(rules, (*rules[1:], rules[0]), strict=True))
     for first in range(4):
         steps = {rule: 10.0 if rule == rules[first] else 10.1 for rule in rules}
-        (root,) = fold([finding(rule, steps[rule]) for rule in rules])
+        (root,) = fold([finding(rule, steps[rule], severities[rule]) for rule in rules])
         assert root.rule == rules[first]
         assert {one.rule for one in root.consequences} == set(rules) - {root.rule}
+
+
+def test_dead_units_cut_a_gradient_off_only_where_nearly_all_are():
+    vanished = finding("vanishing_gradient", 0.0)
+    nothing_left = dataclasses.replace(vanished, subject=EXACTLY_ZERO)
+    some, nearly_all = (finding("dead_units", 0.0, severity) for severity in (Severity.WARNING, Severity.CRITICAL))
+    assert rooted(some, vanished) == {"vanishing_gradient": ["dead_units"]}
+    assert rooted(nearly_all, vanished) == {"dead_units": ["vanishing_gradient"]}
+    assert rooted(some, nothing_left) == {"dead_units": ["vanishing_gradient"]}
 
 
 def test_causes_and_effects_are_rules():
