@@ -25,6 +25,8 @@ _ROUNDING = 1e-5
 """Share of a weight that a step has to ask for, so that it is no rounding that swallows it."""
 _LONG_ENOUGH = 100
 """Steps after which an optimizer that has not stepped yet is not merely waiting for its first turn."""
+_TURNS = 50
+"""Steps within which optimizers that take turns each have theirs."""
 _BACKBONE = 0.5
 """Share of a model's elements, and of its layers, from which on, where they lie next to the input, a head alone may be
 meant to train."""
@@ -114,9 +116,14 @@ def _never_stepped(case: Case, row: int, any_moves: Bools, records: int) -> bool
     return bool(any_moves.sum() >= 2 * records and span >= _LONG_ENOUGH)
 
 
-def _sees_all(case: Case) -> bool:
-    """Whether every step was observed: else an optimizer that takes turns with another may have been missed."""
-    return bool(np.nansum(case.observations) >= case.steps[-1] - case.steps[0] + 1)
+def _sees_turns(case: Case) -> bool:
+    """Whether so many steps in a row were observed that an optimizer which takes turns with another had its own."""
+    whole = np.nan_to_num(case.observations) >= np.diff(case.steps, prepend=-1.0)
+    row = best = 0.0
+    for seen, steps in zip(whole, np.diff(case.steps, prepend=-1.0), strict=True):
+        row = row + float(steps) if seen else 0.0
+        best = max(best, row)
+    return best >= _TURNS
 
 
 def _kept(case: Case, rows: Sequence[int]) -> list[int | None]:
@@ -227,7 +234,7 @@ def _severity(case: Case, layers: Sequence[int], still: Sequence[_Still], why: s
     if why == NO_RATE and not all(one.always for one in still):
         return Severity.INFO
     if why == NEVER_STEPPED:  # It may be meant to begin later.
-        return Severity.WARNING if _sees_all(case) else Severity.INFO
+        return Severity.WARNING if _sees_turns(case) else Severity.INFO
     blamed = {one.layer for one in still}
     elements = sum(case.network.layers[layer].elements for layer in layers)
     backbone = sorted(blamed) == list(layers[: len(blamed)]) and len(blamed) >= _BACKBONE * len(layers)

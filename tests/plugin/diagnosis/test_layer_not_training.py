@@ -127,9 +127,25 @@ def test_models_and_nan_and_one_layer():
     assert found(RULE, only) == []
 
 
-@pytest.mark.parametrize(("interval", "severity"), [(1, Severity.WARNING), (10, Severity.INFO)])
-def test_an_optimizer_that_never_steps(interval, severity):
-    model = Model(records=120, interval=interval)
+class Closely(Model):
+    """A run that was recorded closely, step by step, at first."""
+
+    first = 0
+
+    @property
+    def steps(self):
+        """Step of each record, [T]."""
+        spread = super().steps
+        return np.where(np.arange(self.records) < self.first, np.arange(self.records), spread)
+
+
+@pytest.mark.parametrize(
+    ("interval", "first", "severity"),
+    [(1, 0, Severity.WARNING), (10, 0, Severity.INFO), (10, 60, Severity.WARNING), (10, 20, Severity.INFO)],
+)
+def test_an_optimizer_that_never_steps(interval, first, severity):
+    model = Closely(records=120, interval=interval)
+    model.first = first
     groups = tuple(OptimizerGroup("Adam", index, 0.001) for index in range(2))
     rows = model.of(3, 4)
     parameters = tuple(
