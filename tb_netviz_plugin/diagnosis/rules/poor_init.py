@@ -7,14 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from tb_netviz_plugin.analysis.records import Floats
-from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import fold, layer_name, number, subject
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
-from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import matrices
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.diagnosis.scales import faint_throughout, loud_throughout
 from tb_netviz_plugin.diagnosis.starts import BEGINNING, LOUD, SCALE, certain, decided, gain_of, loud
 from tb_netviz_plugin.schema.description import Response
 
@@ -25,13 +23,6 @@ _STEADILY = 0.8
 _FEWEST_LAYERS = 3
 _FAINT = 0.3
 """By how much a matrix scales independent inputs where it is too small; see `LOUD`."""
-_FAINTEST = 0.1
-"""The same at the median of all matrices, where the network has to grow them first, normalised in between or not."""
-_LEARNED, _WAITED, _QUARTER = 0.3, 0.97, 0.25
-"""Share by which the loss falls where the network gets over that; and share of its first value that it has still after
-so much of the run, where it does so late."""
-_LONG_ENOUGH = 50
-"""Steps after which a loss that has not fallen yet waits for the weights."""
 _MOST = 0.5
 """Share of values at the ends of a function from which on hardly any gradient passes."""
 _ALIKE = 0.9
@@ -54,9 +45,10 @@ def find(case: Case, limits: Limits) -> list[Finding]:
         found = (
             _symmetric(case, layers)
             or _scale(case, layers, limits["factor"])
-            or _faint(case, layers)
+            or faint_throughout(case, layers)
             or loud(case, layers, limits["loud"])
             or certain(case, layers, limits["certain"])
+            or loud_throughout(case, layers)
             or decided(case, layers, limits["decided"])
             or _saturating(case, layers)
         )
@@ -113,49 +105,6 @@ def _scale(case: Case, layers: list[int], factor: float) -> Finding | None:
         excluded=(f"Not one layer: it is {10 ** (decades / apart):.1f}-fold from each to the next.",),
         view="activations",
     )
-
-
-def _faint(case: Case, layers: list[int]) -> Finding | None:
-    """Find weights that begin so small throughout that the network has to grow them before it learns anything."""
-    loss = training(case)
-    gains = {layer: _most(case, layer) for layer in layers if np.isfinite(gain_of(case, layer))}
-    if loss is None or len(gains) < _FEWEST_LAYERS or case.steps[0] > BEGINNING or not loss.has_scale:
-        return None
-    if loss.steps[-1] - loss.steps[0] < _LONG_ENOUGH:
-        return None
-    middle = float(np.median(list(gains.values())))
-    waited = loss.level[loss.steps <= loss.steps[0] + _QUARTER * (loss.steps[-1] - loss.steps[0])][-1]
-    if middle >= _FAINTEST or (loss.learned >= _LEARNED and waited < _WAITED * loss.start):
-        return None
-    rows = matrices(case, layers)
-    norms = nanmedian(case.column("weight_norm")[rows])
-    return Finding(
-        rule="poor_init",
-        severity=Severity.WARNING,
-        layers=tuple(layer for layer, gain in gains.items() if gain < _FAINT),
-        first_step=float(case.steps[0]),
-        last_step=float(case.steps[0]),
-        message=f"The weights begin too small: at the median of {len(gains)} layers they make what goes in "
-        f"{number(middle)} times as large, and {loss.name}, {number(loss.start)} at first, was {number(float(waited))} "
-        f"after a quarter of the run and is {number(loss.end)}.",
-        beyond=Beyond("by how much the weights scale their inputs", middle, _FAINTEST),
-        evidence=(
-            Line("norm of the weights, median of the matrices", "weight_norm", case.steps, norms),
-            Line(loss.name, loss.name, loss.steps, loss.values),
-        ),
-        remedies=SCALE,
-        excluded=(
-            "Not single branches that begin at zero on purpose: most of the layers are that small.",
-            "Not a network that gets over it: the loss did not fall meanwhile.",
-        ),
-    )
-
-
-def _most(case: Case, layer: int) -> float:
-    """Return by how much the matrix of a layer that scales most does so: the other one of an adapter begins at zero."""
-    rows = matrices(case, [layer])
-    outputs = np.array([case.network.parameters[row].parameter.shape[0] for row in rows], np.float64)
-    return float(np.nanmax(case.column("weight_norm")[rows, 0] / np.sqrt(outputs)))
 
 
 def _trend(profile: Floats, decades: float) -> tuple[int, int] | None:

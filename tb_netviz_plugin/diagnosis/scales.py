@@ -1,0 +1,141 @@
+"""Weights whose scale is wrong in most layers of a network as it begins, normalised in between or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.series import nanmedian
+from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.diagnosis.answers import guess
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import Course, training
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Severity
+from tb_netviz_plugin.diagnosis.movement import matrices
+from tb_netviz_plugin.diagnosis.starts import BEGINNING, LOUD, SCALE, gain_of
+from tb_netviz_plugin.schema.description import Response
+
+_FEWEST_LAYERS = 3
+_FAINT = 0.3
+"""By how much a matrix scales independent inputs where it is too small; see `LOUD`."""
+_FAINTEST, _LOUDEST = 0.1, 4.0
+"""The same at the median of all layers, where the network has to grow them first, or can't get rid of them."""
+_LEARNED, _WAITED, _QUARTER = 0.3, 0.97, 0.25
+"""Share by which the loss falls where the network gets over that; and share of its first value that it has still after
+so much of the run, where it does so late."""
+_LONG_ENOUGH = 50
+"""Steps after which a loss that has not fallen yet waits for the weights."""
+_OUTPUTS = 2.5
+"""Deviation of what such layers put out, at the median; less where something else makes up for their scale."""
+_OVERWRITTEN = 0.5
+"""Norm of the first update over that of the weights, at which the update is what is seen of them."""
+_WORSE, _FALL = 1.3, 3.0
+"""First loss over that of guessing, or where that is unknown over the last, as of a network that knows nothing yet."""
+
+
+def faint_throughout(case: Case, layers: list[int]) -> Finding | None:
+    """Find weights that begin so small throughout that the network has to grow them before it learns anything."""
+    loss, gains = training(case), _gains(case, layers)
+    if loss is None or len(gains) < _FEWEST_LAYERS or not loss.has_scale:
+        return None
+    if loss.steps[-1] - loss.steps[0] < _LONG_ENOUGH:
+        return None
+    middle = float(np.median(list(gains.values())))
+    waited = loss.level[loss.steps <= loss.steps[0] + _QUARTER * (loss.steps[-1] - loss.steps[0])][-1]
+    if middle >= _FAINTEST or (loss.learned >= _LEARNED and waited < _WAITED * loss.start):
+        return None
+    return _finding(
+        case,
+        loss,
+        tuple(layer for layer, gain in gains.items() if gain < _FAINT),
+        f"The weights begin too small: at the median of {len(gains)} layers they make what goes in {number(middle)} "
+        f"times as large, and {loss.name}, {number(loss.start)} at first, was {number(float(waited))} after a quarter "
+        f"of the run and is {number(loss.end)}.",
+        Beyond("by how much the weights scale their inputs", middle, _FAINTEST),
+        (
+            "Not single branches that begin at zero on purpose: most of the layers are that small.",
+            "Not a network that gets over it: the loss did not fall meanwhile.",
+        ),
+    )
+
+
+def loud_throughout(case: Case, layers: list[int]) -> Finding | None:
+    """Find weights that begin so large throughout that the network begins far worse than by guessing."""
+    loss, gains = training(case), _gains(case, layers)
+    if loss is None or len(gains) < _FEWEST_LAYERS or not loss.start > 0 or _overwritten(case, layers):
+        return None
+    middle, outputs = float(np.median(list(gains.values()))), _outputs(case, gains)
+    guessing = guess(case, case.network.layers[layers[0]].model)
+    ignorant = loss.start >= (_WORSE * guessing if guessing else _FALL * max(loss.end, 0.0))
+    if middle < _LOUDEST or not outputs >= _OUTPUTS or not ignorant:
+        return None
+    costs = f", where guessing costs {number(guessing)}" if guessing else ""
+    return _finding(
+        case,
+        loss,
+        tuple(layer for layer, gain in gains.items() if gain > LOUD),
+        f"The weights begin too large: at the median of {len(gains)} layers they make what goes in {number(middle)} "
+        f"times as large, and {loss.name} begins at {number(loss.start)}{costs}.",
+        Beyond("by how much the weights scale their inputs", middle, _LOUDEST),
+        (
+            f"Not weights that are scaled down as they are used: their layers put out deviations of {number(outputs)}.",
+            "Not a network that was trained before: it begins far worse than by guessing.",
+        ),
+    )
+
+
+def _gains(case: Case, layers: Sequence[int]) -> Mapping[int, float]:
+    """Return by layer how much its matrix that scales most does so: the other one of an adapter begins at zero."""
+    if not case.steps.size or case.steps[0] > BEGINNING:
+        return {}
+    return {layer: _most(case, layer) for layer in layers if np.isfinite(gain_of(case, layer))}
+
+
+def _most(case: Case, layer: int) -> float:
+    rows = matrices(case, [layer])
+    outputs = np.array([case.network.parameters[row].parameter.shape[0] for row in rows], np.float64)
+    return float(np.nanmax(case.column("weight_norm")[rows, 0] / np.sqrt(outputs)))
+
+
+def _overwritten(case: Case, layers: Sequence[int]) -> bool:
+    """Whether the first update, as far as it is known, is most of what the weights are after it."""
+    rows = matrices(case, layers)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = case.column("update_norm")[rows, :1] / case.column("weight_norm")[rows, :1]
+    return bool(rows) and bool(nanmedian(shares)[0] >= _OVERWRITTEN)
+
+
+def _outputs(case: Case, layers: Mapping[int, float]) -> float:
+    """Return the deviation of what these layers put out at the first record, at their median; NaN where unknown."""
+    steps, deviations = case.activation_steps, case.numbers("activation_std")
+    if not steps.size or steps[0] > BEGINNING:
+        return np.nan
+    rows = [
+        index
+        for index, row in enumerate(case.network.activations)
+        if row.layer in layers and not row.function and row.activation.response is Response.NONE
+    ]
+    return float(nanmedian(deviations[rows, :1])[0]) if rows else np.nan
+
+
+def _finding(
+    case: Case, loss: Course, layers: tuple[int, ...], message: str, beyond: Beyond, excluded: tuple[str, ...]
+) -> Finding:
+    norms = nanmedian(case.column("weight_norm")[matrices(case, layers)])
+    first = float(case.steps[0])
+    return Finding(
+        rule="poor_init",
+        severity=Severity.WARNING,
+        layers=layers,
+        first_step=first,
+        last_step=first,
+        message=message,
+        beyond=beyond,
+        evidence=(
+            Line("norm of the weights, median of the matrices", "weight_norm", case.steps, norms),
+            Line(loss.name, loss.name, loss.steps, loss.values),
+        ),
+        remedies=SCALE,
+        excluded=excluded,
+    )

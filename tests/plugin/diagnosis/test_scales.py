@@ -1,0 +1,78 @@
+"""Weights that begin with the wrong scale in most layers, though each layer's outputs are normalised."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+RULE = "poor_init"
+FEATURES, WIDTH = 10, 32
+MIX = torch.randn(FEATURES, 1, generator=torch.Generator().manual_seed(3))
+
+
+def drawn(step, count=64):
+    inputs = torch.randn(count, FEATURES, generator=torch.Generator().manual_seed(step))
+    return inputs, (inputs @ MIX > 0).float()
+
+
+def network(scale):
+    torch.manual_seed(0)
+    blocks = [[nn.Linear(size, WIDTH), nn.LayerNorm(WIDTH), nn.ReLU()] for size in (FEATURES, WIDTH, WIDTH)]
+    model = nn.Sequential(*(layer for block in blocks for layer in block), nn.Linear(WIDTH, 1))
+    with torch.no_grad():
+        for layer in model:
+            if isinstance(layer, nn.Linear):
+                layer.weight.mul_(scale)
+    return model
+
+
+class Equalised(nn.Linear):
+    """Draws large weights and scales them down whenever they are used."""
+
+    def __init__(self, given, made):
+        super().__init__(given, made)
+        nn.init.normal_(self.weight)
+
+    def forward(self, inputs):
+        return functional.linear(inputs, self.weight * self.in_features**-0.5, self.bias)
+
+
+@pytest.fixture
+def found(train, told):
+    def of(model, steps=80):
+        return told(train(model, nn.BCEWithLogitsLoss(), drawn, steps), RULE)
+
+    return of
+
+
+def test_weights_that_begin_large_throughout(found):
+    (finding,) = found(network(8))
+    assert finding.severity.id == "warning"
+    assert finding.message.startswith("The weights begin too large: at the median of 4 layers")
+    assert "where guessing costs 0.69" in finding.message
+    assert finding.beyond.measured == pytest.approx(4.6, rel=0.1)
+    assert finding.first_step == 0
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_weights_of_a_common_scale(found, scale):
+    assert found(network(scale)) == []
+
+
+def test_weights_that_are_scaled_as_they_are_used(found):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        Equalised(FEATURES, 64), nn.ReLU(), Equalised(64, 64), nn.ReLU(), Equalised(64, 64), nn.ReLU(), Equalised(64, 1)
+    )
+    assert found(model) == []
+
+
+def test_a_network_that_was_trained_before(found):
+    model = network(8)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-2)
+    for step in range(400):
+        optimizer.zero_grad()
+        inputs, targets = drawn(step)
+        functional.binary_cross_entropy_with_logits(model(inputs), targets).backward()
+        optimizer.step()
+    assert found(model) == []
