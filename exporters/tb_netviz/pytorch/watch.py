@@ -181,7 +181,8 @@ class Watch:
             return
         self._guard.run(self._end_step)
         self._guard.run(self._observer.land)
-        self._guard.run(lambda: self._modes.end(self._steps.index))
+        if self._leads:
+            self._guard.run(lambda: self._modes.end(self._steps.index))
         self._guard.run(self._recorder.close)
         self._guard.run(self._run.metrics.flush)
         for handle in self._handles:
@@ -245,7 +246,8 @@ class Watch:
     def _observe(self, index: int, optimizer: Optimizer, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
         if self._observer.ordinal != self._steps.ordinal:
             self._end_step()
-            self._modes.end(index)
+            if self._leads:
+                self._modes.end(index)
         left_out = self._steps.left_out(index)
         if left_out and self._leads:
             self._observer.interventions.skip(left_out)

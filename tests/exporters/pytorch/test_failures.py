@@ -140,7 +140,8 @@ def test_the_queue_fails(tmp_path):
     bare = train()
     with failing(FileSink, "offer", after=6), pytest.warns(UserWarning, match="injected") as caught:
         watched = train(tmp_path)
-    assert len(caught) <= 4  # Statistics, our scalars, kept gradients and the user's scalars have ways of their own.
+    # Statistics, our scalars, kept gradients, modes and the user's scalars have ways of their own.
+    assert len(caught) <= 5
     assert all(torch.equal(one, two) for one, two in zip(bare, watched, strict=True))
     assert [value for _, value in read(tmp_path).scalars["of the user"]] == list(range(STEPS))
 
