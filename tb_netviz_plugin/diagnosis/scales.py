@@ -13,14 +13,13 @@ from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Severity
 from tb_netviz_plugin.diagnosis.movement import matrices
-from tb_netviz_plugin.diagnosis.starts import BEGINNING, LOUD, SCALE, gain_of
+from tb_netviz_plugin.diagnosis.starts import BEGINNING, FAINT, LOUD, SCALE, gain_of
 from tb_netviz_plugin.schema.description import Response
 
 _FEWEST_LAYERS = 3
-_FAINT = 0.3
-"""By how much a matrix scales independent inputs where it is too small; see `LOUD`."""
 _FAINTEST, _LOUDEST = 0.1, 4.0
-"""The same at the median of all layers, where the network has to grow them first, or can't get rid of them."""
+"""By how much matrices scale independent inputs, at the median of all layers, where the network has to grow them first,
+or can't get rid of them."""
 _LEARNED, _WAITED, _QUARTER = 0.3, 0.97, 0.25
 """Share by which the loss falls where the network gets over that; and share of its first value that it has still after
 so much of the run, where it does so late."""
@@ -48,7 +47,7 @@ def faint_throughout(case: Case, layers: list[int]) -> Finding | None:
     return _finding(
         case,
         loss,
-        tuple(layer for layer, gain in gains.items() if gain < _FAINT),
+        tuple(layer for layer, gain in gains.items() if gain < FAINT),
         f"The weights begin too small: at the median of {len(gains)} layers they make what goes in {number(middle)} "
         f"times as large, and {loss.name}, {number(loss.start)} at first, was {number(float(waited))} after a quarter "
         f"of the run and is {number(loss.end)}.",

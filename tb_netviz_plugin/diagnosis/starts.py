@@ -18,6 +18,8 @@ BEGINNING = 10
 """Steps that the beginning is looked for in."""
 LOUD = 2.5
 """By how much a matrix scales independent inputs where its scale is at fault; 0.6 to 1.4 are common."""
+FAINT = 0.3
+"""The same where it is too small."""
 _FEWEST = 3
 """Matrices of which most may be loud."""
 _ALL, _SURE, _OUT = 0.5, 2.0, 2.0

@@ -13,7 +13,7 @@ from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.scales import faint_throughout, loud_throughout
-from tb_netviz_plugin.diagnosis.starts import BEGINNING, LOUD, SCALE, certain, decided, gain_of, loud
+from tb_netviz_plugin.diagnosis.starts import BEGINNING, FAINT, LOUD, SCALE, certain, decided, gain_of, loud
 from tb_netviz_plugin.schema.description import Response
 
 _EACH = 2.0
@@ -21,8 +21,6 @@ _EACH = 2.0
 _STEADILY = 0.8
 """Share of the layers on the way that go along: a narrow embedding, or one small projection, is no trend."""
 _FEWEST_LAYERS = 3
-_FAINT = 0.3
-"""By how much a matrix scales independent inputs where it is too small; see `LOUD`."""
 _MOST = 0.5
 """Share of values at the ends of a function from which on hardly any gradient passes."""
 _ALIKE = 0.9
@@ -122,7 +120,7 @@ def _by_weights(case: Case, layers: Sequence[int], *, grows: bool) -> bool:
     """Whether the weights of most of these layers, and not the inputs, change the scale."""
     gains = np.array([gain_of(case, layer) for layer in layers])
     known = gains[np.isfinite(gains)]
-    return bool(known.size) and bool(np.median(known) > LOUD if grows else np.median(known) < _FAINT)
+    return bool(known.size) and bool(np.median(known) > LOUD if grows else np.median(known) < FAINT)
 
 
 def _saturating(case: Case, layers: list[int]) -> Finding | None:
