@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from tb_netviz_plugin.analysis.network import Network
@@ -41,8 +42,10 @@ def fold(factor: float) -> str:
 
 
 def number(value: float) -> str:
-    """Return a value with two significant digits, as the tab writes it: "0.0029", "1.2e-5", "6e7"."""
+    """Return a value with two significant digits, as the tab writes it: "0.0029", "1.2e-5", "6e7", "inf"."""
     rounded = float(f"{value:.2g}")
+    if not math.isfinite(rounded):
+        return str(rounded)
     if rounded == 0 or 1e-3 <= abs(rounded) < 1e6:
         return f"{rounded:,g}"
     mantissa, exponent = f"{rounded:e}".split("e")

@@ -166,6 +166,13 @@ class Case:
         grid = self._run.grid
         return self.once(("of parameters", name), lambda: _numbers(derive(grid, STATISTIC[name], by_row(grid))))
 
+    @cached_property
+    def without_gradient(self) -> Bools:
+        """At which records each single parameter had no gradient, though it was looked for, [P, T]."""
+        grid = self._run.grid
+        states = derive(grid, STATISTIC["gradient_norm"], by_row(grid)).states
+        return np.asarray(states == State.NO_GRADIENT)
+
     def column(self, name: str) -> Floats:
         """Return a recorded column of every single parameter, [P, T]; NaN in every cell that is no number."""
         return self.once(("column", name), lambda: _finite(self._run.grid.column(name)))

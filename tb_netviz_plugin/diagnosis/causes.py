@@ -13,7 +13,9 @@ FAILURES = frozenset({"loss_plateau", "underfitting"})
 """What a training fails to do is so from its start, whenever the cause of it shows."""
 EVENTS = frozenset({"loss_spike", "loss_oscillation", "dead_units"})
 """What happens at some step, and explains nothing that was so before."""
-KNOWN = frozenset({"no_optimizer", "no_rate", "never_stepped"})
+GONE = "gone"
+"""Subject of layers whose gradients are set to zero before the optimizer steps."""
+KNOWN = frozenset({"no_optimizer", "no_rate", "never_stepped", GONE})
 """Subjects of layers that do not train for a reason that is known, and follows from nothing."""
 EXACTLY_ZERO = "zero"
 """Subject of gradients of which nothing is left at all."""
@@ -74,7 +76,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
     ),
     "lr_too_low": frozenset({"loss_plateau", "underfitting", "class_imbalance"}),
     "unused_parameter": frozenset({"loss_plateau", "underfitting", "vanishing_gradient", "over_regularised"}),
-    "layer_not_training": frozenset({"loss_plateau", "underfitting"}),
+    "layer_not_training": frozenset({"loss_plateau", "underfitting", "unused_parameter", "vanishing_gradient"}),
     "missing_nonlinearity": frozenset({"underfitting", "loss_plateau"}),
     "missing_zero_grad": frozenset(
         {
@@ -193,7 +195,13 @@ def _cause_of(effect: Finding, findings: Sequence[Finding], span: float) -> int 
 
 
 def _strong(cause: Finding, effect: Finding) -> bool:
-    """Whether a cause is enough: nearly all units of a layer have to be dead to cut a gradient off."""
+    """Whether a cause is enough.
+
+    A gradient that is gone takes that of its own layers along, and nearly all units of a layer have to be dead to cut
+    one off.
+    """
+    if cause.rule == "layer_not_training" and effect.rule in ("unused_parameter", "vanishing_gradient"):
+        return cause.subject == GONE and set(effect.layers) <= set(cause.layers)
     if (cause.rule, effect.rule) == ("dead_units", "vanishing_gradient"):
         return cause.severity is Severity.CRITICAL or effect.subject == EXACTLY_ZERO
     if (cause.rule, effect.rule) == ("vanishing_gradient", "dead_units"):

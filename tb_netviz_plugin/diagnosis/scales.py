@@ -16,7 +16,8 @@ from tb_netviz_plugin.diagnosis.movement import matrices
 from tb_netviz_plugin.diagnosis.starts import BEGINNING, FAINT, LOUD, SCALE, gain_of
 from tb_netviz_plugin.schema.description import Response
 
-_FEWEST_LAYERS = 3
+_FEWEST = 3
+"""Matrices of which most may be of a wrong scale."""
 _FAINTEST, _LOUDEST = 0.1, 4.0
 """By how much matrices scale independent inputs, at the median of all layers, where the network has to grow them first,
 or can't get rid of them."""
@@ -25,8 +26,10 @@ _LEARNED, _WAITED, _QUARTER = 0.3, 0.97, 0.25
 so much of the run, where it does so late."""
 _LONG_ENOUGH = 50
 """Steps after which a loss that has not fallen yet waits for the weights."""
-_OUTPUTS = 2.5
+_OUTPUTS = 1.75
 """Deviation of what such layers put out, at the median; less where something else makes up for their scale."""
+_BOUNDED = ("RNN", "LSTM", "GRU")
+"""What the types of layers begin with whose outputs are between -1 and 1 whatever their weights are."""
 _OVERWRITTEN = 0.5
 """Norm of the first update over that of the weights, at which the update is what is seen of them."""
 _WORSE, _FALL = 1.3, 3.0
@@ -36,7 +39,7 @@ _WORSE, _FALL = 1.3, 3.0
 def faint_throughout(case: Case, layers: list[int]) -> Finding | None:
     """Find weights that begin so small throughout that the network has to grow them before it learns anything."""
     loss, gains = training(case), _gains(case, layers)
-    if loss is None or len(gains) < _FEWEST_LAYERS or not loss.has_scale:
+    if loss is None or not _enough(case, gains) or not loss.has_scale:
         return None
     if loss.steps[-1] - loss.steps[0] < _LONG_ENOUGH:
         return None
@@ -62,7 +65,7 @@ def faint_throughout(case: Case, layers: list[int]) -> Finding | None:
 def loud_throughout(case: Case, layers: list[int]) -> Finding | None:
     """Find weights that begin so large throughout that the network begins far worse than by guessing."""
     loss, gains = training(case), _gains(case, layers)
-    if loss is None or len(gains) < _FEWEST_LAYERS or not loss.start > 0 or _overwritten(case, layers):
+    if loss is None or not _enough(case, gains) or not loss.start > 0 or _overwritten(case, layers):
         return None
     middle, outputs = float(np.median(list(gains.values()))), _outputs(case, gains)
     guessing = guess(case, case.network.layers[layers[0]].model)
@@ -91,6 +94,11 @@ def _gains(case: Case, layers: Sequence[int]) -> Mapping[int, float]:
     return {layer: _most(case, layer) for layer in layers if np.isfinite(gain_of(case, layer))}
 
 
+def _enough(case: Case, gains: Mapping[int, float]) -> bool:
+    """Whether these layers, of which a recurrent one holds several matrices, are more than an input and an output."""
+    return len(matrices(case, list(gains))) >= _FEWEST
+
+
 def _most(case: Case, layer: int) -> float:
     rows = matrices(case, [layer])
     outputs = np.array([case.network.parameters[row].parameter.shape[0] for row in rows], np.float64)
@@ -114,6 +122,7 @@ def _outputs(case: Case, layers: Mapping[int, float]) -> float:
         index
         for index, row in enumerate(case.network.activations)
         if row.layer in layers and not row.function and row.activation.response is Response.NONE
+        if not row.activation.kind.startswith(_BOUNDED)
     ]
     return float(nanmedian(deviations[rows, :1])[0]) if rows else np.nan
 

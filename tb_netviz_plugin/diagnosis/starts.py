@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.series import nanmedian
-from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.analysis.wording import fold, number
 from tb_netviz_plugin.diagnosis.answers import answers, is_cross_entropy
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import training
@@ -110,7 +111,9 @@ def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
         return None
     if max(found.steps[0], steps[0]) > BEGINNING or not found.classes[0] > 1:
         return None
-    grown = bool((deviations[rows, 0] > _GROWN * deviations[rows[0], 0]).any())
+    spread = float(found.outputs.std[0])
+    multiplied = bool(spread > _GROWN * np.nanmax(deviations[rows, 0], initial=0.0) > 0)
+    grown = multiplied or bool((deviations[rows, 0] > _GROWN * deviations[rows[0], 0]).any())
     gains = {layer: gain for layer in layers if np.isfinite(gain := gain_of(case, layer))}
     gains = {layer: gain for layer, gain in gains.items() if _maps(case, layer)}
     too_large = [layer for layer, gain in gains.items() if gain > LOUD]
@@ -119,18 +122,18 @@ def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
     most = len(gains) >= _FEWEST and len(too_large) > _ALL * len(gains)
     factor, large = (_SURE, _OUT) if most else (factor, _LARGE)
     loss, guess = float(found.loss[0]), float(np.log(found.classes[0]))
-    spread = float(found.outputs.std[0])
     if not loss >= factor * guess or not spread >= large or not is_cross_entropy(case, found):
         return None
     return Finding(
         rule="poor_init",
         severity=Severity.WARNING,
-        layers=tuple(too_large) if most else _first_of(case, rows),
+        layers=tuple(too_large) if most else () if multiplied else _first_of(case, rows),
         first_step=float(found.steps[0]),
         last_step=float(found.steps[0]),
         message=f"The loss begins at {number(loss)} at step {found.steps[0]:,.0f}, where guessing among "
         f"{found.classes[0]:.0f} classes costs {number(guess)}: the deviation of the outputs is "
-        f"{number(spread)}, so that the network is sure of answers that it has not learned.",
+        f"{number(spread)}, so that the network is sure of answers that it has not learned"
+        f"{_multiplied(deviations[rows, 0], spread) if multiplied else ''}.",
         beyond=Beyond("first cross-entropy over that of guessing", loss / guess, factor),
         evidence=(
             Line("cross-entropy", "loss", found.steps, found.loss, guess),
@@ -140,6 +143,11 @@ def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
         excluded=("Not large inputs alone: the network makes what it gets far larger.",),
         view="activations",
     )
+
+
+def _multiplied(deviations: Floats, spread: float) -> str:
+    """Say that it is what comes after all layers that makes the outputs so large."""
+    return f", and what no layer puts out: something multiplies it {fold(spread / float(np.nanmax(deviations)))}"
 
 
 def decided(case: Case, layers: list[int], share: float) -> Finding | None:

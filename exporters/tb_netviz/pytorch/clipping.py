@@ -1,4 +1,4 @@
-"""What happens to gradients between the backward pass and the optimizer's step: clipping, by norm or by value.
+"""What happens to gradients between the backward pass and the optimizer's step: clipping by norm or value, and loss.
 
 Who does not clip pays for a look at every gradient of an observed step and not for measuring it: what works in place
 leaves its mark in the version of a tensor.
@@ -61,9 +61,11 @@ class Comparison:
 
     Attributes:
         notes: By row; None where nothing was noted.
+        gone: Rows of parameters that had a gradient after the backward pass, of which nothing is left.
     """
 
     notes: dict[int, _Note | None] = field(default_factory=dict)
+    gone: set[int] = field(default_factory=set)
 
 
 class Clipping:
@@ -132,6 +134,8 @@ class Clipping:
             self._since = 0
         for row, parameter in parameters.items():
             if parameter.grad is None:
+                if self._notes.pop(id(parameter), None) is not None:
+                    comparison.gone.add(row)
                 continue
             note = comparison.notes[row] = self._notes.pop(id(parameter), None)
             if note is not None:
@@ -139,7 +143,7 @@ class Clipping:
                 self._in_use |= note.mark != _mark_of(parameter.grad)
 
     def end(self, comparison: Comparison, norms: _Array, peaks: _Array) -> Clipped | None:
-        """Say what became of the gradients of a step.
+        """Say what became of the gradients of a step, and add those to `gone` that were set to zero.
 
         Args:
             comparison: That of the step.
@@ -153,13 +157,16 @@ class Clipping:
         if not notes or len(notes) < len(comparison.notes):
             return None
         self._compared += 1
-        rows = list(comparison.notes)
-        before, after = [note.size() for note in notes], np.stack([norms[rows], peaks[rows]])
-        if None in before or not np.isfinite(after).all():
+        rows = np.array(list(comparison.notes))
+        sizes, after = [note.size() for note in notes], np.stack([norms[rows], peaks[rows]])
+        if None in sizes or not np.isfinite(after).all():
             return None
-        outcome, changed = _compare(np.array(before).T, after, np.array([note.precision for note in notes]))
-        self._in_use |= changed
-        return outcome if self._in_use else None
+        before, precisions = np.array(sizes).T, np.array([note.precision for note in notes])
+        left = ~((before[1] > 0) & (after[1] == 0))
+        comparison.gone.update(rows[~left].tolist())
+        outcome, changed = _compare(before[:, left], after[:, left], precisions[left])
+        self._in_use |= changed or not left.all()
+        return outcome if self._in_use and left.any() else None
 
     def _note(self) -> None:
         """Note every gradient as a backward pass leaves it."""

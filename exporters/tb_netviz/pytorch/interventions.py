@@ -1,4 +1,4 @@
-"""What is done to gradients: they are clipped, left out of steps by a loss scaler, and set to zero, or not."""
+"""What is done to gradients: clipped, left out of steps by a loss scaler, and set to zero too early or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from tb_netviz.pytorch.clipping import Clipping, Comparison
 from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.measurement import Measurement
-from tb_netviz.pytorch.membership import Membership
+from tb_netviz.pytorch.membership import Membership, describe_groups
 from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.scaler import Scaling
 from tb_netviz.pytorch.standard import LEARNING_RATES, Dashboards
@@ -39,11 +39,13 @@ class Interventions:
         self._of_survival = guard.part("The gradients that a step leaves")
         self._dashboards = dashboards
         self._members = members
+        self._roster = roster
         self._clipping = Clipping(self._of_clipping)
         self._survival = Survival(self._of_survival, roster)
         self._scaling = Scaling()
         self._heard: weakref.WeakKeyDictionary[Optimizer, tuple[int, int]] = weakref.WeakKeyDictionary()
         self._told: deque[tuple[int, Transfer]] = deque()
+        self._were_gone: set[int] = set()
 
     def listen(self, homes: Iterable[Home]) -> None:
         """Listen to the backward passes of a step that will be observed."""
@@ -153,3 +155,18 @@ class Interventions:
         outcome = self._clipping.end(comparison, norms, peaks)
         if outcome is not None:
             self._dashboards.clipped(step, outcome)
+        self._show_gone(step, comparison)
+
+    def _show_gone(self, step: int, comparison: Comparison) -> None:
+        """Write of which optimizer groups all gradients were gone before the step; of others only once theirs were."""
+        if not comparison.gone and not self._were_gone:
+            return
+        groups, places = describe_groups(self._members.optimizers)
+        rows = sorted({*comparison.notes, *comparison.gone})
+        held = {row: home.parameter() for row, home in zip(rows, self._roster.homes(rows), strict=True)}
+        of_rows = {row: places.get(id(parameter), LEARNING_RATES) for row, parameter in held.items()}
+        left = {place for row, place in of_rows.items() if row not in comparison.gone}
+        self._were_gone |= {*of_rows.values()} - left
+        for place in sorted({*of_rows.values()} & self._were_gone):
+            if place < LEARNING_RATES:
+                self._dashboards.gone(step, place, len(groups), gone=place not in left)

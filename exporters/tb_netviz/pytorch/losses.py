@@ -11,7 +11,7 @@ from tb_netviz.pytorch.hooks import Guard
 
 TRAIN_LOSS, VAL_LOSS, LEARNING_RATE, OTHER = "train_loss", "val_loss", "learning_rate", ""
 GRADIENT_NORM_BEFORE, CLIPPED, SKIPPED = "gradient_norm_before", "clipped", "skipped"
-KEPT_GRADIENT = "kept_gradient"
+KEPT_GRADIENT, GONE_GRADIENT = "kept_gradient", "gone_gradient"
 EVALUATED_IN_TRAINING, TRAINED_IN_EVALUATION = "evaluated_in_training_mode", "trained_in_evaluation_mode"
 
 _TRAINING = {"train", "training", "tr"}

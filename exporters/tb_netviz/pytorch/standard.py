@@ -19,6 +19,7 @@ from tb_netviz.pytorch.histograms import HistogramSample, HistogramSchedule
 from tb_netviz.pytorch.losses import (
     CLIPPED,
     EVALUATED_IN_TRAINING,
+    GONE_GRADIENT,
     GRADIENT_NORM_BEFORE,
     KEPT_GRADIENT,
     LEARNING_RATE,
@@ -109,6 +110,12 @@ class Dashboards:
         tag = self._tag_of_group("kept_gradients", outcome.place, groups)
         self._metrics.log(tag, KEPT_GRADIENT, outcome.step, float(outcome.kept))
         self._offer(outcome.step, scalar(tag, float(outcome.kept)))
+
+    def gone(self, step: int, place: int, groups: int, *, gone: bool) -> None:
+        """Write whether nothing was left of the gradients of one of so many groups as its optimizer stepped."""
+        tag = self._tag_of_group("gone_gradients", place, groups)
+        self._metrics.log(tag, GONE_GRADIENT, step, float(gone))
+        self._offer(step, scalar(tag, float(gone)))
 
     def evaluated(self, step: int, *, in_training: bool) -> None:
         """Write that the model was evaluated before `step`, and whether that was in training mode."""

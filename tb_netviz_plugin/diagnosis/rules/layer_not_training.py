@@ -13,6 +13,7 @@ from tb_netviz_plugin.analysis.wording import number, subject
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.gone import gone
 from tb_netviz_plugin.diagnosis.movement import RESOLUTION, dtype_of, rate_of_group
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING, to_the_end
@@ -67,6 +68,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     """Find parameters that stand still up to the end while others of their model move."""
     findings = []
     for layers in case.layers_of_models():
+        lost = gone(case, layers, int(limits["records"]), RULE.id)
+        findings += [lost] if lost else []
         still = _still(case, layers, int(limits["records"]))
         for why in (NO_OPTIMIZER, NO_RATE, NEVER_STEPPED, WRITTEN_BACK, UNKNOWN):
             held = [one for one in still if one.why == why]

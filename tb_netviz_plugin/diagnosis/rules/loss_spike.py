@@ -58,7 +58,11 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     steps, gradient = _gradient(case)
     written = _written(case)
     wild = np.concatenate([steps[_outliers(logarithm(gradient), logarithm(gradient), _WILD)], written])
-    at = [index for index in np.flatnonzero(out).tolist() if _is_spike(case, loss, heights, wild, index)]
+    at = [
+        index
+        for index in np.flatnonzero(out).tolist()
+        if _is_spike(case, loss, heights, wild, (_begins(out, index), index))
+    ]
     if not at:
         return []
     worst = max(at, key=lambda index: heights[index])
@@ -66,7 +70,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     step = float(loss.steps[worst])
     recovery = _recovery(loss, worst, usual)
     moments = _moments(at)
-    near = bool((np.abs(written - step) <= _AT_ONCE * np.median(np.diff(case.steps))).any())
+    begun, reach = float(loss.steps[_begins(out, worst)]), _AT_ONCE * float(np.median(np.diff(case.steps)))
+    near = bool(((written >= begun - reach) & (written <= step + reach)).any())
     overwritten = near and written.size <= _FEW
     # Weights that are set again and again are so on purpose, as those of meta-learning before each task.
     changed = not overwritten if near else _data_changed(case, loss, worst, usual, recovery)
@@ -77,7 +82,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
             if changed or moments > _FEW
             else _severity(case, loss, worst, overwritten or recovery > max(_AT_ONCE, _AFTER * len(out))),
             layers=(),
-            first_step=float(loss.steps[at[0]]),
+            first_step=float(loss.steps[_begins(out, at[0])]),
             last_step=float(loss.steps[at[-1]]),
             message=f"{loss.name} leapt to {number(float(loss.high[worst]))} at step {step:,.0f}, from {number(usual)} "
             f"around it, {_beside(overwritten)}{_others(moments)}; it took {recovery:,} records to come down.",
@@ -194,11 +199,12 @@ def _deviations(loss: Curve, index: int) -> float:
     return float((loss.high[index] - level[index]) / spread[index])
 
 
-def _is_spike(case: Case, loss: Curve, heights: Floats, wild: Floats, index: int) -> bool:
-    """Whether the gradient leapt too, it passed, and no schedule is behind it."""
+def _is_spike(case: Case, loss: Curve, heights: Floats, wild: Floats, place: tuple[int, int]) -> bool:
+    """Whether the gradient leapt too since a leap began, it passed, and no schedule is behind it."""
+    first, index = place
     if index < 2 * PERSISTING or not wild.size:
         return False
-    before, after = loss.steps[max(0, index - _AT_ONCE)], loss.steps[min(len(loss.steps) - 1, index + _AT_ONCE)]
+    before, after = loss.steps[max(0, first - _AT_ONCE)], loss.steps[min(len(loss.steps) - 1, index + _AT_ONCE)]
     together = bool(((wild >= before) & (wild <= after)).any())
     usual = float(np.median(_filled(loss.values)[max(0, index - 3 * PERSISTING) : index - 1]))
     later = _filled(loss.values)[index + _LATER : index + _LATER + PERSISTING]
@@ -228,6 +234,12 @@ def _recovery(loss: Curve, index: int, usual: float) -> int:
     half = usual + (float(loss.high[index]) - usual) * 0.1
     below = np.flatnonzero(_filled(loss.values)[index:] <= half)
     return int(below[0]) if below.size else len(loss.steps) - index
+
+
+def _begins(out: Bools, index: int) -> int:
+    """Return the first of the records in a row that stand out, of which `index` is one."""
+    within = np.flatnonzero(~out[:index])
+    return int(within[-1]) + 1 if within.size else 0
 
 
 def _moments(at: list[int]) -> int:

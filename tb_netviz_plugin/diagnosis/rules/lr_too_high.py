@@ -13,7 +13,7 @@ from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.answers import nothing_to_tell_apart
 from tb_netviz_plugin.diagnosis.case import Case
-from tb_netviz_plugin.diagnosis.course import Course, training
+from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.movement import Movement, group_of, learning_rate, matrices, movement
 from tb_netviz_plugin.diagnosis.rates import Raise, raised
@@ -203,17 +203,34 @@ def _harm(case: Case, layers: list[int], onset: float, last: float, *, replaced:
         _WORSE * loss.noise, float(np.ptp(loss.values[:_AFTERWARDS]))
     ):
         return None  # As of a policy's gradient: such a loss says nothing of how well it does.
-    small, loud = _stay_small(case, layers, loss), _are_loud(case, layers)
+    return (
+        (_thrown_held_out(case, loss) if replaced else None)
+        or _harm_since(loss, onset)
+        or _harm_from_the_start(
+            loss, small=_stay_small(case, layers, loss), replaced=replaced, loud=_are_loud(case, layers)
+        )
+    )
+
+
+def _harm_since(loss: Course, onset: float) -> _Harm | None:
+    """Return how much of what had been gained before a step was lost after it, where that is much."""
     before = loss.upto(onset - 1)
     if before is None or before.values.size < PERSISTING:
-        return _harm_from_the_start(loss, small=small, replaced=replaced, loud=loud)
+        return None
     gained = before.start - before.best
-    if gained > before.noise and (loss.end - before.best) / gained >= _LOST:
-        return _Harm(
-            f"the loss, {number(before.best)} before, is {number(loss.end)}",
-            fatal=loss.end >= before.start - gained / 4,
-        )
-    return _harm_from_the_start(loss, small=small, replaced=replaced, loud=loud)
+    if not gained > before.noise or (loss.end - before.best) / gained < _LOST:
+        return None
+    words = f"the loss, {number(before.best)} before, is {number(loss.end)}"
+    return _Harm(words, fatal=loss.end >= before.start - gained / 4)
+
+
+def _thrown_held_out(case: Case, loss: Course) -> _Harm | None:
+    """Return that the network is far worse in evaluation than as it began, if it is, whatever it is in training."""
+    held_out = course(case.curve("val_loss"))
+    if held_out is None or not loss.has_scale or not held_out.end >= _THROWN * max(loss.start, loss.values[0]):
+        return None
+    words = f"{held_out.name} is {number(held_out.end)}, where the loss was {number(loss.start)} at first"
+    return _Harm(words, fatal=False)
 
 
 def _stay_small(case: Case, layers: list[int], loss: Course) -> bool:

@@ -10,6 +10,7 @@ from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case, Curve
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.gone import groups_of
 from tb_netviz_plugin.diagnosis.movement import Movement, curve_of_group, movement, stepped
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 
@@ -48,18 +49,12 @@ def find(case: Case, limits: Limits) -> list[Finding]:
 
 
 def _of_model(case: Case, layers: list[int], limits: Limits) -> Finding | None:
-    groups = _groups(case, layers)
+    groups = groups_of(case, layers)
     seen = {group: curve for group in groups if (curve := _seen(case, group)) is not None}
     found = _kept(case, layers, seen, limits["kept"])
     if found is None and len(seen) < len(groups or [0]):
         return _adding_up(case, layers, limits["agreement"])
     return found
-
-
-def _groups(case: Case, layers: list[int]) -> list[int]:
-    """Return the optimizer groups that hold parameters of some layers."""
-    rows = (row for layer in layers for row in case.network.layers[layer].parameters)
-    return list(dict.fromkeys(group for row in rows if (group := case.network.parameters[row].group) is not None))
 
 
 def _seen(case: Case, group: int) -> Curve | None:
@@ -80,7 +75,7 @@ def _kept(case: Case, layers: list[int], seen: dict[int, Curve], limit: float) -
     kept = [group for group, share in shares.items() if share >= limit]
     if not kept:
         return None
-    held = [layer for layer in layers if set(_groups(case, [layer])) & set(kept)]
+    held = [layer for layer in layers if set(groups_of(case, [layer])) & set(kept)]
     worst = max(kept, key=lambda group: shares[group])
     curve, norm = seen[worst], movement(case, held).gradient
     all_of_it = len(held) == len(layers) and len(case.network.models) == 1

@@ -1,7 +1,8 @@
-"""`unused_parameter`: layers that ask for a gradient and never get one."""
+"""`unused_parameter`: layers, and single parameters of layers, that ask for a gradient and never get one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +24,15 @@ _CUT = (
     Remedy("Call `backward` between the forward pass and the step.", "loss.backward()\noptimizer.step()"),
     Remedy("Forget the gradients after the step and not before it.", "optimizer.step()\noptimizer.zero_grad()"),
 )
+_OF_PARTS = (
+    Remedy(
+        "See which part of the layer's output is used: of a bidirectional layer `output[:, -1]` holds a backward half "
+        "that has read one place.",
+        "forwards, backwards = hidden[-2], hidden[-1]\nlast = torch.cat([forwards, backwards], dim=1)",
+    ),
+    Remedy("Use it in `forward`, on the way from the input to the loss."),
+    Remedy("If it is unused on purpose, take it out, or freeze it.", "parameter.requires_grad_(False)"),
+)
 _REMEDIES = (
     Remedy("Call it in `forward`, on the way from the input to the loss."),
     Remedy("Don't cut the graph in front of it: look for `.detach()`, `.data`, `.item()` and `torch.no_grad()`."),
@@ -39,12 +49,55 @@ def find(case: Case, limits: Limits) -> list[Finding]:
         without &= there.any(axis=0)
     never = ~case.frozen & ~there.any(axis=1) & (without.sum(axis=1) >= limits["records"])
     layers = np.flatnonzero(never).tolist()
+    parts = _parts(case, limits)
     if not layers:
-        return []
+        return parts
     others = int(there.any(axis=1).sum())
     if not others and (np.nan_to_num(case.column("update_norm")) > 0).any():
         return []  # Weights that move have a gradient that one can't see, or an optimizer that needs none.
-    return [_beside_others(case, limits, layers, without, others) if others else _of_all(case, limits, layers, without)]
+    found = _beside_others(case, limits, layers, without, others) if others else _of_all(case, limits, layers, without)
+    return [found, *parts]
+
+
+def _parts(case: Case, limits: Limits) -> list[Finding]:
+    """Find single parameters without a gradient in layers that have one; of matrices, one of zeros alone is none."""
+    norms, missing = case.column("grad_norm"), case.without_gradient
+    found: list[tuple[int, Bools]] = []
+    for layer in case.network.layers:
+        rows = list(layer.parameters)
+        learns = np.nan_to_num(norms[rows]).max(axis=0, initial=0.0) > 0
+        for row in rows:
+            about = case.network.parameters[row].parameter
+            without = learns & (missing[row] | ((norms[row] == 0) & (len(about.shape) > 1)))
+            if not about.frozen and without.sum() >= limits["records"] and not (np.nan_to_num(norms[row]) > 0).any():
+                found.append((row, without))
+    return [_of_parts(case, limits, found)] if found else []
+
+
+def _of_parts(case: Case, limits: Limits, found: Sequence[tuple[int, Bools]]) -> Finding:
+    rows = [row for row, _ in found]
+    names = [case.network.parameters[row].name for row in rows]
+    more = f" and {len(names) - 2:,} more" if len(names) > 2 else ""
+    zero = "" if case.without_gradient[rows].any() else " but exactly 0"
+    counts = np.sum([without for _, without in found], axis=0).astype(np.float64)
+    seen = np.flatnonzero(counts)
+    return Finding(
+        rule="unused_parameter",
+        severity=Severity.WARNING,
+        layers=tuple(dict.fromkeys(case.network.parameters[row].layer for row in rows)),
+        first_step=float(case.steps[seen[0]]),
+        last_step=float(case.steps[seen[-1]]),
+        message=f"{', '.join(names[:2])}{more} never had a gradient{zero} in {seen.size:,} records, while the rest of "
+        f"the layer had: nothing that the loss depends on uses {'it' if len(rows) == 1 else 'them'}.",
+        beyond=Beyond("records without a gradient", float(min(one.sum() for _, one in found)), limits["records"]),
+        evidence=(Line("parameters without a gradient", "gradient_norm", case.steps, counts, 0.5),),
+        remedies=_OF_PARTS,
+        excluded=(
+            "It is not frozen: requires_grad is on.",
+            "Not dead units, and not a gradient that vanishes: the rest of the layer has one.",
+        ),
+        subject="parts",
+    )
 
 
 def _of_all(case: Case, limits: Limits, layers: list[int], without: Bools) -> Finding:

@@ -54,6 +54,23 @@ def test_large_inputs_are_not_the_weights(train, told):
     assert told(train(network(1), nn.CrossEntropyLoss(), bytes_of, steps=30, rate=1e-6), RULE) == []
 
 
+class Multiplied(nn.Sequential):
+    """Multiplies its scores, as by a temperature."""
+
+    def __init__(self, factor):
+        super().__init__(*network(1))
+        self.factor = factor
+
+    def forward(self, inputs):
+        return self.factor * super().forward(inputs)
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(20.0, 0), (10_000.0, 1)])
+def test_scores_that_are_multiplied_after_all_layers(train, told, factor, expected):
+    findings = told(train(Multiplied(factor), nn.CrossEntropyLoss(), batch, steps=30, rate=1e-6), RULE)
+    assert ["something multiplies it" in finding.message for finding in findings] == [True] * expected
+
+
 @pytest.mark.parametrize("deviation", [1.0, 0.2])
 def test_weights_that_are_too_large_everywhere_need_less_of_a_first_loss(train, told, deviation):
     model = network(1)

@@ -171,3 +171,18 @@ def test_an_optimizer_that_waits_for_its_first_turn_is_left_alone():
     )
     model.norms[:, rows] = model.weights[:, rows] = model.ratios[:, rows] = np.nan
     assert found(RULE, model) == []
+
+
+def gone(share):
+    values = (np.arange(RECORDS) % 10 < 10 * share).astype(float)
+    return {"netviz/gone_gradients": ("gone_gradient", STEPS.astype(float), values)}
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.7, 0), (0.8, 1), (1.0, 1)])
+def test_gradients_that_are_gone_before_most_steps(share, expected):
+    findings = found(RULE, Model(), **gone(share))
+    assert len(findings) == expected
+    for finding in findings:
+        assert (finding.severity, finding.first_step, finding.subject) == (Severity.CRITICAL, 0, "gone")
+        assert finding.message.startswith("18 layers, stem to head, learn nothing: the backward pass brings gradients")
+        assert finding.remedies[0].code == "optimizer.zero_grad()\nloss.backward()\noptimizer.step()"

@@ -128,6 +128,13 @@ def test_weights_that_were_replaced_at_the_start_and_a_loss_that_hardly_fell(rat
     assert len(found("lr_too_high", large_from(0, ratio), train=loss)) == expected
 
 
+@pytest.mark.parametrize(("ratio", "held_out", "expected"), [(0.6, 40.0, 1), (0.6, 4.0, 0), (0.4, 40.0, 0)])
+def test_weights_that_were_replaced_and_a_network_that_is_far_worse_in_evaluation(ratio, held_out, expected):
+    scalars = {"loss/val": ("val_loss", STEPS[::10].astype(float), np.full(RECORDS // 10, held_out))}
+    findings = found("lr_too_high", large_from(0, ratio), train=falling(), **scalars)
+    assert ["loss/val is 40, where the loss was 2.2 at first" in finding.message for finding in findings] == [True] * expected
+
+
 @pytest.mark.parametrize(("end", "expected"), [(3.0, 1), (0.5, 0)])
 def test_a_loss_that_is_thrown_at_once_and_does_not_come_back_to_its_first_value(end, expected):
     scatter = np.where(np.arange(RECORDS) % 2, 0.2, 1.8)

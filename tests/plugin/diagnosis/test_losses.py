@@ -155,6 +155,14 @@ class TestSpike:
         assert "weights were overwritten" in finding.message
         assert "load_state_dict" in finding.remedies[0].code
 
+    def test_weights_that_were_overwritten_are_so_however_late_the_loss_comes_down(self):
+        model, loss = Model(records=LONG), falling(LONG)
+        loss[100:130] = 2.3 * np.append(np.ones(12), np.geomspace(1, 0.05, 18))
+        model.weights[100:] *= 1.5
+        (finding,) = found("loss_spike", model, train=loss)
+        assert (finding.first_step, finding.severity) == (1000, Severity.WARNING)
+        assert "weights were overwritten" in finding.message
+
     def test_a_batch_that_is_wrong_beyond_measure_matters_though_it_is_over_at_once(self):
         model, loss = Model(records=LONG), flat(LONG, 0.7, noise=0.2)
         loss[100], model.norms[100] = 500.0, model.norms[100] * 300

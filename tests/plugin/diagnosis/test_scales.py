@@ -76,3 +76,24 @@ def test_a_network_that_was_trained_before(found):
         functional.binary_cross_entropy_with_logits(model(inputs), targets).backward()
         optimizer.step()
     assert found(model) == []
+
+
+class Reader(nn.Module):
+    """Reads ten numbers one by one in two recurrent layers, whose outputs are bounded whatever their weights are."""
+
+    def __init__(self, deviation):
+        super().__init__()
+        torch.manual_seed(0)
+        self.rnn, self.head = nn.LSTM(1, WIDTH, num_layers=2, batch_first=True), nn.Linear(WIDTH, 1)
+        if deviation:
+            for value in self.parameters():
+                nn.init.normal_(value, std=deviation)
+
+    def forward(self, inputs):
+        return self.head(self.rnn(inputs[..., None])[0][:, -1])
+
+
+@pytest.mark.parametrize(("deviation", "expected"), [(None, 0), (0.2, 0), (2.0, 1)])
+def test_recurrent_layers_hold_several_matrices(found, deviation, expected):
+    findings = found(Reader(deviation))
+    assert [finding.message.startswith("The weights begin too large") for finding in findings] == [True] * expected
