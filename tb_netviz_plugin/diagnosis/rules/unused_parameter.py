@@ -60,16 +60,20 @@ def find(case: Case, limits: Limits) -> list[Finding]:
 
 
 def _parts(case: Case, limits: Limits) -> list[Finding]:
-    """Find single parameters without a gradient in layers that have one; of matrices, one of zeros alone is none."""
+    """Find single parameters without a gradient in layers that have one; of matrices, one of zeros alone is none.
+
+    Beside a matrix that has one: where inputs are zero a bias has one nevertheless, and a bias may well drop out.
+    """
     norms, missing = case.column("grad_norm"), case.without_gradient
     found: list[tuple[int, Bools]] = []
     for layer in case.network.layers:
-        rows = list(layer.parameters)
-        learns = np.nan_to_num(norms[rows]).max(axis=0, initial=0.0) > 0
+        rows = [row for row in layer.parameters if case.network.parameters[row].parameter.name.split(".")[-1] != "bias"]
+        sizes = {row: len(case.network.parameters[row].parameter.shape) for row in rows}
+        learns = np.nan_to_num(norms[[row for row in rows if sizes[row] > 1]]).max(axis=0, initial=0.0) > 0
         for row in rows:
-            about = case.network.parameters[row].parameter
-            without = learns & (missing[row] | ((norms[row] == 0) & (len(about.shape) > 1)))
-            if not about.frozen and without.sum() >= limits["records"] and not (np.nan_to_num(norms[row]) > 0).any():
+            without = learns & (missing[row] | ((norms[row] == 0) & (sizes[row] > 1)))
+            never = not case.network.parameters[row].parameter.frozen and not (np.nan_to_num(norms[row]) > 0).any()
+            if never and without.sum() >= limits["records"]:
                 found.append((row, without))
     return [_of_parts(case, limits, found)] if found else []
 

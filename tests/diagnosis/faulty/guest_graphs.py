@@ -13,7 +13,7 @@ from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.faulty.representations import alike
 from tests.diagnosis.healthy.blind_graphs import Heads
 from tests.diagnosis.proof import outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -107,7 +107,7 @@ SCENARIOS = (
     Scenario(
         "smoothed-heads-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         eight_layers_of_attention,
         _SMOOTH,
         ("vanishing_gradient", "loss_plateau", "underfitting"),

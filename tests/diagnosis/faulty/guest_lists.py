@@ -12,7 +12,7 @@ from tests.diagnosis.data import Split, split
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import Recurrent
 from tests.diagnosis.proof import require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -83,6 +83,6 @@ _RATE = ("loss_oscillation", "loss_plateau", "saturation")
 _PLACES = ("wrong_output_or_loss", "loss_plateau", "underfitting")
 
 SCENARIOS = (
-    Scenario("high-added-up-gru", "rnn", REPORTING, six_added_up, ("lr_too_high",), _RATE),
-    Scenario("output-places-lstm", "rnn", REPORTING, viewed, _PLACES, ("label_noise",)),
+    Scenario("high-added-up-gru", "rnn", TUNING, six_added_up, ("lr_too_high",), _RATE),
+    Scenario("output-places-lstm", "rnn", TUNING, viewed, _PLACES, ("label_noise",)),
 )

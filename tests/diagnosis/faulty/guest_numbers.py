@@ -13,7 +13,7 @@ from tests.diagnosis.faulty.numbers import stuck
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import cnn, mlp
 from tests.diagnosis.proof import gradients, require, snapshot
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -78,11 +78,11 @@ _COARSE = ("low_precision_underflow", "layer_not_training")
 _NONE = ("vanishing_gradient", "poor_init", "wrong_output_or_loss")
 
 SCENARIOS = (
-    Scenario("coarse-four-bits-cnn", "cnn", REPORTING, four_bits_after_each_step, _COARSE, ("lr_too_low",)),
+    Scenario("coarse-four-bits-cnn", "cnn", TUNING, four_bits_after_each_step, _COARSE, ("lr_too_low",)),
     Scenario(
         "vanishing-none-of-hundred-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         none_of_a_hundred,
         _NONE,
         ("saturation", "loss_plateau", "layer_not_training", "underfitting"),

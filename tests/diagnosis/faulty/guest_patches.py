@@ -16,7 +16,7 @@ from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.faulty.representations import alike
 from tests.diagnosis.networks import Block
 from tests.diagnosis.proof import outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -117,5 +117,5 @@ SCENARIOS = (
         ("oversmoothing", "representation_collapse"),
         ("underfitting", "loss_plateau"),
     ),
-    Scenario("by-heart-patches-transformer", "transformer", REPORTING, few_pictures, ("overfitting",)),
+    Scenario("by-heart-patches-transformer", "transformer", TUNING, few_pictures, ("overfitting",)),
 )

@@ -16,7 +16,7 @@ from tests.diagnosis.faulty.blind_units import shapes
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import accuracy, double, gradients, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -159,8 +159,8 @@ def masks_to_255(trial: Trial) -> Truth:
 _RATE = ("loss_oscillation", "loss_spike", "loss_plateau", "dead_units", "train_eval_mismatch")
 
 SCENARIOS = (
-    Scenario("poor-pointwise-cnn", "cnn", REPORTING, pointwise, ("underfitting", "loss_plateau")),
-    Scenario("high-momentum-cnn", "cnn", REPORTING, momentum_of_999, ("lr_too_high",), _RATE),
+    Scenario("poor-pointwise-cnn", "cnn", TUNING, pointwise, ("underfitting", "loss_plateau")),
+    Scenario("high-momentum-cnn", "cnn", TUNING, momentum_of_999, ("lr_too_high",), _RATE),
     Scenario(
         "vanishing-autoencoder-mlp",
         "mlp",

@@ -20,7 +20,7 @@ from tests.diagnosis.faulty.units import dead
 from tests.diagnosis.healthy.blind_tables import ranked
 from tests.diagnosis.networks import Recurrent, mlp
 from tests.diagnosis.proof import loss_of, outputs, require, silent
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -185,12 +185,12 @@ SCENARIOS = (
     Scenario(
         "start-logit-scale-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         scale_without_logarithm,
         (*_START, "exploding_gradient"),
         ("saturation", "loss_oscillation"),
     ),
-    Scenario("start-normal-lstm", "rnn", REPORTING, normal_everywhere, (*_START, "saturation")),
+    Scenario("start-normal-lstm", "rnn", TUNING, normal_everywhere, (*_START, "saturation")),
     Scenario("dead-prior-cnn", "cnn", TUNING, prior_everywhere, ("dead_units", *_START), _PRIOR),
-    Scenario("dead-codes-gnn", "gnn", REPORTING, codes_rectified, ("dead_units", "wrong_output_or_loss"), _CODES),
+    Scenario("dead-codes-gnn", "gnn", TUNING, codes_rectified, ("dead_units", "wrong_output_or_loss"), _CODES),
 )

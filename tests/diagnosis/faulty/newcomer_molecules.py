@@ -17,7 +17,7 @@ from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.healthy.blind_worlds_physics import slope
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 ATOMS = 9
@@ -180,7 +180,7 @@ SCENARIOS = (
         ("input_unnormalised",),
         ("underfitting", "loss_plateau", "poor_init", "exploding_gradient", "dead_units"),
     ),
-    Scenario("few-actives-gnn", "gnn", REPORTING, poisons, ("class_imbalance",)),
+    Scenario("few-actives-gnn", "gnn", TUNING, poisons, ("class_imbalance",)),
     Scenario(
         "scale-seconds-mlp", "mlp", TUNING, seconds, _SCALE, ("underfitting", "loss_plateau", "vanishing_gradient")
     ),

@@ -17,7 +17,7 @@ from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.faulty.units import dead
 from tests.diagnosis.networks import Recurrent, mlp
 from tests.diagnosis.proof import accuracy, gradients, loss_of, require, silent
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -158,7 +158,7 @@ SCENARIOS = (
     Scenario(
         "dead-claims-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         claims,
         ("dead_units", "exploding_gradient", "lr_too_high"),
         ("loss_spike", "loss_plateau", "loss_oscillation", "underfitting"),
@@ -167,7 +167,7 @@ SCENARIOS = (
     Scenario(
         "unused-backward-lstm",
         "rnn",
-        REPORTING,
+        TUNING,
         last_place,
         ("unused_parameter", "layer_not_training"),
         ("loss_plateau", "underfitting", "vanishing_gradient"),

@@ -16,7 +16,7 @@ from tests.diagnosis.faulty.blind_layers import unheard
 from tests.diagnosis.faulty.rates import worse
 from tests.diagnosis.networks import Recurrent, Transformer, mlp
 from tests.diagnosis.proof import accuracy, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -194,11 +194,11 @@ SCENARIOS = (
         ("unused_parameter",),
         ("layer_not_training", "underfitting"),
     ),
-    Scenario("held-anchor-gru", "rnn", REPORTING, anchored, ("over_regularised",), ("underfitting", "loss_plateau")),
+    Scenario("held-anchor-gru", "rnn", TUNING, anchored, ("over_regularised",), ("underfitting", "loss_plateau")),
     Scenario(
         "high-tuned-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         tuned_as_prompts,
         ("lr_too_high",),
         ("loss_plateau", "loss_spike"),
@@ -206,7 +206,7 @@ SCENARIOS = (
     Scenario(
         "swings-pairs-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         pairs,
         ("loss_oscillation", "lr_too_high"),
         ("loss_plateau", "underfitting"),

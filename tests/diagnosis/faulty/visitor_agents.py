@@ -14,7 +14,7 @@ from tests.diagnosis.data import Part, Split, split
 from tests.diagnosis.faulty.numbers import spoiled
 from tests.diagnosis.networks import Transformer, mlp
 from tests.diagnosis.proof import finite, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import fit
 
 WORDS, LENGTH = 16, 8
@@ -165,5 +165,5 @@ _WRONG, _FLAT, _FEEDS = ("label_noise",), ("loss_plateau",), ("loss_oscillation"
 SCENARIOS = (
     Scenario("nan-squashed-mlp", "mlp", TUNING, steered_to_the_stop, ("nonfinite",)),
     Scenario("exploding-bootstrap-mlp", "mlp", TUNING, feeding_on_itself, ("exploding_gradient",), _FEEDS),
-    Scenario("wrong-preferences-transformer", "transformer", REPORTING, columns_swapped, _WRONG, _FLAT),
+    Scenario("wrong-preferences-transformer", "transformer", TUNING, columns_swapped, _WRONG, _FLAT),
 )

@@ -19,7 +19,7 @@ from tests.diagnosis.faulty.representations import collapsed
 from tests.diagnosis.faulty.units import twins
 from tests.diagnosis.networks import Block, Transformer
 from tests.diagnosis.proof import double, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import History, control, evaluate, fit
 
 SOUNDS, BANDS, FRAMES, PARTS = 6, 8, 16, 5
@@ -193,8 +193,8 @@ _POOR, _MIXED = ("underfitting", "loss_plateau"), ("redundant_units", "poor_init
 _LATER = ("underfitting", "loss_plateau")
 
 SCENARIOS = (
-    Scenario("jumps-averaged-cnn", "cnn", REPORTING, average_left_in_place, ("loss_spike",)),
+    Scenario("jumps-averaged-cnn", "cnn", TUNING, average_left_in_place, ("loss_spike",)),
     Scenario("collapsed-frames-transformer", "transformer", TUNING, chasing_itself, ("representation_collapse",)),
-    Scenario("copies-mixture-gru", "rnn", REPORTING, head_of_zeros, _MIXED, _LATER, Severity.INFO),
-    Scenario("poor-short-sighted-cnn", "cnn", REPORTING, short_sight, _POOR),
+    Scenario("copies-mixture-gru", "rnn", TUNING, head_of_zeros, _MIXED, _LATER, Severity.INFO),
+    Scenario("poor-short-sighted-cnn", "cnn", TUNING, short_sight, _POOR),
 )

@@ -16,7 +16,7 @@ from tests.diagnosis.faulty.rates import heaped_up, worse
 from tests.diagnosis.faulty.wiring import still
 from tests.diagnosis.networks import Recurrent
 from tests.diagnosis.proof import snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 WORDS, LENGTH, TAGS = 12, 5, 5
@@ -220,8 +220,8 @@ def root_of_two_for_a_half(trial: Trial) -> Truth:
 _LOUD = ("exploding_gradient", "poor_init")
 
 SCENARIOS = (
-    Scenario("still-encoder-gru", "rnn", REPORTING, set_to_zero_too_late, ("layer_not_training",)),
-    Scenario("wrong-tags-lstm", "rnn", REPORTING, tags_of_other_sentences, ("label_noise",)),
+    Scenario("still-encoder-gru", "rnn", TUNING, set_to_zero_too_late, ("layer_not_training",)),
+    Scenario("wrong-tags-lstm", "rnn", TUNING, tags_of_other_sentences, ("label_noise",)),
     Scenario("kept-closure-rnn", "rnn", TUNING, closure_without_zero_grad, ("missing_zero_grad",)),
-    Scenario("exploding-inverted-cnn", "cnn", REPORTING, root_of_two_for_a_half, _LOUD, ("loss_oscillation",)),
+    Scenario("exploding-inverted-cnn", "cnn", TUNING, root_of_two_for_a_half, _LOUD, ("loss_oscillation",)),
 )

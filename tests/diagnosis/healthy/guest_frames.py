@@ -13,7 +13,7 @@ from tests.diagnosis.data import Part, digits, split
 from tests.diagnosis.healthy.stranger_pictures import layer
 from tests.diagnosis.networks import Residual
 from tests.diagnosis.proof import alive, calm, double, generalises, learned, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, evaluate, fit
 
 
@@ -237,9 +237,9 @@ def bags(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-single-picture-cnn", "cnn", REPORTING, single_picture),
-    Scenario("healthy-depths-cnn", "cnn", REPORTING, depths),
-    Scenario("healthy-conv-mixer-cnn", "cnn", REPORTING, patches_as_convolutions),
-    Scenario("healthy-frames-lstm", "rnn", REPORTING, frames),
+    Scenario("healthy-single-picture-cnn", "cnn", TUNING, single_picture),
+    Scenario("healthy-depths-cnn", "cnn", TUNING, depths),
+    Scenario("healthy-conv-mixer-cnn", "cnn", TUNING, patches_as_convolutions),
+    Scenario("healthy-frames-lstm", "rnn", TUNING, frames),
     Scenario("healthy-bags-transformer", "transformer", TUNING, bags),
 )

@@ -11,7 +11,7 @@ from tests.diagnosis.healthy.blind_makers import apart
 from tests.diagnosis.healthy.blind_tables import ranked
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import alive, calm, double, generalises, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, fit
 
 
@@ -211,7 +211,7 @@ def visits(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-forged-rows-mlp", "mlp", TUNING, forged_rows),
-    Scenario("healthy-claims-mlp", "mlp", REPORTING, claims),
+    Scenario("healthy-claims-mlp", "mlp", TUNING, claims),
     Scenario("healthy-additive-mlp", "mlp", TUNING, sums_of_columns),
     Scenario("healthy-few-of-many-mlp", "mlp", TUNING, twelve_of_many),
     Scenario("healthy-visits-gru", "rnn", TUNING, visits),

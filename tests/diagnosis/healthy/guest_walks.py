@@ -14,7 +14,7 @@ from tests.diagnosis.data import Graph, Part, communities, split
 from tests.diagnosis.faulty.blind_outputs import energies
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import alive, calm, generalises, loss_of, outputs, require, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, fit
 
 
@@ -211,7 +211,7 @@ def distances(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-sixteen-layers-gcn", "gnn", TUNING, sixteen_layers),
-    Scenario("healthy-walks-gnn", "gnn", REPORTING, walks),
-    Scenario("healthy-shortest-ways-gnn", "gnn", REPORTING, shortest_ways),
+    Scenario("healthy-walks-gnn", "gnn", TUNING, walks),
+    Scenario("healthy-shortest-ways-gnn", "gnn", TUNING, shortest_ways),
     Scenario("healthy-distances-transformer", "transformer", TUNING, distances),
 )

@@ -12,7 +12,7 @@ from tests.diagnosis.faulty.newcomer_tuned import upside_down
 from tests.diagnosis.healthy.blind_tuned import Rows
 from tests.diagnosis.networks import Transformer
 from tests.diagnosis.proof import accuracy, calm, generalises, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -95,5 +95,5 @@ def instructions(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-scales-transformer", "transformer", TUNING, scales),
-    Scenario("healthy-instructions-transformer", "transformer", REPORTING, instructions),
+    Scenario("healthy-instructions-transformer", "transformer", TUNING, instructions),
 )

@@ -13,7 +13,7 @@ from tests.diagnosis.healthy.blind_pictures import shuffled
 from tests.diagnosis.healthy.blind_tables import ranked
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import calm, generalises, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, evaluate, fit
 
 
@@ -205,8 +205,8 @@ def visits(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("healthy-readmissions-mlp", "mlp", REPORTING, readmissions),
-    Scenario("healthy-portfolio-lstm", "rnn", REPORTING, portfolio),
-    Scenario("healthy-gaps-gru", "rnn", REPORTING, gaps),
+    Scenario("healthy-readmissions-mlp", "mlp", TUNING, readmissions),
+    Scenario("healthy-portfolio-lstm", "rnn", TUNING, portfolio),
+    Scenario("healthy-gaps-gru", "rnn", TUNING, gaps),
     Scenario("healthy-visits-transformer", "transformer", TUNING, visits),
 )

@@ -13,7 +13,7 @@ from tests.diagnosis.healthy.blind_tables import ranked
 from tests.diagnosis.healthy.blind_worlds_physics import slope
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import alive, calm, generalises, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, fit
 
 
@@ -222,7 +222,7 @@ def hills(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("healthy-reaction-mlp", "mlp", TUNING, reaction),
-    Scenario("healthy-forces-gnn", "gnn", REPORTING, forces),
-    Scenario("healthy-hidden-atoms-gnn", "gnn", REPORTING, hidden_atoms),
+    Scenario("healthy-forces-gnn", "gnn", TUNING, forces),
+    Scenario("healthy-hidden-atoms-gnn", "gnn", TUNING, hidden_atoms),
     Scenario("healthy-hills-mlp", "mlp", TUNING, hills),
 )

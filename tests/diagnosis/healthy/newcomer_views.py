@@ -16,7 +16,7 @@ from tests.diagnosis.healthy.blind_views import neighbours, seen
 from tests.diagnosis.healthy.stranger_pictures import layer
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import calm, require, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, fit
 
 
@@ -197,6 +197,6 @@ def heartbeats(trial: Trial) -> None:
 SCENARIOS = (
     Scenario("healthy-variances-cnn", "cnn", TUNING, variances),
     Scenario("healthy-free-bits-cnn", "cnn", TUNING, free_bits),
-    Scenario("healthy-next-codes-gru", "rnn", REPORTING, next_codes),
+    Scenario("healthy-next-codes-gru", "rnn", TUNING, next_codes),
     Scenario("healthy-heartbeats-cnn", "cnn", TUNING, heartbeats),
 )

@@ -14,7 +14,7 @@ from tests.diagnosis.data import language
 from tests.diagnosis.healthy.stranger_agents import DISCOUNT, by_hand, follow, rewards
 from tests.diagnosis.networks import Transformer, mlp
 from tests.diagnosis.proof import require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control
 
 STATES, WRITTEN, PRICED, TOPICS, VOCABULARY = 12, 6, 4, 4, 300
@@ -238,8 +238,8 @@ def _likely(texts: list[Tensor], shares: Tensor) -> Tensor:
 
 
 SCENARIOS = (
-    Scenario("healthy-soft-actor-mlp", "mlp", REPORTING, soft_actor),
-    Scenario("healthy-rewarded-transformer", "transformer", REPORTING, rewarded),
+    Scenario("healthy-soft-actor-mlp", "mlp", TUNING, soft_actor),
+    Scenario("healthy-rewarded-transformer", "transformer", TUNING, rewarded),
     Scenario("healthy-baskets-mlp", "mlp", TUNING, baskets),
-    Scenario("healthy-news-mlp", "mlp", REPORTING, news),
+    Scenario("healthy-news-mlp", "mlp", TUNING, news),
 )

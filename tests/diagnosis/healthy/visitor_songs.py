@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from tests.diagnosis.data import Part, split
 from tests.diagnosis.networks import Block
 from tests.diagnosis.proof import calm, generalises, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import evaluate, fit
 
 LEVELS, LETTERS, BANDS, SPOKEN, LONGEST = 32, 10, 8, 6, 18
@@ -242,6 +242,6 @@ def spoken(trial: Trial) -> None:
 SCENARIOS = (
     Scenario("healthy-enhanced-cnn", "cnn", TUNING, enhanced),
     Scenario("healthy-samples-cnn", "cnn", TUNING, samples),
-    Scenario("healthy-foretold-cnn", "cnn", REPORTING, foretold),
+    Scenario("healthy-foretold-cnn", "cnn", TUNING, foretold),
     Scenario("healthy-spoken-transformer", "transformer", TUNING, spoken),
 )

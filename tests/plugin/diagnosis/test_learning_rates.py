@@ -132,7 +132,9 @@ def test_weights_that_were_replaced_at_the_start_and_a_loss_that_hardly_fell(rat
 def test_weights_that_were_replaced_and_a_network_that_is_far_worse_in_evaluation(ratio, held_out, expected):
     scalars = {"loss/val": ("val_loss", STEPS[::10].astype(float), np.full(RECORDS // 10, held_out))}
     findings = found("lr_too_high", large_from(0, ratio), train=falling(), **scalars)
-    assert ["loss/val is 40, where the loss was 2.2 at first" in finding.message for finding in findings] == [True] * expected
+    assert ["loss/val is 40, where the loss was 2.2 at first" in finding.message for finding in findings] == [
+        True
+    ] * expected
 
 
 @pytest.mark.parametrize(("end", "expected"), [(3.0, 1), (0.5, 0)])

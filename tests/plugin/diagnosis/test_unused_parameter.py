@@ -115,6 +115,23 @@ def test_an_adapter_that_begins_at_zero_is_left_alone(train, told):
     assert told(train(Adapter(), nn.CrossEntropyLoss(), batch), RULE) == []
 
 
+def test_a_layer_that_gets_zeros_alone_and_learns_by_its_bias_is_left_alone(train, told):
+    model = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3))
+    nn.init.constant_(model[0].bias, -100.0)
+    assert told(train(model, nn.CrossEntropyLoss(), batch), RULE) == []
+
+
+def test_a_bias_that_drops_out_is_left_alone(train, told):
+    class Slope(nn.Sequential):
+        def forward(self, inputs):
+            inputs = inputs.requires_grad_()
+            (slope,) = torch.autograd.grad(super().forward(inputs).sum(), inputs, create_graph=True)
+            return slope[:, :3]
+
+    model = Slope(nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 1))
+    assert told(train(model, nn.CrossEntropyLoss(), batch), RULE) == []
+
+
 @pytest.mark.parametrize("set_to_none", [True, False])
 def test_one_that_is_set_to_zero_before_the_step_follows_from_that(tmp_path, set_to_none):
     model = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3))

@@ -8,6 +8,8 @@ import { cellsBottom, flaggedRows, inView, type RowScene, rowTop } from './scene
 
 /** Room that a line of text needs. */
 const LINE = 12;
+/** The same where a name and that of its scope may stand above each other, which then would seem to be one. */
+const APART = 15;
 /** Rows of this height can all be named; among lower ones only those are that matter. */
 const NAMED_ROW = 11;
 /** Where names begin, right of the fold arrows. */
@@ -31,11 +33,12 @@ function drawColumn(
   x: number,
   width: number,
   align: 'left' | 'right',
+  apart = LINE,
 ) {
   const taken: number[] = [];
   const { plot, theme } = scene;
   for (const { text, y, color, strong } of labels.sort((a, b) => a.order - b.order || a.y - b.y)) {
-    if (y < plot.top + 2 || y > plot.bottom - 2 || taken.some((other) => Math.abs(other - y) < LINE))
+    if (y < plot.top + 2 || y > plot.bottom - 2 || taken.some((other) => Math.abs(other - y) < apart))
       continue;
     taken.push(y);
     const style = { size: BODY_TEXT, weight: strong ? 500 : 400, align } as const;
@@ -190,7 +193,7 @@ function drawCompact(painter: Painter, scene: RowScene): void {
   const lowest = Math.max(plot.top, cellsBottom(scene) - LINE / 2);
   const highest = plot.top + LINE / 2 - 1;
   const kept = labels.map((label) => ({ ...label, y: Math.max(highest, Math.min(label.y, lowest)) }));
-  drawColumn(painter, scene, kept, plot.left - 10, width, 'right');
+  drawColumn(painter, scene, kept, plot.left - 10, width, 'right', APART);
   drawEnds(painter, scene);
 }
 
