@@ -15,8 +15,10 @@ EVENTS = frozenset({"loss_spike", "loss_oscillation", "dead_units"})
 """What happens at some step, and explains nothing that was so before."""
 GONE = "gone"
 """Subject of layers whose gradients are set to zero before the optimizer steps."""
-KNOWN = frozenset({"no_optimizer", "no_rate", "never_stepped", GONE})
-"""Subjects of layers that do not train for a reason that is known, and follows from nothing."""
+SORTED = "sorted"
+"""Subject of a loss that swings since each batch holds targets of one kind."""
+KNOWN = frozenset({"no_optimizer", "no_rate", "never_stepped", GONE, SORTED})
+"""Subjects of what has a reason that is known, and follows from nothing."""
 EXACTLY_ZERO = "zero"
 """Subject of gradients of which nothing is left at all."""
 _HALF = 0.5
@@ -138,13 +140,13 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "loss_plateau",
         }
     ),
-    "oversmoothing": frozenset({"loss_plateau", "underfitting", "redundant_units"}),
+    "oversmoothing": frozenset({"loss_plateau", "underfitting", "redundant_units", "over_regularised"}),
     "train_eval_mismatch": frozenset({"overfitting"}),
     "class_imbalance": frozenset({"overfitting"}),
     "label_noise": frozenset({"loss_plateau", "underfitting", "overfitting"}),
     "clip_saturated": frozenset({"lr_too_low", "loss_plateau", "underfitting", "over_regularised"}),
     "loss_spike": frozenset({"dead_units", "loss_plateau"}),
-    "loss_oscillation": frozenset({"loss_spike", "underfitting"}),
+    "loss_oscillation": frozenset({"loss_spike", "underfitting", "lr_too_high", "loss_plateau"}),
     "over_regularised": frozenset(
         {
             "dead_units",
@@ -202,6 +204,8 @@ def _strong(cause: Finding, effect: Finding) -> bool:
     """
     if cause.rule == "layer_not_training" and effect.rule in ("unused_parameter", "vanishing_gradient"):
         return cause.subject == GONE and set(effect.layers) <= set(cause.layers)
+    if cause.rule == "loss_oscillation" and effect.rule in ("lr_too_high", "loss_plateau"):
+        return cause.subject == SORTED
     if (cause.rule, effect.rule) == ("dead_units", "vanishing_gradient"):
         return cause.severity is Severity.CRITICAL or effect.subject == EXACTLY_ZERO
     if (cause.rule, effect.rule) == ("vanishing_gradient", "dead_units"):

@@ -34,6 +34,10 @@ _LEARNED = 0.9
 _PARTS, _FAR = 6, 1e4
 """Parts of the run from each to the next of which a gradient creeps up, and the factor by which it does: that alone
 is harm, where no loss was logged."""
+_RECURRENT = ("RNN", "LSTM", "GRU")
+"""What the types of layers begin with through whose time steps a gradient may grow."""
+_THROUGH_TIME = 0.1
+"""Share of the factor through the depth that is enough there: one layer stands beside those behind it."""
 _WORSE = 0.1
 """Share of what a loss had gained that it loses where growth does harm."""
 
@@ -82,7 +86,8 @@ def _through_depth(case: Case, layers: list[int], factor: float) -> Finding | No
     loss = training(case)
     if loss is not None and loss.has_scale and loss.learned >= _LEARNED:
         return None
-    found = [one for one in (_of_outputs(case, layers, factor), _of_weights(case, layers, factor)) if one]
+    ways = (_of_outputs(case, layers, factor), _of_weights(case, layers, factor), _of_time(case, layers, factor))
+    found = [one for one in ways if one]
     return min(found, key=lambda one: one.first_step, default=None)
 
 
@@ -99,6 +104,43 @@ def _of_weights(case: Case, layers: list[int], factor: float) -> Finding | None:
     line = Line("rise of mean |g| towards the input", "gradient_mean_abs", case.steps, 10**size, factor)
     names = [layer_name(case.network, layer) for layer in seen]
     return _grown(seen, names, profile, stretch, (line, case.steps), "mean |g|", factor)
+
+
+def _of_time(case: Case, layers: list[int], factor: float) -> Finding | None:
+    """Find a recurrent layer whose gradient, summed over its time steps, is far above those of all layers behind it."""
+    factor *= _THROUGH_TIME
+    norms = case.numbers("gradient_norm")
+    for place, layer in enumerate(layers):
+        types = [case.network.layers[other].module.type for other in layers[place:]]
+        behind = [other for other, kind in zip(layers[place:], types, strict=True) if not kind.startswith(_RECURRENT)]
+        if not types[0].startswith(_RECURRENT) or not behind:
+            continue
+        largest = np.nan_to_num(norms[behind]).max(axis=0)
+        above_them = np.full(len(case.steps), np.nan)
+        np.divide(norms[layer], largest, out=above_them, where=largest > 0)
+        stretch = _steep(case, layers, np.log10(np.fmax(above_them, 1.0)), case.steps, factor)
+        if stretch is not None:
+            return _through_time(case, (layer, behind[0]), above_them, stretch, factor)
+    return None
+
+
+def _through_time(case: Case, pair: tuple[int, int], above_them: Floats, stretch: Stretch, factor: float) -> Finding:
+    (layer, behind), first, last = pair, float(case.steps[stretch.first]), float(case.steps[stretch.last])
+    times = float(np.nanmedian(above_them[stretch.first : stretch.last + 1]))
+    names = [layer_name(case.network, one) for one in (layer, behind)]
+    return Finding(
+        rule="exploding_gradient",
+        severity=Severity.CRITICAL,
+        layers=(layer,),
+        first_step=first,
+        last_step=last,
+        message=f"The gradient grows through the time steps of {names[0]}: its norm is {fold(times)} above that of "
+        f"{names[1]} and all others behind it, from step {first:,.0f} to step {last:,.0f}.",
+        beyond=Beyond("gradient over those of the layers behind", times, factor),
+        evidence=(Line(f"{names[0]}: gradient over those behind", "gradient_norm", case.steps, above_them, factor),),
+        remedies=_REMEDIES[:2] + _REMEDIES[3:],
+        excluded=("Not a large loss, which makes the gradients of all layers large alike.",),
+    )
 
 
 def _of_outputs(case: Case, layers: list[int], factor: float) -> Finding | None:

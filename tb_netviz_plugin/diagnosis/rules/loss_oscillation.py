@@ -1,13 +1,15 @@
-"""`loss_oscillation`: a training loss that keeps losing what it gained."""
+"""`loss_oscillation`: a training loss that keeps losing what it gained, by its steps or by the order of its data."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from tb_netviz_plugin.analysis.records import Bools, Floats
-from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.analysis.wording import fold, number
 from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.answers import answers
 from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.causes import SORTED
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.movement import movement, set_from_outside
@@ -28,7 +30,22 @@ _LATE = 0.3
 """Share of the run in which it has to swing at the least."""
 _UNTIL = 0.6
 """Share of the run up to which it has to swing: what has died down by then does no harm."""
+_FEWEST_SAMPLES = 8
+"""Samples of a batch from which on it is a matter of their order that their targets are alike."""
+_ALIKE, _MOSTLY = 0.3, 0.8
+"""Deviation of the targets within a record, over that of all of them, where they are of one kind, and the share of the
+records."""
+_CHANGE = 0.3
+"""Deviations of all targets by which their mean moves where another kind follows."""
+_SIDE = 2
+"""Records on either side of such a change whose losses are compared."""
+_LEAPS, _HALF = 1.25, 0.5
+"""Factor by which the loss is higher after such a change, and the share of the changes after which it is."""
 
+_SHUFFLE = (
+    Remedy("Shuffle the data: each batch has to hold targets of all kinds.", "DataLoader(dataset, shuffle=True)"),
+    Remedy("If they come as a stream, draw batches from a buffer of what came before."),
+)
 _REMEDIES = (
     Remedy(
         "Lower the learning rate, or let it fall.", "torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)"
@@ -39,9 +56,65 @@ _REMEDIES = (
 
 
 def find(case: Case, limits: Limits) -> list[Finding]:
-    """Find a loss that swings back again and again, beyond the scatter of its batches."""
+    """Find a loss that keeps swinging: as the batches hold one kind of targets after the other, or by itself."""
     loss = training(case)
-    if loss is None or len(case.network.models) > 1 or loss.gain <= 0 or _rate_returns(case):
+    if loss is None or len(case.network.models) > 1:
+        return []
+    return _of_order(case, loss, limits["swings"]) or _of_steps(case, loss, limits["swings"])
+
+
+def _of_order(case: Case, loss: Course, least: float) -> list[Finding]:
+    """Find a loss that leaps each time that the batches begin to hold targets of another kind, as sorted data do."""
+    given = answers(case)
+    if given is None or not (given.samples >= _FEWEST_SAMPLES).all():
+        return []
+    known = np.isfinite(given.targets.mean) & np.isfinite(given.targets.std)
+    means, within, steps = given.targets.mean[known], given.targets.std[known], given.steps[known]
+    whole = float(np.sqrt(np.mean(within**2) + np.var(means))) if known.any() else 0.0
+    if not whole > 0 or (within <= _ALIKE * whole).mean() < _MOSTLY:
+        return []
+    changes = steps[1:][np.abs(np.diff(means)) >= _CHANGE * whole]
+    leaps = np.array([_leap(loss, step) for step in changes])
+    count = int((leaps >= _LEAPS).sum())
+    if count < least or count < _HALF * len(changes):
+        return []
+    return [
+        Finding(
+            rule="loss_oscillation",
+            severity=Severity.WARNING,
+            layers=(),
+            first_step=float(loss.steps[0]),
+            last_step=float(loss.steps[-1]),
+            message=f"The targets of a batch are of one kind, which changes {len(changes):,} times: {count:,} times "
+            f"{loss.name} was higher then than before, {fold(float(np.median(leaps)))} at the median. It learns the "
+            "one and forgets the other.",
+            beyond=Beyond("changes after which the loss is higher", float(count), least),
+            evidence=(
+                Line(loss.name, loss.name, loss.steps, loss.values),
+                Line("mean of a batch's targets", "targets", steps, means),
+            ),
+            remedies=_SHUFFLE,
+            excluded=(
+                f"Not single samples: there are at least {given.samples.min():,.0f} to a batch.",
+                "Not the size of the steps: the loss leaps as the targets change.",
+            ),
+            view="overview",
+            subject=SORTED,
+        )
+    ]
+
+
+def _leap(loss: Course, step: float) -> float:
+    """Return the loss just after a step over that just before; 0 where it is not known."""
+    at = int(np.searchsorted(loss.steps, step))
+    before, after = loss.values[max(0, at - _SIDE) : at], loss.values[at : at + _SIDE]
+    middle = float(np.median(before)) if before.size else 0.0
+    return float(np.median(after)) / middle if after.size and middle > 0 else 0.0
+
+
+def _of_steps(case: Case, loss: Course, least: float) -> list[Finding]:
+    """Find a loss that swings back again and again, beyond the scatter of its batches, whatever they hold."""
+    if loss.gain <= 0 or _rate_returns(case):
         return []
     linked = _linked(loss)
     # Undone from step to step, the swings show in single records; slow ones stand out from those around them.
@@ -50,7 +123,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     swings = int(peaks.sum())
     if set_from_outside(case, range(len(case.network.layers))).sum() >= swings:
         return []  # As in meta-learning, where each task begins from the same weights.
-    if abs(linked) < _LINKED or swings < limits["swings"] or (linked < 0 and not _undone(case)):
+    if abs(linked) < _LINKED or swings < least or (linked < 0 and not _undone(case)):
         return []
     at = np.flatnonzero(peaks)
     first, last = float(loss.steps[at[0]]), float(loss.steps[at[-1]])
@@ -67,7 +140,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
             last_step=last,
             message=f"{loss.name} fell to {number(loss.best)} at best and rose again {swings:,} times, to "
             f"{number(height)} at the median, from step {first:,.0f} to step {last:,.0f}.",
-            beyond=Beyond("swings", float(swings), limits["swings"]),
+            beyond=Beyond("swings", float(swings), least),
             evidence=(Line(loss.name, loss.name, loss.steps, loss.values, loss.best + _HIGH * loss.gain),),
             remedies=_REMEDIES,
             excluded=(

@@ -89,10 +89,10 @@ def _layers(looks: list[Variety], before: list[int | None]) -> tuple[int, ...]:
 
 
 def _late(share: Floats, steps: Floats) -> float:
-    """Return the largest share of the end, but for single records."""
+    """Return the share at the end, at the median of its records."""
     values = share[at_end(steps, _LATE)]
     values = values[np.isfinite(values)]
-    return float(np.quantile(values, 0.9)) if values.size else 0.0
+    return float(np.median(values)) if values.size else 0.0
 
 
 RULE = Rule(

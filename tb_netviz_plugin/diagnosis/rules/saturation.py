@@ -17,8 +17,8 @@ from tb_netviz_plugin.diagnosis.stuck import Stuck, layers, lines, stuck_units
 from tb_netviz_plugin.schema.description import Response
 
 _CAN_SATURATE = (Response.BOUNDED, Response.SOFTMAX)
-_CERTAIN = 0.9
-"""Share of the samples for which a softmax gives nearly all to one, where it was certain from the start."""
+_CERTAIN = 0.4
+"""Share of the samples for which a softmax gives nearly all to one of several, where it was certain from the start."""
 _SCORES = (
     Remedy(
         "Scale the scores down: by the root of how many terms each sums.",
@@ -121,13 +121,17 @@ def _scored_by(case: Case, row: ActivationRow) -> list[int]:
 
 
 def _one_hot(case: Case, row: ActivationRow) -> tuple[Floats, Floats] | None:
-    """Return the steps of the N records of a softmax, and for which share of its samples one value is next to 1."""
+    """Return the steps of the N records of a softmax, and for which share of its samples one value is next to 1.
+
+    One in as many as there are values is left out: the first of those that see only what came before sees itself.
+    """
     table, about = case.unit_table, row.activation
     if about.response is not Response.SOFTMAX or len(row.units) < 2 or about.unit == "head" or not table.steps.size:
         return None
     shares = np.nansum(table.units.column("saturated", rows=np.arange(row.units.start, row.units.stop)), axis=0)
     known = np.isfinite(table.units.column("saturated", rows=np.arange(row.units.start, row.units.start + 1)))[0]
-    return (table.steps[known], np.asarray(shares[known], np.float64)) if known.any() else None
+    beyond = (np.asarray(shares[known], np.float64) * len(row.units) - 1) / (len(row.units) - 1)
+    return (table.steps[known], np.fmax(beyond, 0.0)) if known.any() else None
 
 
 def _message(found: list[Stuck], onset: float) -> str:

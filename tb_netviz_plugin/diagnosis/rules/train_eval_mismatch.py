@@ -32,6 +32,8 @@ _GROWTH = 1.5
 """Factor by which the validation loss grows at most: what is learned by heart makes it worse all the time."""
 _FAR = 3.0
 """First validation loss over the first training loss that can't come of that so early, however it goes on."""
+_WILD = 4.0
+"""The same that can't, though training had learned a lot by then."""
 _NEVER, _AT_FIRST = 0.7, 0.9
 """Shares of the first loss above which a validation loss is by the middle, and at first, where nothing carries over."""
 _BY_THEN, _WELL = 0.75, 0.6
@@ -75,6 +77,8 @@ def _by_losses(case: Case, limits: Limits) -> list[Finding]:
         return []
     settled = held_out.steps - trained.steps[0] >= _SETTLED
     steps, values = held_out.steps[settled], held_out.values[settled]
+    if lagging := _lagging(case, held_out, trained):
+        return lagging
     if len(steps) < _FEWEST or _falls_along(held_out, trained):
         return []
     bad = values >= limits["loss"] * trained.start
@@ -84,7 +88,7 @@ def _by_losses(case: Case, limits: Limits) -> list[Finding]:
     worse = bool(modal and bad[0] and bad.mean() >= _MOSTLY and _from_the_first(held_out, trained, growth))
     if worse or _carries_nothing_over(held_out, trained, rise):
         return [_finding(held_out, trained, steps, float(np.median(values)), limits["loss"], modal)]
-    return _lagging(case, held_out, trained)
+    return []
 
 
 def _lagging(case: Case, held_out: Course, trained: Course) -> list[Finding]:
@@ -159,7 +163,8 @@ def _from_the_first(held_out: Course, trained: Course, growth: float) -> bool:
     """Whether it was so before much could have been learned by heart, and has not come of that."""
     beside, first = float(np.interp(held_out.steps[0], trained.steps, trained.level)), float(held_out.values[0])
     settled = _last(held_out.values) <= growth * first or first >= _FAR * trained.start
-    return beside >= _FRESH * trained.start and settled
+    early = beside >= _FRESH * trained.start or first >= _WILD * trained.start
+    return early and settled
 
 
 def _carries_nothing_over(held_out: Course, trained: Course, rise: float) -> bool:

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from tests.diagnosis.data import STATES, Part, digits, language, patients, split
 from tests.diagnosis.networks import Block, Transformer, mlp
 from tests.diagnosis.proof import accuracy, finite, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -213,12 +213,12 @@ def one_cycle(trial: Trial) -> Truth:
 
 
 SCENARIOS = (
-    Scenario("amber-log-bce-mlp", "mlp", REPORTING, book, ("nonfinite",), ("wrong_output_or_loss",)),
+    Scenario("amber-log-bce-mlp", "mlp", TUNING, book, ("nonfinite",), ("wrong_output_or_loss",)),
     Scenario("amber-empty-text-transformer", "transformer", REPORTING, empty_text, ("nonfinite",)),
     Scenario(
         "amber-adam-tenth-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         first_guess,
         ("lr_too_high",),
         ("loss_spike", "dead_units", "loss_plateau", "exploding_gradient", "vanishing_gradient", "underfitting"),

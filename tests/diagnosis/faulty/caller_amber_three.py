@@ -14,7 +14,7 @@ from tests.diagnosis.data import Graph, Part, communities, digits, split
 from tests.diagnosis.faulty.caller_amber import surpassed
 from tests.diagnosis.networks import GraphConvolution
 from tests.diagnosis.proof import accuracy, outputs, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -230,7 +230,7 @@ SCENARIOS = (
     Scenario(
         "amber-one-number-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         one_number,
         ("redundant_units", "poor_init"),
         ("loss_plateau", "underfitting"),
@@ -246,7 +246,7 @@ SCENARIOS = (
     Scenario(
         "amber-many-hops-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         many_hops,
         ("oversmoothing",),
         ("vanishing_gradient", "loss_plateau", "representation_collapse", "underfitting", "dead_units"),
@@ -254,7 +254,7 @@ SCENARIOS = (
     Scenario(
         "amber-nothing-kept-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         nothing_kept,
         ("oversmoothing",),
         ("loss_plateau", "underfitting", "representation_collapse", "vanishing_gradient"),

@@ -14,7 +14,7 @@ from tests.diagnosis.data import Split, digits, split
 from tests.diagnosis.faulty.caller_amber import surpassed
 from tests.diagnosis.networks import Recurrent, mlp
 from tests.diagnosis.proof import accuracy, gradients, loss_of, moved, outputs, require, snapshot
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -292,6 +292,6 @@ SCENARIOS = (
         ("input_unnormalised",),
         ("saturation", "loss_plateau", "vanishing_gradient", "underfitting", "representation_collapse"),
     ),
-    Scenario("amber-diabetes-mlp", "mlp", REPORTING, every_patient, ("overfitting",)),
-    Scenario("amber-citations-gnn", "gnn", REPORTING, few_papers, ("overfitting",)),
+    Scenario("amber-diabetes-mlp", "mlp", TUNING, every_patient, ("overfitting",)),
+    Scenario("amber-citations-gnn", "gnn", TUNING, few_papers, ("overfitting",)),
 )

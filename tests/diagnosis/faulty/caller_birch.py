@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import ExponentialLR
 from tests.diagnosis.data import digits, language, split
 from tests.diagnosis.networks import Transformer, mlp
 from tests.diagnosis.proof import accuracy, gradients, loss_of, moved, require, snapshot
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -240,7 +240,7 @@ SCENARIOS = (
     Scenario(
         "birch-sigmoids-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         sigmoids,
         ("vanishing_gradient",),
         ("loss_plateau", "underfitting", "layer_not_training", "representation_collapse", "poor_init"),
@@ -256,7 +256,7 @@ SCENARIOS = (
     Scenario(
         "birch-wines-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         wines,
         ("lr_too_low",),
         ("loss_plateau", "underfitting", "layer_not_training"),
@@ -280,7 +280,7 @@ SCENARIOS = (
     Scenario(
         "birch-no-positions-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         no_positions,
         ("unused_parameter",),
         ("layer_not_training", "underfitting", "loss_plateau"),

@@ -13,7 +13,7 @@ from torch.optim import Adam, AdamW
 from tests.diagnosis.data import Part, Split, digits, split
 from tests.diagnosis.faulty.caller_birch import harmed
 from tests.diagnosis.proof import double, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 
 
 class Encoder(nn.Module):
@@ -170,7 +170,7 @@ SCENARIOS = (
     Scenario(
         "birch-positives-only-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         positives_only,
         ("representation_collapse",),
         ("loss_plateau", "vanishing_gradient", "redundant_units", "layer_not_training", "dead_units"),
@@ -178,7 +178,7 @@ SCENARIOS = (
     Scenario(
         "birch-waves-gru",
         "rnn",
-        REPORTING,
+        TUNING,
         waves,
         ("representation_collapse", "over_regularised"),
         ("loss_plateau", "underfitting", "vanishing_gradient", "layer_not_training", "dead_units"),

@@ -13,7 +13,7 @@ from tests.diagnosis.data import Part, communities, digits, language, split
 from tests.diagnosis.faulty.caller_birch import harmed
 from tests.diagnosis.networks import Gcn, mlp
 from tests.diagnosis.proof import accuracy, double, gradients, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -249,7 +249,7 @@ SCENARIOS = (
     Scenario(
         "birch-cards-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         cards,
         ("class_imbalance",),
         ("loss_plateau", "underfitting", "poor_init"),
@@ -263,5 +263,5 @@ SCENARIOS = (
         ("loss_plateau", "underfitting", "poor_init"),
     ),
     Scenario("birch-two-units-mlp", "mlp", REPORTING, two_units, ("underfitting",), ("loss_plateau", "saturation")),
-    Scenario("birch-narrow-gnn", "gnn", REPORTING, narrow, ("underfitting",), ("loss_plateau",)),
+    Scenario("birch-narrow-gnn", "gnn", TUNING, narrow, ("underfitting",), ("loss_plateau",)),
 )

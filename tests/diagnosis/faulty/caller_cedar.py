@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from tests.diagnosis.data import Part, Split, digits, split
 from tests.diagnosis.proof import loss_of, require, silent
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -251,7 +251,7 @@ SCENARIOS = (
     Scenario(
         "cedar-dead-digits-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         stuck_digits,
         ("dead_units", "lr_too_high"),
         ("loss_spike", "loss_plateau", "loss_oscillation", "underfitting", "vanishing_gradient", "exploding_gradient"),
@@ -259,7 +259,7 @@ SCENARIOS = (
     Scenario(
         "cedar-dead-dictionary-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         dictionary,
         ("dead_units", "over_regularised"),
         ("underfitting", "loss_plateau"),
@@ -267,7 +267,7 @@ SCENARIOS = (
     Scenario(
         "cedar-plateau-view-lstm",
         "rnn",
-        REPORTING,
+        TUNING,
         view,
         ("loss_plateau",),
         ("underfitting", "label_noise"),
@@ -275,7 +275,7 @@ SCENARIOS = (
     Scenario(
         "cedar-plateau-impatient-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         impatient,
         ("loss_plateau", "lr_too_low"),
         ("underfitting", "class_imbalance", "dead_units"),

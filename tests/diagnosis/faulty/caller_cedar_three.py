@@ -12,7 +12,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Part, Split, communities, digits, language, split
 from tests.diagnosis.faulty.caller_cedar import Net, behind, epochs
 from tests.diagnosis.proof import double, gradients, loss_of, require, snapshot
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate
 
 
@@ -245,7 +245,7 @@ SCENARIOS = (
     Scenario(
         "cedar-bfloat-text-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         brain_floats,
         ("low_precision_underflow",),
         ("lr_too_low", "layer_not_training", "loss_plateau", "underfitting"),
@@ -271,7 +271,7 @@ SCENARIOS = (
     Scenario(
         "cedar-uncleared-friends-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         friends,
         ("missing_zero_grad",),
         (

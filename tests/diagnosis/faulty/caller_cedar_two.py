@@ -13,7 +13,7 @@ from tests.diagnosis.data import Graph, Part, Split, communities, digits, majori
 from tests.diagnosis.faulty.caller_cedar import behind, epochs
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import accuracy, double, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -270,7 +270,7 @@ SCENARIOS = (
     Scenario(
         "cedar-exploding-waves-rnn",
         "rnn",
-        REPORTING,
+        TUNING,
         forecasts,
         ("exploding_gradient", "poor_init"),
         ("saturation", "loss_plateau", "loss_oscillation", "underfitting", "loss_spike"),
@@ -303,7 +303,7 @@ SCENARIOS = (
     Scenario(
         "cedar-labels-key-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         shifted_key,
         ("label_noise",),
         ("loss_plateau", "underfitting", "overfitting", "loss_oscillation"),
@@ -311,7 +311,7 @@ SCENARIOS = (
     Scenario(
         "cedar-decayed-cancer-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         decayed,
         ("over_regularised",),
         ("loss_plateau", "underfitting", "vanishing_gradient", "redundant_units", "dead_units"),

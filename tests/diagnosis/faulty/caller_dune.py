@@ -15,7 +15,7 @@ from torch.optim import SGD, AdamW, RMSprop
 from tests.diagnosis.data import Part, communities, digits, split
 from tests.diagnosis.networks import Attention, GraphConvolution, mlp
 from tests.diagnosis.proof import accuracy, loss_of, outputs, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -290,7 +290,7 @@ SCENARIOS = (
     Scenario(
         "dune-multiplied-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         multiplied,
         ("saturation",),
         ("poor_init", "loss_plateau", "vanishing_gradient", "underfitting", "loss_oscillation"),
@@ -298,7 +298,7 @@ SCENARIOS = (
     Scenario(
         "dune-constant-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         all_alike,
         ("poor_init", "redundant_units"),
         ("loss_plateau", "underfitting", "vanishing_gradient", "representation_collapse", "dead_units"),
@@ -314,7 +314,7 @@ SCENARIOS = (
     Scenario(
         "dune-sorted-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         one_then_other,
         ("loss_oscillation",),
         ("loss_spike", "lr_too_high", "loss_plateau", "underfitting"),
@@ -322,7 +322,7 @@ SCENARIOS = (
     Scenario(
         "dune-heavy-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         heavy,
         ("loss_oscillation", "lr_too_high"),
         ("loss_spike", "loss_plateau", "saturation"),

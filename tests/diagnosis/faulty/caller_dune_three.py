@@ -15,7 +15,7 @@ from tests.diagnosis.faulty.caller_dune import harmed
 from tests.diagnosis.faulty.caller_dune_two import surpassed
 from tests.diagnosis.networks import Block, mlp
 from tests.diagnosis.proof import accuracy, double, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -220,15 +220,11 @@ SCENARIOS = (
     Scenario(
         "dune-objects-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         no_object,
         ("loss_spike", "wrong_output_or_loss"),
         ("exploding_gradient", "class_imbalance", "dead_units", "loss_plateau", "underfitting", "lr_too_high"),
     ),
-    Scenario(
-        "dune-transform-cnn", "cnn", REPORTING, another_transform, ("train_eval_mismatch",), ("input_unnormalised",)
-    ),
-    Scenario(
-        "dune-stale-transformer", "transformer", REPORTING, stale, ("train_eval_mismatch",), ("input_unnormalised",)
-    ),
+    Scenario("dune-transform-cnn", "cnn", TUNING, another_transform, ("train_eval_mismatch",), ("input_unnormalised",)),
+    Scenario("dune-stale-transformer", "transformer", TUNING, stale, ("train_eval_mismatch",), ("input_unnormalised",)),
 )

@@ -11,7 +11,7 @@ from torch.optim import SGD, Adam, AdamW
 
 from tests.diagnosis.data import digits, split
 from tests.diagnosis.proof import accuracy, double, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -244,7 +244,7 @@ SCENARIOS = (
     Scenario(
         "dune-twice-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         twice,
         ("wrong_output_or_loss",),
         ("loss_plateau", "underfitting", "lr_too_low", "vanishing_gradient", "saturation"),
@@ -252,7 +252,7 @@ SCENARIOS = (
     Scenario(
         "dune-pairs-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         every_pair,
         ("wrong_output_or_loss",),
         ("loss_plateau", "underfitting", "representation_collapse"),

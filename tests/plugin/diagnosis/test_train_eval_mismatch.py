@@ -51,7 +51,20 @@ def test_running_statistics_that_stay_where_they_began(train, told):
     (finding,) = told(run, RULE)
     assert finding.severity.id == "warning"
     assert finding.first_step == 0
-    assert "BatchNorm1d do something else" in finding.message
+    assert "the running statistics of 1 still hold 100%" in finding.message
+
+
+def test_statistics_that_lag_behind_are_named_though_both_losses_fall_alike():
+    (finding,) = found(RULE, normalised(), train=QUICK, val=40 * QUICK)
+    assert "With a momentum of 0.0001" in finding.message
+
+
+@pytest.mark.parametrize(("first", "expected"), [(20.0, 1), (8.0, 0)])
+def test_a_validation_far_worse_than_ignorance_however_much_was_learned_by_then(first, expected):
+    model = normalised(momentum="")
+    trained = np.concatenate([np.full(6, 2.3), np.geomspace(2.3, 0.1, 6), np.geomspace(0.1, 0.001, 48)])
+    held_out = np.where(np.arange(60) < 12, np.nan, first)
+    assert len(found(RULE, model, train=trained, val=held_out)) == expected
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])

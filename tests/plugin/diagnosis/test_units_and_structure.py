@@ -141,13 +141,17 @@ def test_a_softmax_over_a_single_score_is_one_whatever_that_is(diagnose):
 class Attends(nn.Module):
     """Weighs samples by scores that are that large."""
 
-    def __init__(self, scale):
+    def __init__(self, scale, *, causal=False):
         super().__init__()
+        self.causal = causal
         self.scale, self.query, self.key = scale, nn.Linear(8, 8), nn.Linear(8, 8)
         self.value, self.softmax = nn.Linear(8, 2), nn.Softmax(-1)
 
     def forward(self, inputs):
         scores = self.query(inputs) @ self.key(inputs).T
+        if self.causal:
+            scores = scores[:2, :2].masked_fill(torch.ones(2, 2).triu(1) > 0, -torch.inf)
+            inputs = inputs[:2]
         return self.softmax(self.scale * scores) @ self.value(inputs)
 
 
@@ -156,6 +160,10 @@ def test_a_softmax_that_gives_nearly_all_to_one_from_the_start(diagnose, scale, 
     findings, _ = diagnose("saturation", Attends(scale))
     assert len(findings) == expected
     assert all("from the first record on" in finding.message for finding in findings)
+
+
+def test_half_of_two_that_see_what_came_before_have_nothing_to_choose_from(diagnose):
+    assert diagnose("saturation", Attends(0.3, causal=True))[0] == []
 
 
 def test_outputs_behind_units_that_died_have_not_collapsed(diagnose):
