@@ -18,6 +18,9 @@ _BEYOND_UPDATES = 1.2
 _ABOUT_ZERO = 0.02
 """By how much a matrix scales independent inputs, below which any step may well rewrite it: it began at zero."""
 
+JUMP = 30.0
+"""Factor of a gradient over its past from which on it, and not the learning rate, is what made a step large."""
+
 RESOLUTION = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float8_e4m3fn": 2.0**-4, "float8_e5m2": 2.0**-3}
 """Half the gap between 1 and the next number of formats of few bits: a weight takes on no change that is smaller."""
 

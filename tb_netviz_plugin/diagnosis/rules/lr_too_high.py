@@ -2,68 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from tb_netviz_plugin.analysis.derive import State
-from tb_netviz_plugin.analysis.series import nanmedian
-from tb_netviz_plugin.analysis.units import UnitState
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.answers import nothing_to_tell_apart
 from tb_netviz_plugin.diagnosis.case import Case
-from tb_netviz_plugin.diagnosis.course import Course, course, training
+from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import Movement, group_of, learning_rate, matrices, movement
+from tb_netviz_plugin.diagnosis.harm import AFTERWARDS, LOST, died, harm_of
+from tb_netviz_plugin.diagnosis.movement import JUMP, Movement, group_of, learning_rate, matrices, movement
 from tb_netviz_plugin.diagnosis.rates import Raise, raised
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
-from tb_netviz_plugin.diagnosis.starts import LOUD
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING
-from tb_netviz_plugin.diagnosis.stuck import stuck_units
-from tb_netviz_plugin.schema.description import Response
 
-_AFTERWARDS = 20
-"""Records of the loss after the first large step, in which it may recover."""
-_NOT_LEARNED = 0.1
-"""Share of its first value by which a loss falls at least where something was learned."""
-_LOST = 0.3
-"""Share of what a loss had gained that it loses for good after too large a step."""
-_REPLACED, _HARDLY_LEARNED = 0.5, 0.3
-"""Norm of an update over that of the weights at which it replaced them, and share by which a loss has to fall then."""
-_HALF = 0.5
-"""Share of the run, at its end, in which a loss stands."""
-_DIED, _SOON = 0.6, 0.1
-"""Share of a layer's units that die of a large step, and of the run within which they do."""
-_GROWN, _WORSENED = 2.0, 1.5
-"""Factors over the first ones below which weights and loss show no harm, where nothing was learned."""
-_WORSE = 3.0
-"""Deviations of single records above its first value from which on a loss without a scale is worse."""
 _ALL = 0.75
 """Share of it from which on all is lost."""
-_THROWN, _RECOVERED = 10.0, 0.7
-"""Factor over its first value to which a loss is thrown, and the share by which it falls where it has got over that."""
-_JUMP = 30.0
-"""Factor of a gradient over its past from which on it, and not the learning rate, is what made a step large."""
-_CLOSE = 3
-"""Records before a gradient that is not finite, in which what brought it about is seen."""
 _STEADY = 3.0
 """Factor by which a step for a gradient of the same size may grow, without the learning rate being behind it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Harm:
-    """What became of the training.
-
-    Attributes:
-        words: A clause.
-        fatal: Whether nothing was learned, or all is lost.
-        excluded: What was ruled out.
-    """
-
-    words: str
-    fatal: bool
-    excluded: tuple[str, ...] = ("Not an early large step that the training got over: the loss did not recover.",)
 
 
 def find(case: Case, limits: Limits) -> list[Finding]:
@@ -87,7 +42,7 @@ def _by_its_steps(case: Case, layers: list[int], limits: Limits) -> Finding | No
         return None
     worst = float(np.nanmax(moves.ratios))
     last = float(case.steps[large[-1]])
-    harm = _harm(case, layers, onset, last, replaced=worst >= _REPLACED) or _died(case, layers, onset, last)
+    harm = harm_of(case, layers, onset, last, worst=worst) or died(case, layers, onset, last)
     if harm is None:
         return None
     ratios = case.numbers("update_ratio")[layers][:, large]
@@ -121,7 +76,7 @@ def _by_its_rate(case: Case, layers: list[int], factor: float) -> Finding | None
         return None
     onset = _undone(loss)
     grown = None if onset is None else raised(case, layers, onset, factor)
-    if onset is None or grown is None or loss.steps[-1] - onset < _AFTERWARDS:
+    if onset is None or grown is None or loss.steps[-1] - onset < AFTERWARDS:
         return None
     return Finding(
         rule="lr_too_high",
@@ -147,9 +102,9 @@ def _by_its_rate(case: Case, layers: list[int], factor: float) -> Finding | None
 
 def _undone(loss: Course) -> float | None:
     """Return the step from which on a good part of what a loss had gained is gone for good, if it is."""
-    if loss.gain <= 3 * loss.noise or loss.lost < _LOST:
+    if loss.gain <= 3 * loss.noise or loss.lost < LOST:
         return None
-    good = np.flatnonzero(loss.level < loss.best + _LOST * loss.gain)
+    good = np.flatnonzero(loss.level < loss.best + LOST * loss.gain)
     return float(loss.steps[min(good[-1] + 1, len(loss.steps) - 1)])
 
 
@@ -157,114 +112,12 @@ def _follows_a_gradient(moves: Movement, onset: int) -> bool:
     """Whether the step at `onset` is large because the gradient is: the cause then lies in that."""
     past = slice(max(0, onset - 4 * PERSISTING), onset)
     before = moves.gradient[past][np.isfinite(moves.gradient[past])]
-    if before.size < PERSISTING or not moves.gradient[onset] >= _JUMP * np.median(before):
+    if before.size < PERSISTING or not moves.gradient[onset] >= JUMP * np.median(before):
         return False
     with np.errstate(divide="ignore", invalid="ignore"):
         per_gradient = moves.ratios / moves.gradient
     usual = np.nanmedian(per_gradient[past])
     return bool(per_gradient[onset] <= _STEADY * usual)
-
-
-def _died(case: Case, layers: list[int], onset: float, last: float) -> _Harm | None:
-    """Return which units died of the large steps, if most of a layer's did."""
-    if nothing_to_tell_apart(case):
-        return None
-    until = last + _SOON * (case.steps[-1] - case.steps[0])
-    for one in stuck_units(case, UnitState.DEAD, (Response.RECTIFIER, Response.SMOOTH)):
-        if one.row.layer in layers and one.share >= _DIED and onset < one.since_share(_DIED) <= until:
-            words = f"{len(one.units):,} of {len(one.row.units):,} {one.row.activation.unit or 'unit'}s of "
-            words += f"{one.row.label} are dead since step {one.since_share(_DIED):,.0f}"
-            return _Harm(
-                words, fatal=False, excluded=("Not units that never lived: they died after the first of them.",)
-            )
-    return None
-
-
-def _comes_out_of_nothing(case: Case, layers: list[int], spoiled: int, last: float) -> bool:
-    """Whether no large step, the last at `last`, went just before that record, and no gradient that grew."""
-    norms = movement(case, layers).gradient[:spoiled]
-    known = norms[np.isfinite(norms)]
-    close = spoiled <= _CLOSE or case.steps[spoiled - _CLOSE] <= last
-    if close or known.size < 2 * PERSISTING:
-        return False
-    return bool(known[-_CLOSE:].max() < _JUMP * np.median(known))
-
-
-def _harm(case: Case, layers: list[int], onset: float, last: float, *, replaced: bool) -> _Harm | None:
-    """Return what became of the training after the first large step, or None where it got over it."""
-    nonfinite = (case.statistic("gradient_nonfinite").states[layers] == State.NONFINITE).any(axis=0)
-    later = np.flatnonzero(nonfinite & (case.steps >= onset))
-    if later.size and not _comes_out_of_nothing(case, layers, int(later[0]), last):
-        return _Harm(f"the gradient was not finite from step {case.steps[later[0]]:,.0f} on", fatal=True)
-    loss = training(case)
-    if loss is None or (loss.steps > onset).sum() < _AFTERWARDS:
-        return None
-    if not loss.has_scale and loss.end - loss.start <= max(
-        _WORSE * loss.noise, float(np.ptp(loss.values[:_AFTERWARDS]))
-    ):
-        return None  # As of a policy's gradient: such a loss says nothing of how well it does.
-    return (
-        (_thrown_held_out(case, loss) if replaced else None)
-        or _harm_since(loss, onset)
-        or _harm_from_the_start(
-            loss, small=_stay_small(case, layers, loss), replaced=replaced, loud=_are_loud(case, layers)
-        )
-    )
-
-
-def _harm_since(loss: Course, onset: float) -> _Harm | None:
-    """Return how much of what had been gained before a step was lost after it, where that is much."""
-    before = loss.upto(onset - 1)
-    if before is None or before.values.size < PERSISTING:
-        return None
-    gained = before.start - before.best
-    if not gained > before.noise or (loss.end - before.best) / gained < _LOST:
-        return None
-    words = f"the loss, {number(before.best)} before, is {number(loss.end)}"
-    return _Harm(words, fatal=loss.end >= before.start - gained / 4)
-
-
-def _thrown_held_out(case: Case, loss: Course) -> _Harm | None:
-    """Return that the network is far worse in evaluation than as it began, if it is, whatever it is in training."""
-    held_out = course(case.curve("val_loss"))
-    if held_out is None or not loss.has_scale or not held_out.end >= _THROWN * max(loss.start, loss.values[0]):
-        return None
-    words = f"{held_out.name} is {number(held_out.end)}, where the loss was {number(loss.start)} at first"
-    return _Harm(words, fatal=False)
-
-
-def _stay_small(case: Case, layers: list[int], loss: Course) -> bool:
-    """Whether nothing was learned and nothing spoiled, as of weights about zero where nothing else is any better."""
-    norms = case.column("weight_norm")[matrices(case, layers)]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        grown = nanmedian(norms[:, -PERSISTING:].T) / nanmedian(norms[:, :PERSISTING].T)
-    return bool(np.nanmax(grown, initial=0.0) < _GROWN and loss.values.max() < _WORSENED * loss.start)
-
-
-def _are_loud(case: Case, layers: list[int]) -> bool:
-    """Whether the weights end so large that the signal can't keep its scale."""
-    rows = matrices(case, layers)
-    outputs = np.array([case.network.parameters[row].parameter.shape[0] for row in rows], np.float64)
-    gains = case.column("weight_norm")[rows, -1] / np.sqrt(outputs)
-    known = gains[np.isfinite(gains)]
-    return bool(known.size) and bool(np.median(known) >= LOUD)
-
-
-def _harm_from_the_start(loss: Course, *, small: bool, replaced: bool, loud: bool) -> _Harm | None:
-    if loss.learned < _NOT_LEARNED and loss.start - loss.end < 3 * loss.noise and not small:
-        return _Harm(f"the loss, {number(loss.start)} at first, is {number(loss.end)}", fatal=True)
-    if loss.lost >= _LOST and loss.end - loss.best > loss.noise and loss.gain > _WORSE * loss.noise:
-        return _Harm(f"the loss, {number(loss.best)} at best, is {number(loss.end)}", fatal=False)
-    highest = float(loss.values.max())
-    first = float(loss.values[0])  # Of one that is thrown at once, its start may be no first value any more.
-    thrown = highest >= _THROWN * loss.start > 0 and loss.learned < _RECOVERED
-    if thrown or (highest >= _THROWN * first > 0 and loss.end >= first):
-        words = f"the loss, {number(first)} at first, was thrown up to {number(highest)} and is {number(loss.end)}"
-        return _Harm(words, fatal=False)
-    leapt = highest >= _WORSENED * loss.start > 0 and not small
-    if replaced and loss.learned < _HARDLY_LEARNED and (leapt or (loud and loss.stands(_HALF))):
-        return _Harm(f"the loss, {number(loss.start)} at first, fell to {number(loss.end)} only", fatal=False)
-    return None
 
 
 def _rate_then(case: Case, layers: list[int], onset: float, grown: Raise | None) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.answers import guess
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -34,6 +35,8 @@ _FAR = 3.0
 """First validation loss over the first training loss that can't come of that so early, however it goes on."""
 _WILD = 4.0
 """The same that can't, though training had learned a lot by then."""
+_BETTER = 0.7
+"""Share of what guessing costs at which a network began that knows something."""
 _NEVER, _AT_FIRST = 0.7, 0.9
 """Shares of the first loss above which a validation loss is by the middle, and at first, where nothing carries over."""
 _BY_THEN, _WELL = 0.75, 0.6
@@ -85,7 +88,8 @@ def _by_losses(case: Case, limits: Limits) -> list[Finding]:
     # Dropout does no harm in evaluation, so that a rise is not its doing.
     drifts = any("Dropout" not in kind for kind in modal)
     growth, rise = (_GROWTH, _RISE_BESIDE) if drifts else (_RISE, _RISE)
-    worse = bool(modal and bad[0] and bad.mean() >= _MOSTLY and _from_the_first(held_out, trained, growth))
+    wild = np.inf if _knew(case, trained) else _WILD
+    worse = bool(modal and bad[0] and bad.mean() >= _MOSTLY and _from_the_first(held_out, trained, growth, wild))
     if worse or _carries_nothing_over(held_out, trained, rise):
         return [_finding(held_out, trained, steps, float(np.median(values)), limits["loss"], modal)]
     return []
@@ -159,11 +163,17 @@ def _finding(
     )
 
 
-def _from_the_first(held_out: Course, trained: Course, growth: float) -> bool:
+def _knew(case: Case, trained: Course) -> bool:
+    """Whether a network began better than by guessing, so that its first training loss is no measure of ignorance."""
+    guesses = (guess(case, model) for model in case.network.models)
+    return any(one is not None and trained.start < _BETTER * one for one in guesses)
+
+
+def _from_the_first(held_out: Course, trained: Course, growth: float, wild: float) -> bool:
     """Whether it was so before much could have been learned by heart, and has not come of that."""
     beside, first = float(np.interp(held_out.steps[0], trained.steps, trained.level)), float(held_out.values[0])
     settled = _last(held_out.values) <= growth * first or first >= _FAR * trained.start
-    early = beside >= _FRESH * trained.start or first >= _WILD * trained.start
+    early = beside >= _FRESH * trained.start or first >= wild * trained.start
     return early and settled
 
 

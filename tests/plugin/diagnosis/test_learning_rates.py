@@ -1,5 +1,7 @@
 """`lr_too_high` and `lr_too_low`: steps that overwrite the weights to their harm, or lead nowhere."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -126,6 +128,19 @@ def test_weights_that_were_replaced_at_the_start_and_a_loss_that_hardly_fell(rat
     loss = falling(end=end, noise=0)
     loss[3:5] = thrown
     assert len(found("lr_too_high", large_from(0, ratio), train=loss)) == expected
+
+
+@pytest.mark.parametrize(
+    ("ratio", "leap", "optimizer", "expected"),
+    [(0.7, 2.5, "Adam", 1), (0.6, 2.5, "Adam", 0), (0.7, 1.5, "Adam", 0), (0.7, 2.5, "LBFGS", 0)],
+)
+def test_weights_of_which_the_first_step_left_nothing_however_it_went_on(ratio, leap, optimizer, expected):
+    model, loss = large_from(0, ratio, count=1), falling(noise=0)
+    groups = tuple(replace(group, optimizer=optimizer) for group in model.description.groups)
+    model.description = replace(model.description, groups=groups)
+    loss[1] = leap * loss[0]
+    findings = found("lr_too_high", model, train=loss)
+    assert ["nothing is left of the weights" in finding.message for finding in findings] == [True] * expected
 
 
 @pytest.mark.parametrize(("ratio", "held_out", "expected"), [(0.6, 40.0, 1), (0.6, 4.0, 0), (0.4, 40.0, 0)])

@@ -1,0 +1,190 @@
+"""What became of a training after steps so large that they overwrote its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tb_netviz_plugin.analysis.derive import State
+from tb_netviz_plugin.analysis.series import nanmedian
+from tb_netviz_plugin.analysis.units import UnitState
+from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.diagnosis.answers import nothing_to_tell_apart
+from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import Course, course, training
+from tb_netviz_plugin.diagnosis.movement import JUMP, dtype_of, group_of, matrices, movement
+from tb_netviz_plugin.diagnosis.starts import LOUD
+from tb_netviz_plugin.diagnosis.stretches import PERSISTING
+from tb_netviz_plugin.diagnosis.stuck import stuck_units
+from tb_netviz_plugin.schema.description import Response
+
+AFTERWARDS = 20
+"""Records of the loss after the first large step, in which it may recover."""
+_NOT_LEARNED = 0.1
+"""Share of its first value by which a loss falls at least where something was learned."""
+LOST = 0.3
+"""Share of what a loss had gained that it loses for good after too large a step."""
+_REPLACED, _HARDLY_LEARNED = 0.5, 0.3
+"""Norm of an update over that of the weights at which it replaced them, and share by which a loss has to fall then."""
+_SWEPT, _AT_ONCE, _LEAPT = 0.65, 3, 2.0
+"""The same at which nothing is left of how they began, records within which that is so at once, and the factor over its
+first value to which the loss leaps then."""
+_SEARCHES = ("LBFGS",)
+"""Optimizers whose first steps are as long as they have to be."""
+_HALF = 0.5
+"""Share of the run, at its end, in which a loss stands."""
+_DIED, _SOON = 0.6, 0.1
+"""Share of a layer's units that die of a large step, and of the run within which they do."""
+_GROWN, _WORSENED = 2.0, 1.5
+"""Factors over the first ones below which weights and loss show no harm, where nothing was learned."""
+_WORSE = 3.0
+"""Deviations of single records above its first value from which on a loss without a scale is worse."""
+_THROWN, _RECOVERED = 10.0, 0.7
+"""Factor over its first value to which a loss is thrown, and the share by which it falls where it has got over that."""
+_NARROW = ("float16",)
+"""Formats of weights that overflow, and in which what an optimizer divides by becomes zero, at any learning rate."""
+_CLOSE = 3
+"""Records before a gradient that is not finite, in which what brought it about is seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """What large steps did to a training.
+
+    Attributes:
+        words: A clause.
+        fatal: Whether nothing was learned, or all is lost.
+        excluded: What was ruled out.
+    """
+
+    words: str
+    fatal: bool
+    excluded: tuple[str, ...] = ("Not an early large step that the training got over: the loss did not recover.",)
+
+
+def died(case: Case, layers: list[int], onset: float, last: float) -> Harm | None:
+    """Return which units died of the large steps, if most of a layer's did."""
+    if nothing_to_tell_apart(case):
+        return None
+    until = last + _SOON * (case.steps[-1] - case.steps[0])
+    for one in stuck_units(case, UnitState.DEAD, (Response.RECTIFIER, Response.SMOOTH)):
+        if one.row.layer in layers and one.share >= _DIED and onset < one.since_share(_DIED) <= until:
+            words = f"{len(one.units):,} of {len(one.row.units):,} {one.row.activation.unit or 'unit'}s of "
+            words += f"{one.row.label} are dead since step {one.since_share(_DIED):,.0f}"
+            return Harm(
+                words, fatal=False, excluded=("Not units that never lived: they died after the first of them.",)
+            )
+    return None
+
+
+def _comes_out_of_nothing(case: Case, layers: list[int], spoiled: int, last: float) -> bool:
+    """Whether no large step, the last at `last`, went just before that record, and no gradient that grew."""
+    norms = movement(case, layers).gradient[:spoiled]
+    known = norms[np.isfinite(norms)]
+    close = spoiled <= _CLOSE or case.steps[spoiled - _CLOSE] <= last
+    if close or known.size < 2 * PERSISTING:
+        return False
+    return bool(known[-_CLOSE:].max() < JUMP * np.median(known))
+
+
+def harm_of(case: Case, layers: list[int], onset: float, last: float, *, worst: float) -> Harm | None:
+    """Return what became of the training after the first large step, or None where it got over it.
+
+    Args:
+        case: The run.
+        layers: Those of the model.
+        onset: Step of the first large one.
+        last: Step of the last.
+        worst: Norm of the largest of these updates over that of the weights.
+    """
+    replaced = worst >= _REPLACED
+    nonfinite = (case.statistic("gradient_nonfinite").states[layers] == State.NONFINITE).any(axis=0)
+    later = np.flatnonzero(nonfinite & (case.steps >= onset))
+    narrow = any(dtype_of(case, row) in _NARROW for row in matrices(case, layers))
+    if later.size and not narrow and not _comes_out_of_nothing(case, layers, int(later[0]), last):
+        return Harm(f"the gradient was not finite from step {case.steps[later[0]]:,.0f} on", fatal=True)
+    loss = training(case)
+    if loss is None or (loss.steps > onset).sum() < AFTERWARDS:
+        return None
+    if not loss.has_scale and loss.end - loss.start <= max(
+        _WORSE * loss.noise, float(np.ptp(loss.values[:AFTERWARDS]))
+    ):
+        return None  # As of a policy's gradient: such a loss says nothing of how well it does.
+    return (
+        (_thrown_held_out(case, loss) if replaced else None)
+        or _harm_since(loss, onset)
+        or _harm_from_the_start(
+            loss, small=_stay_small(case, layers, loss), replaced=replaced, loud=_are_loud(case, layers)
+        )
+        or _swept(case, layers, loss)
+    )
+
+
+def _swept(case: Case, layers: list[int], loss: Course) -> Harm | None:
+    """Return that the first steps left nothing of the weights that it began with, and threw the loss up."""
+    group, first = group_of(case, layers), movement(case, layers).ratios[:_AT_ONCE]
+    searches = group is not None and group.optimizer in _SEARCHES
+    highest, begun = float(loss.values.max()), float(loss.values[0])
+    if searches or len(matrices(case, layers)) < 2 or not np.nanmax(first, initial=0.0) >= _SWEPT:
+        return None
+    if not highest >= _LEAPT * begun > 0:
+        return None
+    words = f"nothing is left of the weights that it began with; the loss, {number(begun)} at first, leapt to "
+    excluded = ("Not matrices that begin about zero, which any step rewrites: these do not count.",)
+    return Harm(f"{words}{number(highest)}", fatal=False, excluded=excluded)
+
+
+def _harm_since(loss: Course, onset: float) -> Harm | None:
+    """Return how much of what had been gained before a step was lost after it, where that is much."""
+    before = loss.upto(onset - 1)
+    if before is None or before.values.size < PERSISTING:
+        return None
+    gained = before.start - before.best
+    if not gained > before.noise or (loss.end - before.best) / gained < LOST:
+        return None
+    words = f"the loss, {number(before.best)} before, is {number(loss.end)}"
+    return Harm(words, fatal=loss.end >= before.start - gained / 4)
+
+
+def _thrown_held_out(case: Case, loss: Course) -> Harm | None:
+    """Return that the network is far worse in evaluation than as it began, if it is, whatever it is in training."""
+    held_out = course(case.curve("val_loss"))
+    if held_out is None or not loss.has_scale or not held_out.end >= _THROWN * max(loss.start, loss.values[0]):
+        return None
+    words = f"{held_out.name} is {number(held_out.end)}, where the loss was {number(loss.start)} at first"
+    return Harm(words, fatal=False)
+
+
+def _stay_small(case: Case, layers: list[int], loss: Course) -> bool:
+    """Whether nothing was learned and nothing spoiled, as of weights about zero where nothing else is any better."""
+    norms = case.column("weight_norm")[matrices(case, layers)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        grown = nanmedian(norms[:, -PERSISTING:].T) / nanmedian(norms[:, :PERSISTING].T)
+    return bool(np.nanmax(grown, initial=0.0) < _GROWN and loss.values.max() < _WORSENED * loss.start)
+
+
+def _are_loud(case: Case, layers: list[int]) -> bool:
+    """Whether the weights end so large that the signal can't keep its scale."""
+    rows = matrices(case, layers)
+    outputs = np.array([case.network.parameters[row].parameter.shape[0] for row in rows], np.float64)
+    gains = case.column("weight_norm")[rows, -1] / np.sqrt(outputs)
+    known = gains[np.isfinite(gains)]
+    return bool(known.size) and bool(np.median(known) >= LOUD)
+
+
+def _harm_from_the_start(loss: Course, *, small: bool, replaced: bool, loud: bool) -> Harm | None:
+    if loss.learned < _NOT_LEARNED and loss.start - loss.end < 3 * loss.noise and not small:
+        return Harm(f"the loss, {number(loss.start)} at first, is {number(loss.end)}", fatal=True)
+    if loss.lost >= LOST and loss.end - loss.best > loss.noise and loss.gain > _WORSE * loss.noise:
+        return Harm(f"the loss, {number(loss.best)} at best, is {number(loss.end)}", fatal=False)
+    highest = float(loss.values.max())
+    first = float(loss.values[0])  # Of one that is thrown at once, its start may be no first value any more.
+    thrown = highest >= _THROWN * loss.start > 0 and loss.learned < _RECOVERED
+    if thrown or (highest >= _THROWN * first > 0 and loss.end >= first):
+        words = f"the loss, {number(first)} at first, was thrown up to {number(highest)} and is {number(loss.end)}"
+        return Harm(words, fatal=False)
+    leapt = highest >= _WORSENED * loss.start > 0 and not small
+    if replaced and loss.learned < _HARDLY_LEARNED and (leapt or (loud and loss.stands(_HALF))):
+        return Harm(f"the loss, {number(loss.start)} at first, fell to {number(loss.end)} only", fatal=False)
+    return None
