@@ -21,6 +21,9 @@ KNOWN = frozenset({"no_optimizer", "no_rate", "never_stepped", GONE, SORTED})
 """Subjects of what has a reason that is known, and follows from nothing."""
 EXACTLY_ZERO = "zero"
 """Subject of gradients of which nothing is left at all."""
+_SHRUNK = 0.3
+"""Share of their norm that weights keep which decay since hardly any gradient reaches them; less is a decay that takes
+all there is, and makes items alike."""
 _HALF = 0.5
 """Share of the run by which the cause of a failure may be noticed later than that."""
 
@@ -204,6 +207,8 @@ def _strong(cause: Finding, effect: Finding) -> bool:
     """
     if cause.rule == "layer_not_training" and effect.rule in ("unused_parameter", "vanishing_gradient"):
         return cause.subject == GONE and set(effect.layers) <= set(cause.layers)
+    if (cause.rule, effect.rule) == ("oversmoothing", "over_regularised"):
+        return effect.beyond.measured >= _SHRUNK
     if cause.rule == "loss_oscillation" and effect.rule in ("lr_too_high", "loss_plateau"):
         return cause.subject == SORTED
     if (cause.rule, effect.rule) == ("dead_units", "vanishing_gradient"):

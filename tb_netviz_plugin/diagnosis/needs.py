@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tb_netviz_plugin.diagnosis.answers import nothing_to_tell_apart
@@ -69,6 +71,11 @@ def outputs(words: str, *, targets: bool = False, classes: bool = False) -> Need
         return "the targets are no class indices" if classes and not np.any(found.labelled > 0) else ""
 
     return missing
+
+
+def unless(known: Callable[[Case], object], need: Need) -> Need:
+    """Return a need that is none where something is `known` to be wrong without it."""
+    return lambda case: "" if known(case) else need(case)
 
 
 def inputs(case: Case) -> str:

@@ -27,6 +27,9 @@ _STEADY = 0.1
 """Share by which the norm of the weights may rise again in the second half of the run."""
 _BETTER, _MOSTLY = 0.96, 0.8
 """Share of the training loss below which the validation loss shows what dropout costs, and of the validations."""
+_NOTHING, _BEGINS, _LEARNED = 0.02, 0.85, 0.3
+"""Shares of the first norm at which next to nothing is left, and by which that began, and share by which the loss falls
+where the network learns all the same."""
 _NEARLY_ALL, _LONG = 0.9, 100
 """Share from which on what dropout leaves out tells without a validation, where little was learned in so many steps."""
 
@@ -39,11 +42,52 @@ _DECAY = (
 def find(case: Case, limits: Limits) -> list[Finding]:
     """Find a training whose penalties leave it little to learn."""
     loss = training(case)
+    if nothing_left := _nothing_left(case):
+        return nothing_left
     models = list(case.layers_of_models())
     if loss is None or len(models) != 1 or loss.start <= 0:
         return []
     found = [_decayed(case, models[0], loss, limits["shrunk"]), _dropped(case, loss, limits["dropout"])]
     return [finding for finding in found if finding][:1]
+
+
+def _nothing_left(case: Case) -> list[Finding]:
+    loss = training(case)
+    found = (_vanished(case, layers, loss) for layers in case.layers_of_models())
+    return [finding for finding in found if finding]
+
+
+def _vanished(case: Case, layers: list[int], loss: Course | None) -> Finding | None:
+    """Find weights of which a decay left next to nothing, unless the network learns nevertheless."""
+    shares = _shares(case, layers)
+    learns = loss is not None and loss.has_scale and loss.learned >= _LEARNED
+    if shares is None or not shares[-1] <= _NOTHING or learns:
+        return None
+    first = float(case.steps[np.flatnonzero(shares <= _BEGINS)[0]])
+    more = "" if loss is None else f", and {loss.name}, {number(loss.start)} at first, is {number(loss.end)}"
+    return Finding(
+        rule="over_regularised",
+        severity=Severity.WARNING,
+        layers=() if len(case.network.models) == 1 else tuple(layers),
+        first_step=first,
+        last_step=float(case.steps[-1]),
+        message=f"The weights shrank to {shares[-1]:.2g} of the norm that they began with{more}: the decay leaves next "
+        "to nothing of them.",
+        beyond=Beyond("norm of the weights over the first", float(shares[-1]), _NOTHING),
+        evidence=(
+            Line(
+                "norm of the weights over the first, median of the matrices",
+                "weight_norm",
+                case.steps,
+                shares,
+                _NOTHING,
+            ),
+        ),
+        remedies=_DECAY,
+        excluded=("Not weights whose scale does not matter, as in front of a normalisation: little was learned.",),
+        view="overview",
+        subject="" if len(case.network.models) == 1 else case.network.layers[layers[0]].model,
+    )
 
 
 def _decayed(case: Case, layers: list[int], loss: Course, limit: float) -> Finding | None:
@@ -147,7 +191,7 @@ RULE = Rule(
     needs=(
         needs.statistics("weight_norm"),
         needs.records(20),
-        needs.curve("train_loss", "training loss was logged", 20),
+        needs.unless(_nothing_left, needs.curve("train_loss", "training loss was logged", 20)),
     ),
     thresholds=(
         Threshold("shrunk", 0.7, "norm of the weights over the first", 0.0, 1.0),

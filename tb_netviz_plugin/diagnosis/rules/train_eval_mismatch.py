@@ -17,7 +17,7 @@ from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.modes import MODE, RULE_ID, begins, confused, modal_types, normalisations
-from tb_netviz_plugin.diagnosis.rule import Limits, Need, Rule, Threshold
+from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 
 _SETTLED = 50
 """Steps after which running statistics have left their first values behind, at torch's momentum of 0.1."""
@@ -199,17 +199,12 @@ def _last(values: Floats) -> float:
     return float(np.median(values[-_FEWEST:]))
 
 
-def _unless_told(need: Need) -> Need:
-    """Return a need that is none where something is known to be wrong without it."""
-    return lambda case: "" if confused(case) else need(case)
-
-
 RULE = Rule(
     id=RULE_ID,
     title="Evaluation differs from training",
     needs=(
-        _unless_told(needs.curve("train_loss", "training loss was logged", 20)),
-        _unless_told(needs.curve("val_loss", "validation loss was logged", _FEWEST)),
+        needs.unless(confused, needs.curve("train_loss", "training loss was logged", 20)),
+        needs.unless(confused, needs.curve("val_loss", "validation loss was logged", _FEWEST)),
     ),
     thresholds=(
         Threshold("loss", 1.1, "validation loss over the first training loss", 0.5, 100.0),

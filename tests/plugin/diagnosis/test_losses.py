@@ -325,6 +325,15 @@ class TestOverRegularised:
     def test_a_penalty_in_the_loss_hides_that_nothing_is_learned(self):
         assert found("over_regularised", decaying(0.01), train=falling(), val=flat(level=1.4)) != []
 
+    def test_weights_of_which_nothing_is_left_need_no_loss(self):
+        (finding,) = found("over_regularised", decaying(end=0.01))
+        assert (finding.first_step, finding.severity) == (30, Severity.WARNING)
+        assert finding.message.startswith("The weights shrank to 0.01 of the norm")
+        assert "over_regularised" in {one.rule.id for one in report(decaying(end=0.05)).skipped}
+
+    def test_weights_whose_scale_does_not_matter_may_decay(self):
+        assert found("over_regularised", decaying(end=0.01), train=falling()) == []
+
     def test_a_decay_under_which_it_learns_is_left_alone(self):
         assert found("over_regularised", decaying(), train=falling(), val=falling()) == []
         assert found("over_regularised", decaying(0.8), train=flat()) == []
