@@ -7,6 +7,7 @@ import numpy as np
 from tb_netviz_plugin.analysis.series import running_median
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.answers import guess
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -48,7 +49,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     held_out, trained = course(case.curve("val_loss")), training(case)
     if held_out is None or trained is None or len(held_out.values) < 2 * _AFTER:
         return []
-    found = [one for one in (_rising(held_out, trained, limits["rise"]), _apart(held_out, trained)) if one]
+    ignorance = max([trained.start, *(cost for model in case.network.models if (cost := guess(case, model)))])
+    found = [one for one in (_rising(held_out, trained, limits["rise"]), _apart(held_out, trained, ignorance)) if one]
     return sorted(found, key=lambda one: -one.severity)[:1]
 
 
@@ -95,12 +97,15 @@ def _rising(held_out: Course, trained: Course, limit: float) -> Finding | None:
     )
 
 
-def _apart(held_out: Course, trained: Course) -> Finding | None:
-    """Find a validation loss that hardly fell at all, while that of training fell to next to nothing."""
+def _apart(held_out: Course, trained: Course, ignorance: float) -> Finding | None:
+    """Find a validation loss that hardly fell at all, while that of training fell to next to nothing.
+
+    That of `ignorance` is the first training loss, or what guessing costs where that is known and more.
+    """
     lowest, first = float(running_median(held_out.values, _AFTER).min()), float(held_out.values[0])
-    if not trained.start > 0 or trained.end > _ALL * trained.start or first > _SIZE * trained.start:
+    if not trained.start > 0 or trained.end > _ALL * ignorance or first > _SIZE * ignorance:
         return None
-    if lowest < _FAR * trained.start or lowest < _FELL * first:
+    if lowest < _FAR * ignorance or lowest < _FELL * first:
         return None
     return Finding(
         rule="overfitting",
@@ -108,11 +113,11 @@ def _apart(held_out: Course, trained: Course) -> Finding | None:
         layers=(),
         first_step=float(held_out.steps[0]),
         last_step=float(held_out.steps[-1]),
-        message=f"{trained.name} fell from {number(trained.start)} to {number(trained.end)}, and {held_out.name} never "
-        f"went below {number(lowest)}: what was learned was learned by heart.",
-        beyond=Beyond("lowest validation loss over the first training loss", lowest / trained.start, _FAR),
+        message=f"{trained.name}, {number(ignorance)} of a network that knows nothing, is {number(trained.end)}, and "
+        f"{held_out.name} never went below {number(lowest)}: what was learned was learned by heart.",
+        beyond=Beyond("lowest validation loss over that of a network that knows nothing", lowest / ignorance, _FAR),
         evidence=(
-            Line(held_out.name, held_out.name, held_out.steps, held_out.values, _FAR * trained.start),
+            Line(held_out.name, held_out.name, held_out.steps, held_out.values, _FAR * ignorance),
             Line(trained.name, trained.name, trained.steps, trained.values),
         ),
         remedies=_REMEDIES[1:] + _REMEDIES[:1],

@@ -76,3 +76,16 @@ def test_what_guessing_costs(train, outputs, criterion, drawn, expected):
     found = guess(Case(run), "")
     assert found is None if expected is None else found == pytest.approx(expected, abs=0.02)
     assert guess(Case(run), "another") is None
+
+
+@pytest.mark.parametrize(("held_out", "expected"), [(1.4, 1), (0.3, 0)])
+def test_what_was_known_by_heart_from_the_first_carries_nothing_over(train, told, held_out, expected):
+    run = train(
+        network(learned=400),
+        nn.CrossEntropyLoss(),
+        lambda step: batch(10_000 + step % 20, 64),
+        150,
+        validate=lambda step: held_out if step % 15 == 14 else None,
+    )
+    findings = told(run, "overfitting")
+    assert ["1.4 of a network that knows nothing" in finding.message for finding in findings] == [True] * expected
