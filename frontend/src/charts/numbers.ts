@@ -3,6 +3,8 @@
 /** From here on, and below there, digits are counted by an exponent. */
 const LONG = 1e6;
 const SHORT = 1e-3;
+/** Characters that the margin of an axis holds. */
+const WIDE = 6;
 
 /** Making one costs more than using it a thousand times. */
 const COUNT = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
@@ -35,9 +37,12 @@ export function formatValue(value: number, digits = 2): string {
   return size >= 10 ** digits ? formatCount(value) : minus(PLAIN.format(rounded));
 }
 
-/** Label of a tick on a value axis: as few digits as say it. */
+/** Label of a tick on a value axis: as few digits as say it, and by an exponent where that fits the margin better. */
 export function formatTick(value: number): string {
-  return formatValue(value, 6);
+  const plain = formatValue(value, 6);
+  if (plain.length <= WIDE || !Number.isFinite(value)) return plain;
+  const short = minus(scientific(value, 6));
+  return short.length < plain.length ? short : plain;
 }
 
 /** "1.6e-5", "6e7" */
