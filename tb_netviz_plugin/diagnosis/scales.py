@@ -32,8 +32,9 @@ _BOUNDED = ("RNN", "LSTM", "GRU")
 """What the types of layers begin with whose outputs are between -1 and 1 whatever their weights are."""
 _OVERWRITTEN = 0.5
 """Norm of the first update over that of the weights, at which the update is what is seen of them."""
-_WORSE, _FALL = 1.3, 3.0
-"""First loss over that of guessing, or where that is unknown over the last, as of a network that knows nothing yet."""
+_WORSE, _FALL, _DEAFENING = 1.3, 2.0, 4.0
+"""First loss over that of guessing, or where that is unknown over the last, as of a network that knows nothing yet; and
+deviation of what layers put out, at the median, at which no loss is needed."""
 
 
 def faint_throughout(case: Case, layers: list[int]) -> Finding | None:
@@ -65,24 +66,26 @@ def faint_throughout(case: Case, layers: list[int]) -> Finding | None:
 def loud_throughout(case: Case, layers: list[int]) -> Finding | None:
     """Find weights that begin so large throughout that the network begins far worse than by guessing."""
     loss, gains = training(case), _gains(case, layers)
-    if loss is None or not _enough(case, gains) or not loss.start > 0 or _overwritten(case, layers):
+    if not _enough(case, gains) or _overwritten(case, layers):
         return None
     middle, outputs = float(np.median(list(gains.values()))), _outputs(case, gains)
     guessing = guess(case, case.network.layers[layers[0]].model)
-    ignorant = loss.start >= (_WORSE * guessing if guessing else _FALL * max(loss.end, 0.0))
-    if middle < _LOUDEST or not outputs >= _OUTPUTS or not ignorant:
+    if middle < _LOUDEST or not outputs >= (_OUTPUTS if loss else _DEAFENING):
+        return None
+    if loss and not 0 < (_WORSE * guessing if guessing else _FALL * max(loss.end, 0.0)) <= loss.start:
         return None
     costs = f", where guessing costs {number(guessing)}" if guessing else ""
+    begins = f", and {loss.name} begins at {number(loss.start)}{costs}" if loss else ""
     return _finding(
         case,
         loss,
         tuple(layer for layer, gain in gains.items() if gain > LOUD),
         f"The weights begin too large: at the median of {len(gains)} layers they make what goes in {number(middle)} "
-        f"times as large, and {loss.name} begins at {number(loss.start)}{costs}.",
+        f"times as large{begins}.",
         Beyond("by how much the weights scale their inputs", middle, _LOUDEST),
         (
             f"Not weights that are scaled down as they are used: their layers put out deviations of {number(outputs)}.",
-            "Not a network that was trained before: it begins far worse than by guessing.",
+            *(("Not a network that was trained before: it begins far worse than by guessing.",) if loss else ()),
         ),
     )
 
@@ -128,7 +131,7 @@ def _outputs(case: Case, layers: Mapping[int, float]) -> float:
 
 
 def _finding(
-    case: Case, loss: Course, layers: tuple[int, ...], message: str, beyond: Beyond, excluded: tuple[str, ...]
+    case: Case, loss: Course | None, layers: tuple[int, ...], message: str, beyond: Beyond, excluded: tuple[str, ...]
 ) -> Finding:
     norms = nanmedian(case.column("weight_norm")[matrices(case, layers)])
     first = float(case.steps[0])
@@ -142,7 +145,7 @@ def _finding(
         beyond=beyond,
         evidence=(
             Line("norm of the weights, median of the matrices", "weight_norm", case.steps, norms),
-            Line(loss.name, loss.name, loss.steps, loss.values),
+            *([Line(loss.name, loss.name, loss.steps, loss.values)] if loss else []),
         ),
         remedies=SCALE,
         excluded=excluded,

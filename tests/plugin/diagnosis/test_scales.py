@@ -5,6 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tb_netviz.pytorch import NetVizWriter
+from tb_netviz.reading import read_runs
+
 RULE = "poor_init"
 FEATURES, WIDTH = 10, 32
 MIX = torch.randn(FEATURES, 1, generator=torch.Generator().manual_seed(3))
@@ -97,3 +100,18 @@ class Reader(nn.Module):
 def test_recurrent_layers_hold_several_matrices(found, deviation, expected):
     findings = found(Reader(deviation))
     assert [finding.message.startswith("The weights begin too large") for finding in findings] == [True] * expected
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(12, 1), (1, 0)])
+def test_without_a_loss_what_the_layers_put_out_tells(tmp_path, told, scale, expected):
+    model = network(scale)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, optimizer, every=1, on_finding="ignore")
+        for step in range(40):
+            inputs, targets = drawn(step)
+            functional.binary_cross_entropy_with_logits(model(inputs), targets).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    (run,) = read_runs(tmp_path)
+    assert [finding.message.endswith(" times as large.") for finding in told(run, RULE)] == [True] * expected
