@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from tb_netviz.recorder.windows import Folding, ValueWindow
+from tb_netviz.recorder.windows import Float32, Folding, ValueWindow
 from tb_netviz.statistics.partials import Array
 from tb_netviz_plugin.schema.codec import tensor_value
 from tb_netviz_plugin.schema.columns import OUTPUT_COLUMNS
@@ -48,8 +48,7 @@ class OutputRecords:
         """Take what was measured at `step`."""
         if self._window is None:
             self._window = ValueWindow(step, self._folding)
-        with np.errstate(over="ignore"):
-            self._window.add(step, values.columns.astype(np.float32)[np.newaxis])
+        self._window.add(step, _short(values.columns)[np.newaxis])
         if values.classes is None:
             return
         if self._classes is None:
@@ -76,4 +75,10 @@ class OutputRecords:
         if classes is None:
             return []
         tag = class_tag(self._model, len(classes))
-        return [tensor_value(tag, Family.CLASSES, classes.astype(np.float32))]
+        return [tensor_value(tag, Family.CLASSES, _short(classes))]
+
+
+def _short(values: Array) -> Float32:
+    """Return `values` as float32, in which what lies beyond is infinite."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)

@@ -110,3 +110,10 @@ def test_steps_without_classes_have_none(sink, recorder):
     train(recorder, range(10), classes=lambda _step: None)
     recorder.close()
     assert not any(of_family(event, Family.CLASSES) for event in sink.events)
+
+
+@pytest.mark.filterwarnings("error")
+def test_losses_beyond_float32_are_infinite_and_no_warning(recorder, sink):
+    train(recorder, range(2), classes=lambda step: np.full((3, 3), 1e300))
+    recorder.flush()
+    assert any(np.isinf(only(event, Family.CLASSES)).all() for event in sink.events if of_family(event, Family.CLASSES))
