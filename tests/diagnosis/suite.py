@@ -56,6 +56,18 @@ from tests.diagnosis.faulty import (
     visitor_sounds,
     visitor_tastes,
     visitor_texts,
+    walker_elm,
+    walker_elm_three,
+    walker_elm_two,
+    walker_fern,
+    walker_fern_three,
+    walker_fern_two,
+    walker_grove,
+    walker_grove_three,
+    walker_grove_two,
+    walker_heath,
+    walker_heath_three,
+    walker_heath_two,
     wiring,
 )
 from tests.diagnosis.healthy import (
@@ -115,6 +127,11 @@ from tests.diagnosis.healthy import (
     visitor_series,
     visitor_songs,
     visitor_words,
+    walker_sound_elm,
+    walker_sound_fern,
+    walker_sound_grove,
+    walker_sound_grove_two,
+    walker_sound_heath,
 )
 from tests.diagnosis.scenario import Scenario
 
@@ -173,6 +190,18 @@ FAULTY: tuple[Scenario, ...] = (
     *caller_dune.SCENARIOS,
     *caller_dune_three.SCENARIOS,
     *caller_dune_two.SCENARIOS,
+    *walker_elm.SCENARIOS,
+    *walker_elm_three.SCENARIOS,
+    *walker_elm_two.SCENARIOS,
+    *walker_fern.SCENARIOS,
+    *walker_fern_three.SCENARIOS,
+    *walker_fern_two.SCENARIOS,
+    *walker_grove.SCENARIOS,
+    *walker_grove_three.SCENARIOS,
+    *walker_grove_two.SCENARIOS,
+    *walker_heath.SCENARIOS,
+    *walker_heath_three.SCENARIOS,
+    *walker_heath_two.SCENARIOS,
 )
 HEALTHY: tuple[Scenario, ...] = (
     *mlp.SCENARIOS,
@@ -231,5 +260,10 @@ HEALTHY: tuple[Scenario, ...] = (
     *caller_sound_birch.SCENARIOS,
     *caller_sound_cedar.SCENARIOS,
     *caller_sound_dune.SCENARIOS,
+    *walker_sound_elm.SCENARIOS,
+    *walker_sound_fern.SCENARIOS,
+    *walker_sound_grove.SCENARIOS,
+    *walker_sound_grove_two.SCENARIOS,
+    *walker_sound_heath.SCENARIOS,
 )
 SCENARIOS = (*FAULTY, *HEALTHY)
