@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from tb_netviz_plugin.diagnosis.finding import Finding, Severity
@@ -21,6 +21,8 @@ KNOWN = frozenset({"no_optimizer", "no_rate", "never_stepped", GONE, SORTED})
 """Subjects of what has a reason that is known, and follows from nothing."""
 EXACTLY_ZERO = "zero"
 """Subject of gradients of which nothing is left at all."""
+_OUTLASTED = 0.7
+"""Share of the run so far at which a gradient that vanished is back, where items stay alike all the same."""
 _SHRUNK = 0.3
 """Share of their norm that weights keep which decay since hardly any gradient reaches them; less is a decay that takes
 all there is, and makes items alike."""
@@ -143,7 +145,9 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "loss_plateau",
         }
     ),
-    "oversmoothing": frozenset({"loss_plateau", "underfitting", "redundant_units", "over_regularised"}),
+    "oversmoothing": frozenset(
+        {"loss_plateau", "underfitting", "redundant_units", "over_regularised", "vanishing_gradient"}
+    ),
     "train_eval_mismatch": frozenset({"overfitting"}),
     "class_imbalance": frozenset({"overfitting"}),
     "label_noise": frozenset({"loss_plateau", "underfitting", "overfitting"}),
@@ -200,22 +204,33 @@ def _cause_of(effect: Finding, findings: Sequence[Finding], span: float) -> int 
 
 
 def _strong(cause: Finding, effect: Finding) -> bool:
-    """Whether a cause is enough.
+    """Whether a cause is enough, where the rules alone don't say it."""
+    judge = _ENOUGH.get((cause.rule, effect.rule))
+    return judge is None or judge(cause, effect)
 
-    A gradient that is gone takes that of its own layers along, and nearly all units of a layer have to be dead to cut
-    one off.
-    """
-    if cause.rule == "layer_not_training" and effect.rule in ("unused_parameter", "vanishing_gradient"):
-        return cause.subject == GONE and set(effect.layers) <= set(cause.layers)
-    if (cause.rule, effect.rule) == ("oversmoothing", "over_regularised"):
-        return effect.beyond.measured >= _SHRUNK
-    if cause.rule == "loss_oscillation" and effect.rule in ("lr_too_high", "loss_plateau"):
-        return cause.subject == SORTED
-    if (cause.rule, effect.rule) == ("dead_units", "vanishing_gradient"):
-        return cause.severity is Severity.CRITICAL or effect.subject == EXACTLY_ZERO
-    if (cause.rule, effect.rule) == ("vanishing_gradient", "dead_units"):
-        return effect.severity is not Severity.CRITICAL and cause.subject != EXACTLY_ZERO
-    return True
+
+def _of_its_layers(cause: Finding, effect: Finding) -> bool:
+    """Whether gradients that are gone are those of the layers in question."""
+    return cause.subject == GONE and set(effect.layers) <= set(cause.layers)
+
+
+_ENOUGH: Mapping[tuple[str, str], Callable[[Finding, Finding], bool]] = {
+    ("layer_not_training", "unused_parameter"): _of_its_layers,
+    ("layer_not_training", "vanishing_gradient"): _of_its_layers,
+    ("oversmoothing", "vanishing_gradient"): lambda cause, effect: effect.last_step < _OUTLASTED * cause.last_step,
+    ("vanishing_gradient", "oversmoothing"): lambda cause, effect: cause.last_step >= _OUTLASTED * effect.last_step,
+    ("oversmoothing", "over_regularised"): lambda _cause, effect: effect.beyond.measured >= _SHRUNK,
+    ("loss_oscillation", "lr_too_high"): lambda cause, _effect: cause.subject == SORTED,
+    ("loss_oscillation", "loss_plateau"): lambda cause, _effect: cause.subject == SORTED,
+    # Nearly all units of a layer have to be dead to cut a gradient off.
+    ("dead_units", "vanishing_gradient"): lambda cause, effect: (
+        cause.severity is Severity.CRITICAL or effect.subject == EXACTLY_ZERO
+    ),
+    ("vanishing_gradient", "dead_units"): lambda cause, effect: (
+        effect.severity is not Severity.CRITICAL and cause.subject != EXACTLY_ZERO
+    ),
+}
+"""By the rules of a cause and an effect, what else has to hold."""
 
 
 def _slack(cause: Finding, effect: Finding) -> float:

@@ -32,11 +32,13 @@ _UNTIL = 0.6
 """Share of the run up to which it has to swing: what has died down by then does no harm."""
 _FEWEST_SAMPLES = 8
 """Samples of a batch from which on it is a matter of their order that their targets are alike."""
+_MIDDLE = (0.1, 0.9)
+"""Quantiles of the means of batches that most of them lie between."""
 _ALIKE, _MOSTLY = 0.3, 0.8
-"""Deviation of the targets within a record, over that of all of them, where they are of one kind, and the share of the
-records."""
-_CHANGE = 0.3
-"""Deviations of all targets by which their mean moves where another kind follows."""
+"""Deviation of the targets within a record, over half of what the means span, where they are of one kind, and the share
+of the records."""
+_CHANGE = 0.2
+"""Share of that by which the mean moves where another kind follows."""
 _SIDE = 2
 """Records on either side of such a change whose losses are compared."""
 _LEAPS, _HALF = 1.25, 0.5
@@ -70,10 +72,11 @@ def _of_order(case: Case, loss: Course, least: float) -> list[Finding]:
         return []
     known = np.isfinite(given.targets.mean) & np.isfinite(given.targets.std)
     means, within, steps = given.targets.mean[known], given.targets.std[known], given.steps[known]
-    whole = float(np.sqrt(np.mean(within**2) + np.var(means))) if known.any() else 0.0
-    if not whole > 0 or (within <= _ALIKE * whole).mean() < _MOSTLY:
+    # Half of what the middle of the means spans: a few targets far out say nothing of the others.
+    apart = float(np.ptp(np.quantile(means, _MIDDLE))) / 2 if known.any() else 0.0
+    if not apart > 0 or (within <= _ALIKE * apart).mean() < _MOSTLY:
         return []
-    changes = steps[1:][np.abs(np.diff(means)) >= _CHANGE * whole]
+    changes = steps[1:][np.abs(np.diff(means)) >= _CHANGE * apart]
     leaps = np.array([_leap(loss, step) for step in changes])
     count = int((leaps >= _LEAPS).sum())
     if count < least or count < _HALF * len(changes):

@@ -18,6 +18,8 @@ _LATE = 0.3
 """Share of the run, at its end, that is judged."""
 _FEWEST_LAYERS = 3
 """Layers in a row, up to the last, in which items are alike."""
+_FEWEST_INSIDE = 5
+"""The same where the last layer tells them apart again."""
 _FEWEST_SAME = 2
 """The same where they are next to equal."""
 _SAME = 0.3
@@ -50,6 +52,13 @@ def _smoothed(case: Case, model: str, limit: float) -> Finding | None:
     if not looks or any(look.row.activation.kind.lower() == "sigmoid" or look.size[-1] == 0 for look in looks):
         return None
     late = np.array([_late(look.share, look.steps) for look in looks])
+    behind = looks[-1].row.layer
+    apart_again = bool(late[-1] > limit)
+    if apart_again:  # The last layer may well make much of the little that is left.
+        kept = [look.row.layer != behind for look in looks]
+        looks, late = [look for look, keep in zip(looks, kept, strict=True) if keep], late[kept]
+    if not looks:
+        return None
     ends = np.flatnonzero(late > limit)
     first = int(ends[-1]) + 1 if ends.size else 0
     # Of a layer all activations have to lie there: the averaging shows behind its weights.
@@ -57,7 +66,7 @@ def _smoothed(case: Case, model: str, limit: float) -> Finding | None:
     if not first or not blamed or late[:first].max() < _DIFFER:
         return None
     fewest = _FEWEST_SAME if late[first:].max() <= _SAME * limit else _FEWEST_LAYERS
-    if len(blamed) < fewest:
+    if len(blamed) < (_FEWEST_INSIDE if apart_again else fewest):
         return None
     worst = looks[first:][int(np.argmin(late[first:]))]
     before = looks[int(np.argmax(late[:first]))]

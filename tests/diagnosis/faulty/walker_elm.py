@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, RMSprop
 
 from tests.diagnosis.data import Part, digits, split
 from tests.diagnosis.proof import accuracy, double, loss_of, outputs, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -267,7 +267,7 @@ SCENARIOS = (
     Scenario(
         "elm-exploding-roads-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         junctions,
         ("exploding_gradient",),
         (*BESIDE, "oversmoothing", "redundant_units", "representation_collapse"),
@@ -283,7 +283,7 @@ SCENARIOS = (
     Scenario(
         "elm-saturation-scores-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         multiplied,
         ("saturation",),
         ("vanishing_gradient", "loss_plateau", "underfitting", "overfitting", "poor_init", "exploding_gradient"),

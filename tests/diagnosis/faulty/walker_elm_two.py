@@ -14,7 +14,7 @@ from tests.diagnosis.data import Batches, Part, communities, digits, language, s
 from tests.diagnosis.faulty.walker_elm import behind
 from tests.diagnosis.networks import Gcn, Transformer, cnn
 from tests.diagnosis.proof import accuracy, loss_of, outputs, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -244,7 +244,7 @@ SCENARIOS = (
     Scenario(
         "elm-spike-sentinel-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         sentinel,
         ("loss_spike",),
         ("exploding_gradient", "loss_oscillation", "loss_plateau", "label_noise", "underfitting"),
@@ -257,15 +257,15 @@ SCENARIOS = (
         ("loss_spike",),
         ("exploding_gradient", "lr_too_high", "loss_oscillation"),
     ),
-    Scenario("elm-oversmoothing-sixteen-gnn", "gnn", REPORTING, deep_gcn, ("oversmoothing",), ALIKE_BESIDE),
+    Scenario("elm-oversmoothing-sixteen-gnn", "gnn", TUNING, deep_gcn, ("oversmoothing",), ALIKE_BESIDE),
     Scenario(
         "elm-oversmoothing-tagger-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         no_skips,
         ("oversmoothing",),
         (*ALIKE_BESIDE, "missing_nonlinearity", "exploding_gradient"),
     ),
-    Scenario("elm-labels-crowd-cnn", "cnn", REPORTING, crowd, ("label_noise",), NOISE_BESIDE),
-    Scenario("elm-labels-join-gru", "rnn", REPORTING, shifted_join, ("label_noise",), NOISE_BESIDE),
+    Scenario("elm-labels-crowd-cnn", "cnn", TUNING, crowd, ("label_noise",), NOISE_BESIDE),
+    Scenario("elm-labels-join-gru", "rnn", TUNING, shifted_join, ("label_noise",), NOISE_BESIDE),
 )

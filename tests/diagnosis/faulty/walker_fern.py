@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Part, communities, digits, split
 from tests.diagnosis.networks import Block, Recurrent, cnn, mlp
 from tests.diagnosis.proof import accuracy, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -279,7 +279,7 @@ SCENARIOS = (
     Scenario(
         "fern-oscillation-cities-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         city_by_city,
         ("loss_oscillation",),
         ("loss_spike", "lr_too_high", "loss_plateau"),
@@ -290,7 +290,7 @@ SCENARIOS = (
     Scenario(
         "fern-modes-raw-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         raw_in_validation,
         ("train_eval_mismatch",),
         ("overfitting", "input_unnormalised"),
@@ -306,7 +306,7 @@ SCENARIOS = (
     Scenario(
         "fern-clipped-values-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         each_value,
         ("clip_saturated",),
         ("lr_too_low", "loss_plateau", "underfitting"),

@@ -14,7 +14,7 @@ from tests.diagnosis.data import Part, digits, split
 from tests.diagnosis.faulty.walker_fern import beyond
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import outputs, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -198,7 +198,7 @@ SCENARIOS = (
     Scenario(
         "fern-copies-constant-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         all_the_same,
         ("redundant_units", "poor_init"),
         ("underfitting", "loss_plateau"),

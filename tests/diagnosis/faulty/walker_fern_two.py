@@ -13,7 +13,7 @@ from tests.diagnosis.data import digits, language, split
 from tests.diagnosis.faulty.walker_fern import beyond
 from tests.diagnosis.networks import cnn, mlp
 from tests.diagnosis.proof import accuracy, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -140,12 +140,12 @@ def kept(trial: Trial) -> Truth:
 
 
 SCENARIOS = (
-    Scenario("fern-underfit-spirals-mlp", "mlp", REPORTING, few_units, ("underfitting",), ("loss_plateau",)),
+    Scenario("fern-underfit-spirals-mlp", "mlp", TUNING, few_units, ("underfitting",), ("loss_plateau",)),
     Scenario("fern-underfit-phone-gru", "rnn", REPORTING, phone_sized, ("underfitting",), ("loss_plateau",)),
     Scenario(
         "fern-regularised-decay-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         much_decay,
         ("over_regularised",),
         ("loss_plateau", "underfitting", "vanishing_gradient", "dead_units", "redundant_units"),

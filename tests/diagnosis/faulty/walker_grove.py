@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW
 
 from tests.diagnosis.data import LENGTH, TOKENS, Split, digits, majorities, split
 from tests.diagnosis.proof import accuracy, finite, loss_of, require, silent
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -239,7 +239,7 @@ SCENARIOS = (
     Scenario(
         "grove-normal-weights-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         normal_weights,
         ("poor_init",),
         ("exploding_gradient", "saturation", "loss_spike", "loss_oscillation", "lr_too_low"),
@@ -247,7 +247,7 @@ SCENARIOS = (
     Scenario(
         "grove-alike-weights-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         alike_weights,
         ("poor_init", "redundant_units"),
         ("underfitting", "loss_plateau", "representation_collapse", "oversmoothing"),
@@ -255,7 +255,7 @@ SCENARIOS = (
     Scenario(
         "grove-tenth-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         tenth,
         ("lr_too_high",),
         ("dead_units", "loss_spike", "loss_oscillation", "loss_plateau", "exploding_gradient", "underfitting"),
@@ -263,7 +263,7 @@ SCENARIOS = (
     Scenario(
         "grove-hot-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         hot_encoder,
         ("lr_too_high",),
         (
@@ -282,7 +282,7 @@ SCENARIOS = (
     Scenario(
         "grove-diabetes-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         diabetes,
         ("dead_units", "lr_too_high"),
         (

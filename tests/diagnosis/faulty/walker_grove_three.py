@@ -13,7 +13,7 @@ from tests.diagnosis.data import Part, Split, digits, split
 from tests.diagnosis.faulty.walker_grove import harmed
 from tests.diagnosis.networks import Transformer, mlp
 from tests.diagnosis.proof import double, gradients, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -182,7 +182,7 @@ SCENARIOS = (
     Scenario(
         "grove-names-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         names,
         ("class_imbalance",),
         ("loss_plateau", "underfitting", "label_noise", "poor_init"),
@@ -190,7 +190,7 @@ SCENARIOS = (
     Scenario(
         "grove-sigmoids-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         sigmoids,
         ("vanishing_gradient",),
         (

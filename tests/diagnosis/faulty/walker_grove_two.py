@@ -14,7 +14,7 @@ from torch.optim import SGD, Adam
 from tests.diagnosis.data import Split, digits, split
 from tests.diagnosis.faulty.walker_grove import Reader, harmed
 from tests.diagnosis.proof import accuracy, finite, loss_of, require, silent
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -267,7 +267,7 @@ SCENARIOS = (
     Scenario(
         "grove-forgotten-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         forgotten,
         ("missing_zero_grad",),
         ("loss_oscillation", "lr_too_high", "exploding_gradient", "loss_spike", "dead_units", "loss_plateau"),
@@ -275,7 +275,7 @@ SCENARIOS = (
     Scenario(
         "grove-once-an-epoch-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         once_an_epoch,
         ("missing_zero_grad",),
         ("loss_oscillation", "lr_too_high", "exploding_gradient", "loss_spike", "dead_units", "loss_plateau"),

@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Graph, Part, Split, communities, digits, split
 from tests.diagnosis.networks import Gcn, mlp
 from tests.diagnosis.proof import loss_of, moved, require, snapshot
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -199,7 +199,7 @@ SCENARIOS = (
     Scenario(
         "heath-frozen-new-head-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         new_head,
         ("layer_not_training",),
         ("loss_plateau", "lr_too_low", "underfitting"),
@@ -223,7 +223,7 @@ SCENARIOS = (
     Scenario(
         "heath-raw-journals-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         journals,
         ("input_unnormalised",),
         (

@@ -15,7 +15,7 @@ from tests.diagnosis.data import Graph, Part, communities, digits, language
 from tests.diagnosis.faulty.walker_heath import harmed
 from tests.diagnosis.networks import GraphConvolution, Transformer, mlp
 from tests.diagnosis.proof import accuracy, gradients, require, snapshot
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control
 
 
@@ -237,7 +237,7 @@ SCENARIOS = (
     Scenario(
         "heath-collapse-codes-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         vae,
         ("representation_collapse", "over_regularised"),
         ("loss_plateau", "redundant_units", "underfitting", "vanishing_gradient"),

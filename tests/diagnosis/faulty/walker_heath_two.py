@@ -15,7 +15,7 @@ from tests.diagnosis.data import Part, Split, split
 from tests.diagnosis.faulty.walker_heath import by_heart, harmed
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import double, gradients, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -262,7 +262,7 @@ SCENARIOS = (
     Scenario(
         "heath-linear-friedman-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         friedman,
         ("missing_nonlinearity",),
         ("loss_plateau", "underfitting", "redundant_units"),

@@ -60,6 +60,19 @@ def test_dead_units_cut_a_gradient_off_only_where_nearly_all_are():
     assert rooted(some, nothing_left) == {"dead_units": ["vanishing_gradient"]}
 
 
+def test_items_that_stay_alike_are_the_cause_of_a_gradient_that_comes_back():
+    alike, vanished = finding("oversmoothing", 0), finding("vanishing_gradient", 0, last_step=60)
+    assert rooted(vanished, alike) == {"oversmoothing": ["vanishing_gradient"]}
+    assert rooted(dataclasses.replace(vanished, last_step=90), alike) == {"vanishing_gradient": ["oversmoothing"]}
+
+
+def test_weights_that_decay_follow_from_items_that_are_alike_unless_nothing_is_left_of_them():
+    alike, decayed = finding("oversmoothing", 0), finding("over_regularised", 0)
+    less, nothing = (dataclasses.replace(decayed, beyond=Beyond("norm", share, 0.7)) for share in (0.5, 0.01))
+    assert rooted(alike, less) == {"oversmoothing": ["over_regularised"]}
+    assert rooted(alike, nothing) == {"over_regularised": ["oversmoothing"]}
+
+
 def test_causes_and_effects_are_rules():
     known = {rule.id for rule in RULES}
     assert {*EFFECTS, *(effect for effects in EFFECTS.values() for effect in effects)} <= known

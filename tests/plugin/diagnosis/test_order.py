@@ -56,6 +56,16 @@ def test_single_samples_are_of_one_kind_by_themselves(found):
     assert all(finding.subject != "sorted" for finding in found(lambda step: drawn(step, None, size=1)))
 
 
+def test_a_few_targets_far_out_make_no_order(found):
+    def batch(step):
+        inputs, _ = drawn(step, None)
+        targets = inputs[:, :2].clone()
+        targets[0] -= 10_000.0 * (step % 12 == 5)
+        return inputs, targets
+
+    assert all(finding.subject != "sorted" for finding in found(batch, criterion=nn.L1Loss()))
+
+
 def test_a_stream_that_changes_now_and_then_only_is_left_alone(found):
     assert found(lambda step: drawn(step, step // 60 % 2)) == []
 

@@ -164,6 +164,13 @@ def test_a_deep_graph_network_smooths_everything(train, told):
     assert finding.first_step == 0
 
 
+def test_so_does_one_whose_head_makes_much_of_what_is_left(train, told):
+    model = Layers(10, convolution)
+    model.head.register_forward_pre_hook(lambda _head, given: (20 * (given[0] - given[0].mean(0)),))
+    (finding,) = told(train(model, nn.CrossEntropyLoss(), nodes, rate=1e-5), SMOOTH)
+    assert finding.layers[-1] == 9
+
+
 @pytest.mark.parametrize("model", [Layers(3, convolution), Layers(8, convolution, residual=True), Layers(8, nn.Linear)])
 def test_networks_that_keep_items_apart(train, told, model):
     assert told(train(model, nn.CrossEntropyLoss(), nodes, rate=3e-3), SMOOTH) == []
