@@ -15,6 +15,8 @@ EVENTS = frozenset({"loss_spike", "loss_oscillation", "dead_units"})
 """What happens at some step, and explains nothing that was so before."""
 GONE = "gone"
 """Subject of layers whose gradients are set to zero before the optimizer steps."""
+PARTS = "parts"
+"""Subject of single parameters without a gradient in layers that have one."""
 SORTED = "sorted"
 """Subject of a loss that swings since each batch holds targets of one kind."""
 KNOWN = frozenset({"no_optimizer", "no_rate", "never_stepped", GONE, SORTED})
@@ -69,7 +71,9 @@ EFFECTS: Mapping[str, frozenset[str]] = {
         }
     ),
     "saturation": frozenset({"vanishing_gradient", "loss_plateau"}),
-    "dead_units": frozenset({"vanishing_gradient", "loss_plateau", "underfitting", "class_imbalance"}),
+    "dead_units": frozenset(
+        {"vanishing_gradient", "loss_plateau", "underfitting", "class_imbalance", "unused_parameter"}
+    ),
     "vanishing_gradient": frozenset(
         {
             "loss_plateau",
@@ -132,7 +136,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
         }
     ),
     "low_precision_underflow": frozenset(
-        {"vanishing_gradient", "layer_not_training", "loss_plateau", "lr_too_low", "underfitting"}
+        {"vanishing_gradient", "layer_not_training", "loss_plateau", "lr_too_low", "underfitting", "unused_parameter"}
     ),
     "representation_collapse": frozenset(
         {
@@ -190,7 +194,7 @@ def _order(finding: Finding) -> tuple[int, float]:
 
 def _cause_of(effect: Finding, findings: Sequence[Finding], span: float) -> int | None:
     """Return the index of the earliest finding that may have brought `effect` about; what is harmless did not."""
-    if effect.subject in KNOWN:
+    if _subject(effect) in KNOWN:
         return None
     able = [
         (cause.first_step, index)
@@ -203,6 +207,11 @@ def _cause_of(effect: Finding, findings: Sequence[Finding], span: float) -> int 
     return min(able)[1] if able else None
 
 
+def _subject(finding: Finding) -> str:
+    """Return what a finding is about, without the model that stands in front of it where there are several."""
+    return finding.subject.rpartition(":")[2]
+
+
 def _strong(cause: Finding, effect: Finding) -> bool:
     """Whether a cause is enough, where the rules alone don't say it."""
     judge = _ENOUGH.get((cause.rule, effect.rule))
@@ -211,7 +220,7 @@ def _strong(cause: Finding, effect: Finding) -> bool:
 
 def _of_its_layers(cause: Finding, effect: Finding) -> bool:
     """Whether gradients that are gone are those of the layers in question."""
-    return cause.subject == GONE and set(effect.layers) <= set(cause.layers)
+    return _subject(cause) == GONE and set(effect.layers) <= set(cause.layers)
 
 
 _ENOUGH: Mapping[tuple[str, str], Callable[[Finding, Finding], bool]] = {
@@ -220,14 +229,18 @@ _ENOUGH: Mapping[tuple[str, str], Callable[[Finding, Finding], bool]] = {
     ("oversmoothing", "vanishing_gradient"): lambda cause, effect: effect.last_step < _OUTLASTED * cause.last_step,
     ("vanishing_gradient", "oversmoothing"): lambda cause, effect: cause.last_step >= _OUTLASTED * effect.last_step,
     ("oversmoothing", "over_regularised"): lambda _cause, effect: effect.beyond.measured >= _SHRUNK,
-    ("loss_oscillation", "lr_too_high"): lambda cause, _effect: cause.subject == SORTED,
-    ("loss_oscillation", "loss_plateau"): lambda cause, _effect: cause.subject == SORTED,
+    ("loss_oscillation", "lr_too_high"): lambda cause, _effect: _subject(cause) == SORTED,
+    ("loss_oscillation", "loss_plateau"): lambda cause, _effect: _subject(cause) == SORTED,
     # Nearly all units of a layer have to be dead to cut a gradient off.
     ("dead_units", "vanishing_gradient"): lambda cause, effect: (
-        cause.severity is Severity.CRITICAL or effect.subject == EXACTLY_ZERO
+        cause.severity is Severity.CRITICAL or _subject(effect) == EXACTLY_ZERO
     ),
+    ("dead_units", "unused_parameter"): lambda cause, effect: (
+        cause.severity is Severity.CRITICAL and _subject(effect) == PARTS
+    ),
+    ("low_precision_underflow", "unused_parameter"): lambda _cause, effect: _subject(effect) == PARTS,
     ("vanishing_gradient", "dead_units"): lambda cause, effect: (
-        effect.severity is not Severity.CRITICAL and cause.subject != EXACTLY_ZERO
+        effect.severity is not Severity.CRITICAL and _subject(cause) != EXACTLY_ZERO
     ),
 }
 """By the rules of a cause and an effect, what else has to hold."""

@@ -15,6 +15,10 @@ from tb_netviz_plugin.diagnosis.movement import curve_of_group
 _SHARE = 0.8
 """Share of the observed steps from which on it is no guard against a gradient that is not finite."""
 
+_BACKBONE = 0.5
+"""Share of a model's elements, and of its layers, from which on, where they lie next to the input, a head alone may be
+meant to train."""
+
 _REMEDIES = (
     Remedy(
         "Set the gradients to zero after the step, or before the backward pass, and not between the two.",
@@ -42,7 +46,7 @@ def gone(case: Case, layers: Sequence[int], records: int, rule: str) -> Finding 
     left = [layer for layer in layers if layer not in held and not case.frozen[layer]]
     return Finding(
         rule=rule,
-        severity=Severity.CRITICAL,
+        severity=_severity(case, layers, held, left),
         layers=tuple(held),
         first_step=float(worst.steps[0]),
         last_step=float(worst.steps[-1]),
@@ -59,6 +63,15 @@ def gone(case: Case, layers: Sequence[int], records: int, rule: str) -> Finding 
         ),
         subject=GONE,
     )
+
+
+def _severity(case: Case, layers: Sequence[int], held: Sequence[int], left: Sequence[int]) -> Severity:
+    """Say how bad it is: a backbone may well be kept as it is by dropping its gradients."""
+    if not left:
+        return Severity.CRITICAL
+    elements = [sum(case.network.layers[layer].elements for layer in some) for some in (held, layers)]
+    most = len(held) >= _BACKBONE * len(layers) and elements[0] >= _BACKBONE * elements[1]
+    return Severity.INFO if most and list(held) == list(layers[: len(held)]) else Severity.WARNING
 
 
 def groups_of(case: Case, layers: Sequence[int]) -> list[int]:

@@ -9,7 +9,7 @@ import numpy as np
 from tb_netviz_plugin.analysis.derive import State
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.units import UnitState
-from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.analysis.wording import fold, number
 from tb_netviz_plugin.diagnosis.answers import nothing_to_tell_apart
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
@@ -27,9 +27,9 @@ LOST = 0.3
 """Share of what a loss had gained that it loses for good after too large a step."""
 _REPLACED, _HARDLY_LEARNED = 0.5, 0.3
 """Norm of an update over that of the weights at which it replaced them, and share by which a loss has to fall then."""
-_SWEPT, _AT_ONCE, _LEAPT = 0.65, 3, 2.0
+_SWEPT, _AT_ONCE, _LEAPT, _TIMES = 0.65, 3, 2.0, 3
 """The same at which nothing is left of how they began, records within which that is so at once, and the factor over its
-first value to which the loss leaps then."""
+first value to which the loss leaps then, in so many of the first records."""
 _SEARCHES = ("LBFGS",)
 """Optimizers whose first steps are as long as they have to be."""
 _HALF = 0.5
@@ -44,6 +44,8 @@ _THROWN, _RECOVERED = 10.0, 0.7
 """Factor over its first value to which a loss is thrown, and the share by which it falls where it has got over that."""
 _NARROW = ("float16",)
 """Formats of weights that overflow, and in which what an optimizer divides by becomes zero, at any learning rate."""
+_BEYOND = 1e4
+"""Factor by which the deviation of an output grows beyond what any training needs."""
 _CLOSE = 3
 """Records before a gradient that is not finite, in which what brought it about is seen."""
 
@@ -112,12 +114,12 @@ def harm_of(case: Case, layers: list[int], onset: float, last: float, *, worst: 
     ):
         return None  # As of a policy's gradient: such a loss says nothing of how well it does.
     return (
-        (_thrown_held_out(case, loss) if replaced else None)
-        or _harm_since(loss, onset)
+        _harm_since(loss, onset)
         or _harm_from_the_start(
             loss, small=_stay_small(case, layers, loss), replaced=replaced, loud=_are_loud(case, layers)
         )
         or _swept(case, layers, loss)
+        or (_blown_up(case, layers, loss) if replaced else None)
     )
 
 
@@ -125,11 +127,12 @@ def _swept(case: Case, layers: list[int], loss: Course) -> Harm | None:
     """Return that the first steps left nothing of the weights that it began with, and threw the loss up."""
     group, first = group_of(case, layers), movement(case, layers).ratios[:_AT_ONCE]
     searches = group is not None and group.optimizer in _SEARCHES
-    highest, begun = float(loss.values.max()), float(loss.values[0])
+    early, begun = np.sort(loss.values[:AFTERWARDS]), float(loss.values[0])
     if searches or len(matrices(case, layers)) < 2 or not np.nanmax(first, initial=0.0) >= _SWEPT:
         return None
-    if not highest >= _LEAPT * begun > 0:
+    if len(early) < AFTERWARDS or not early[-_TIMES] >= _LEAPT * begun + _WORSE * loss.noise > 0:
         return None
+    highest = float(early[-1])
     words = f"nothing is left of the weights that it began with; the loss, {number(begun)} at first, leapt to "
     excluded = ("Not matrices that begin about zero, which any step rewrites: these do not count.",)
     return Harm(f"{words}{number(highest)}", fatal=False, excluded=excluded)
@@ -147,13 +150,26 @@ def _harm_since(loss: Course, onset: float) -> Harm | None:
     return Harm(words, fatal=loss.end >= before.start - gained / 4)
 
 
-def _thrown_held_out(case: Case, loss: Course) -> Harm | None:
-    """Return that the network is far worse in evaluation than as it began, if it is, whatever it is in training."""
+def _blown_up(case: Case, layers: list[int], loss: Course) -> Harm | None:
+    """Return that the signal grew beyond measure, and evaluation shows what normalisation hides in training.
+
+    A validation loss alone may well be of another unit.
+    """
     held_out = course(case.curve("val_loss"))
     if held_out is None or not loss.has_scale or not held_out.end >= _THROWN * max(loss.start, loss.values[0]):
         return None
-    words = f"{held_out.name} is {number(held_out.end)}, where the loss was {number(loss.start)} at first"
-    return Harm(words, fatal=False)
+    rows = [index for index, row in enumerate(case.network.activations) if row.layer in layers]
+    deviations = case.numbers("activation_std")[rows]
+    if not deviations.size:
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        grown = float(np.nanmax(np.nan_to_num(deviations[:, -1] / deviations[:, 0]), initial=0.0))
+    if grown < _BEYOND:
+        return None
+    words = (
+        f"{held_out.name} is {number(held_out.end)}, where the loss was {number(loss.start)} at first; outputs grew "
+    )
+    return Harm(f"{words}{fold(grown)}", fatal=False)
 
 
 def _stay_small(case: Case, layers: list[int], loss: Course) -> bool:

@@ -55,7 +55,8 @@ def gain_of(case: Case, layer: int) -> float:
         return np.nan
     row = max(rows, key=lambda one: case.network.elements[one])
     # The root of the sum of squares over the inputs of an output, for all outputs together.
-    return float(case.column("weight_norm")[row, 0] / np.sqrt(case.network.parameters[row].parameter.shape[0]))
+    outputs = case.network.parameters[row].parameter.shape[0]
+    return float(case.column("weight_norm")[row, 0] / np.sqrt(outputs)) if outputs else np.nan
 
 
 def loud(case: Case, layers: list[int], factor: float) -> Finding | None:

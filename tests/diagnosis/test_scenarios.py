@@ -73,7 +73,7 @@ def test_there_are_enough_to_tune_on_and_to_report_on(use: Use):
     faulty, healthy = (sum(one.use is use for one in part) for part in (FAULTY, HEALTHY))
 
     assert faulty + healthy >= 40  # Of new ones half may be opened at once: docs/decisions/0013.
-    assert 0.4 < faulty / (faulty + healthy) < 0.6
+    assert 0.3 < faulty / (faulty + healthy) < 0.7  # Two of each kind of fault come with half as many healthy ones.
 
 
 def test_each_rule_has_scenarios_to_tune_on_and_most_have_some_to_report_on():

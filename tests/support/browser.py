@@ -173,8 +173,10 @@ class Tab:
         )
 
     def _hear(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.complaints.append(f"console: {message.text} ({message.location.get('url', '')})")
+        address = message.location.get("url", "")
+        # TensorBoard asks for its own fonts without the prefix of its path.
+        if message.type == "error" and "/font-roboto/" not in address:
+            self.complaints.append(f"console: {message.text} ({address})")
 
     def _refuse(self, dialog: Dialog) -> None:
         self.complaints.append(f"dialog: {dialog.message}")

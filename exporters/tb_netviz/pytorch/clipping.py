@@ -62,10 +62,14 @@ class Comparison:
     Attributes:
         notes: By row; None where nothing was noted.
         gone: Rows of parameters that had a gradient after the backward pass, of which nothing is left.
+        zero: Rows of parameters whose gradient was zero by itself.
+        places: By row, the place of its group among those of all optimizers.
     """
 
     notes: dict[int, _Note | None] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
+    zero: set[int] = field(default_factory=set)
+    places: dict[int, int] = field(default_factory=dict)
 
 
 class Clipping:
@@ -164,6 +168,7 @@ class Clipping:
         before, precisions = np.array(sizes).T, np.array([note.precision for note in notes])
         left = ~((before[1] > 0) & (after[1] == 0))
         comparison.gone.update(rows[~left].tolist())
+        comparison.zero.update(rows[before[1] == 0].tolist())
         outcome, changed = _compare(before[:, left], after[:, left], precisions[left])
         self._in_use |= changed or not left.all()
         return outcome if self._in_use and left.any() else None

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from tb_netviz.pytorch.clipping import Clipping, Comparison
 from tb_netviz.pytorch.hooks import Guard
 from tb_netviz.pytorch.measurement import Measurement
-from tb_netviz.pytorch.membership import Membership, describe_groups
+from tb_netviz.pytorch.membership import Membership
 from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.scaler import Scaling
 from tb_netviz.pytorch.standard import LEARNING_RATES, Dashboards
@@ -39,7 +39,6 @@ class Interventions:
         self._of_survival = guard.part("The gradients that a step leaves")
         self._dashboards = dashboards
         self._members = members
-        self._roster = roster
         self._clipping = Clipping(self._of_clipping)
         self._survival = Survival(self._of_survival, roster)
         self._scaling = Scaling()
@@ -137,10 +136,13 @@ class Interventions:
             self.skip([step])
 
     def _follow(self, step: int, optimizer: Optimizer, parameters: Mapping[int, nn.Parameter]) -> None:
+        self._survival.follow(step, optimizer, self._places(optimizer), parameters)
+
+    def _places(self, optimizer: Optimizer) -> range:
+        """Return the places of its groups among those of all optimizers, as many as something is written of."""
         others = itertools.takewhile(lambda other: other is not optimizer, self._members.optimizers)
         first = sum(len(other.param_groups) for other in others)
-        places = range(first, min(first + len(optimizer.param_groups), LEARNING_RATES))
-        self._survival.follow(step, optimizer, places, parameters)
+        return range(first, min(first + len(optimizer.param_groups), LEARNING_RATES))
 
     def _tell_of_survival(self, wait: bool) -> None:
         groups = sum(len(optimizer.param_groups) for optimizer in self._members.optimizers)
@@ -149,6 +151,9 @@ class Interventions:
 
     def _compare(self, comparison: Comparison, parameters: Mapping[int, nn.Parameter], optimizer: Optimizer) -> None:
         self._clipping.take(comparison, parameters, self._scaling.scale(optimizer))
+        rows = {id(parameter): row for row, parameter in parameters.items()}
+        for place, group in zip(self._places(optimizer), optimizer.param_groups, strict=False):
+            comparison.places.update((rows[id(one)], place) for one in group["params"] if id(one) in rows)
 
     def _show(self, step: int, comparison: Comparison, measurement: Measurement) -> None:
         norms, peaks = measurement.column("grad_norm"), measurement.column("grad_abs_max")
@@ -161,12 +166,10 @@ class Interventions:
         """Write of which optimizer groups all gradients were gone before the step; of others only once theirs were."""
         if not comparison.gone and not self._were_gone:
             return
-        groups, places = describe_groups(self._members.optimizers)
-        rows = sorted({*comparison.notes, *comparison.gone})
-        held = {row: home.parameter() for row, home in zip(rows, self._roster.homes(rows), strict=True)}
-        of_rows = {row: places.get(id(parameter), LEARNING_RATES) for row, parameter in held.items()}
-        left = {place for row, place in of_rows.items() if row not in comparison.gone}
-        self._were_gone |= {*of_rows.values()} - left
-        for place in sorted({*of_rows.values()} & self._were_gone):
-            if place < LEARNING_RATES:
-                self._dashboards.gone(step, place, len(groups), gone=place not in left)
+        had = {row: place for row, place in comparison.places.items() if row not in comparison.zero}
+        left = {place for row, place in had.items() if row in comparison.notes and row not in comparison.gone}
+        stepped = left | {place for row, place in had.items() if row in comparison.gone}
+        self._were_gone |= stepped - left
+        groups = sum(len(optimizer.param_groups) for optimizer in self._members.optimizers)
+        for place in sorted(stepped & self._were_gone):
+            self._dashboards.gone(step, place, groups, gone=place not in left)

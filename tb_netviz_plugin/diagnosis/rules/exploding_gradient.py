@@ -17,7 +17,7 @@ from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.depth import deep, rise
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import movement, stepped, total
+from tb_netviz_plugin.diagnosis.movement import matrices, movement, stepped, total
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING, Stretch, above, lasting, smooth
 
@@ -38,6 +38,8 @@ _RECURRENT = ("RNN", "LSTM", "GRU")
 """What the types of layers begin with through whose time steps a gradient may grow."""
 _THROUGH_TIME = 0.1
 """Share of the factor through the depth that is enough there: one layer stands beside those behind it."""
+_GROWS = 1.0
+"""By how much a matrix scales independent inputs, from which on they grow where it is used again and again."""
 _WORSE = 0.1
 """Share of what a loss had gained that it loses where growth does harm."""
 
@@ -113,7 +115,7 @@ def _of_time(case: Case, layers: list[int], factor: float) -> Finding | None:
     for place, layer in enumerate(layers):
         types = [case.network.layers[other].module.type for other in layers[place:]]
         behind = [other for other, kind in zip(layers[place:], types, strict=True) if not kind.startswith(_RECURRENT)]
-        if not types[0].startswith(_RECURRENT) or not behind:
+        if not types[0].startswith(_RECURRENT) or not behind or not _feeds_back(case, layer):
             continue
         largest = np.nan_to_num(norms[behind]).max(axis=0)
         above_them = np.full(len(case.steps), np.nan)
@@ -122,6 +124,14 @@ def _of_time(case: Case, layers: list[int], factor: float) -> Finding | None:
         if stretch is not None:
             return _through_time(case, (layer, behind[0]), above_them, stretch, factor)
     return None
+
+
+def _feeds_back(case: Case, layer: int) -> bool:
+    """Whether the matrices of a recurrent layer ever were so large that a signal can grow from place to place."""
+    rows = matrices(case, [layer])
+    outputs = np.array([case.network.parameters[row].parameter.shape[0] for row in rows], np.float64)
+    norms = case.column("weight_norm")[rows]
+    return bool((np.nan_to_num(norms) >= _GROWS * np.sqrt(outputs)[:, None]).any())
 
 
 def _through_time(case: Case, pair: tuple[int, int], above_them: Floats, stretch: Stretch, factor: float) -> Finding:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from tb_netviz_plugin.analysis.records import Bools, Floats
@@ -42,7 +44,9 @@ _CHANGE = 0.2
 _SIDE = 2
 """Records on either side of such a change whose losses are compared."""
 _LEAPS, _HALF = 1.25, 0.5
-"""Factor by which the loss is higher after such a change, and the share of the changes after which it is."""
+"""Factor by which the loss is higher after such a change, and comes down again, and the share of such changes."""
+_BACK = 0.4
+"""Share of the stretches of one kind that had come before: else it is the task that changes."""
 
 _SHUFFLE = (
     Remedy("Shuffle the data: each batch has to hold targets of all kinds.", "DataLoader(dataset, shuffle=True)"),
@@ -76,10 +80,13 @@ def _of_order(case: Case, loss: Course, least: float) -> list[Finding]:
     apart = float(np.ptp(np.quantile(means, _MIDDLE))) / 2 if known.any() else 0.0
     if not apart > 0 or (within <= _ALIKE * apart).mean() < _MOSTLY:
         return []
-    changes = steps[1:][np.abs(np.diff(means)) >= _CHANGE * apart]
-    leaps = np.array([_leap(loss, step) for step in changes])
+    at = 1 + np.flatnonzero(np.abs(np.diff(means)) >= _CHANGE * apart)
+    changes = steps[at]
+    kinds = np.array([np.median(part) for part in np.split(means, at)])
+    back = [bool((np.abs(kinds[:late] - kind) < _CHANGE * apart).any()) for late, kind in enumerate(kinds)]
+    leaps = np.array([_leap(loss, step, end) for step, end in pairwise([*changes, np.inf])])
     count = int((leaps >= _LEAPS).sum())
-    if count < least or count < _HALF * len(changes):
+    if count < least or count < _HALF * len(changes) or np.mean(back) < _BACK:
         return []
     return [
         Finding(
@@ -107,12 +114,21 @@ def _of_order(case: Case, loss: Course, least: float) -> list[Finding]:
     ]
 
 
-def _leap(loss: Course, step: float) -> float:
-    """Return the loss just after a step over that just before; 0 where it is not known."""
-    at = int(np.searchsorted(loss.steps, step))
-    before, after = loss.values[max(0, at - _SIDE) : at], loss.values[at : at + _SIDE]
-    middle = float(np.median(before)) if before.size else 0.0
-    return float(np.median(after)) / middle if after.size and middle > 0 else 0.0
+def _leap(loss: Course, step: float, end: float) -> float:
+    """Return the loss just after a step over that just before; 0 where it does not come down again until `end`.
+
+    Of tasks that take turns each has a loss of its own, and none of them is forgotten.
+    """
+    at, until = (int(np.searchsorted(loss.steps, when)) for when in (step, end))
+    parts = (
+        loss.values[max(0, at - _SIDE) : at],
+        loss.values[at : min(at + _SIDE, until)],
+        loss.values[at:until][-_SIDE:],
+    )
+    if not all(part.size for part in parts):
+        return 0.0
+    before, after, last = (float(np.median(part)) for part in parts)
+    return after / before if last * _LEAPS <= after and before > 0 else 0.0
 
 
 def _of_steps(case: Case, loss: Course, least: float) -> list[Finding]:

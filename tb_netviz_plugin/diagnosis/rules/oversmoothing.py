@@ -20,6 +20,8 @@ _FEWEST_LAYERS = 3
 """Layers in a row, up to the last, in which items are alike."""
 _FEWEST_INSIDE = 5
 """The same where the last layer tells them apart again."""
+_FADED = 0.3
+"""Share of the largest deviation before that is left behind at the most, there."""
 _FEWEST_SAME = 2
 """The same where they are next to equal."""
 _SAME = 0.3
@@ -68,6 +70,8 @@ def _smoothed(case: Case, model: str, limit: float) -> Finding | None:
     fewest = _FEWEST_SAME if late[first:].max() <= _SAME * limit else _FEWEST_LAYERS
     if len(blamed) < (_FEWEST_INSIDE if apart_again else fewest):
         return None
+    if apart_again and not _fades(looks[:first], looks[first:]):
+        return None
     worst = looks[first:][int(np.argmin(late[first:]))]
     before = looks[int(np.argmax(late[:first]))]
     steps = worst.steps
@@ -90,6 +94,13 @@ def _smoothed(case: Case, model: str, limit: float) -> Finding | None:
         ),
         view="units",
     )
+
+
+def _fades(before: list[Variety], behind: list[Variety]) -> bool:
+    """Whether what differs from item to item becomes less itself, and not only beside something that all have."""
+    apart = [float(np.nanmedian(look.deviation)) for look in before]
+    alike = [float(np.nanmedian(look.deviation)) for look in behind]
+    return max(apart, default=0.0) * _FADED >= max(alike, default=0.0)
 
 
 def _layers(looks: list[Variety], before: list[int | None]) -> tuple[int, ...]:

@@ -19,6 +19,10 @@ from tb_netviz_plugin.schema.description import Response
 _CAN_SATURATE = (Response.BOUNDED, Response.SOFTMAX)
 _CERTAIN = 0.4
 """Share of the samples for which a softmax gives nearly all to one of several, where it was certain from the start."""
+_AT_FIRST = 0.75
+"""Share of that in the first record, which is of few samples."""
+_ALL = 0.9
+"""The same, whatever is chosen."""
 _SCORES = (
     Remedy(
         "Scale the scores down: by the root of how many terms each sums.",
@@ -77,7 +81,7 @@ def _certain_from_the_start(case: Case, limit: float, outputs: frozenset[str]) -
         for row, steps, shares in held
         if steps[0] <= BEGINNING
         and len(steps) >= PERSISTING
-        and shares[0] >= _CERTAIN
+        and shares[0] >= _AT_FIRST * _CERTAIN
         and np.median(shares) >= _CERTAIN
     ]
     if not found or len(found) < limit * len(held):
@@ -123,15 +127,17 @@ def _scored_by(case: Case, row: ActivationRow) -> list[int]:
 def _one_hot(case: Case, row: ActivationRow) -> tuple[Floats, Floats] | None:
     """Return the steps of the N records of a softmax, and for which share of its samples one value is next to 1.
 
-    One in as many as there are values is left out: the first of those that see only what came before sees itself.
+    Unless that is nearly all of them, the value that is chosen most is left out: the first of those that see only what
+    came before sees itself, and so does a single one beside padding.
     """
     table, about = case.unit_table, row.activation
     if about.response is not Response.SOFTMAX or len(row.units) < 2 or about.unit == "head" or not table.steps.size:
         return None
-    shares = np.nansum(table.units.column("saturated", rows=np.arange(row.units.start, row.units.stop)), axis=0)
-    known = np.isfinite(table.units.column("saturated", rows=np.arange(row.units.start, row.units.start + 1)))[0]
-    beyond = (np.asarray(shares[known], np.float64) * len(row.units) - 1) / (len(row.units) - 1)
-    return (table.steps[known], np.fmax(beyond, 0.0)) if known.any() else None
+    each = table.units.column("saturated", rows=np.arange(row.units.start, row.units.stop)).astype(np.float64)
+    known = np.isfinite(each[0])
+    total, most = np.nansum(each, axis=0)[known], np.nan_to_num(each).max(axis=0)[known]
+    spread = (total - most) * len(row.units) / (len(row.units) - 1)
+    return (table.steps[known], np.where(total >= _ALL, total, spread)) if known.any() else None
 
 
 def _message(found: list[Stuck], onset: float) -> str:

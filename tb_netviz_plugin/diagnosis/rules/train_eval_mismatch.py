@@ -88,7 +88,7 @@ def _by_losses(case: Case, limits: Limits) -> list[Finding]:
     # Dropout does no harm in evaluation, so that a rise is not its doing.
     drifts = any("Dropout" not in kind for kind in modal)
     growth, rise = (_GROWTH, _RISE_BESIDE) if drifts else (_RISE, _RISE)
-    wild = np.inf if _knew(case, trained) else _WILD
+    wild = _WILD if drifts and not _knew(case, trained) else np.inf
     worse = bool(modal and bad[0] and bad.mean() >= _MOSTLY and _from_the_first(held_out, trained, growth, wild))
     if worse or _carries_nothing_over(held_out, trained, rise):
         return [_finding(held_out, trained, steps, float(np.median(values)), limits["loss"], modal)]

@@ -12,6 +12,7 @@ from tb_netviz_plugin.analysis.records import Bools
 from tb_netviz_plugin.analysis.wording import subject
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.causes import PARTS
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 
@@ -98,9 +99,9 @@ def _of_parts(case: Case, limits: Limits, found: Sequence[tuple[int, Bools]]) ->
         remedies=_OF_PARTS,
         excluded=(
             "It is not frozen: requires_grad is on.",
-            "Not dead units, and not a gradient that vanishes: the rest of the layer has one.",
+            "Not a gradient that vanishes on the way: the rest of the layer has one.",
         ),
-        subject="parts",
+        subject=PARTS,
     )
 
 

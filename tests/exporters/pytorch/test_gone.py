@@ -98,3 +98,16 @@ def test_gradients_that_are_zero_by_themselves(tmp_path):
             optimizer.step()
             optimizer.zero_grad()
     assert gone(tmp_path) == {}
+
+
+def test_what_is_zero_by_itself_is_not_left(tmp_path):
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2))
+    nn.init.constant_(model[0].bias, -100.0)  # Its gradient is zero, and so is that of the second layer's weights.
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, optimizer, every=1)
+        for _ in range(STEPS):
+            model(torch.ones(4, 6)).square().mean().backward()
+            optimizer.zero_grad(set_to_none=False)
+            optimizer.step()
+    assert gone(tmp_path) == {"gone_gradients": dict.fromkeys(range(STEPS), 1.0)}

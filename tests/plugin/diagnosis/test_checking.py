@@ -3,6 +3,8 @@
 import dataclasses
 import logging
 
+import pytest
+
 from tb_netviz.reading import read_runs
 from tb_netviz_plugin.analysis.network import unite
 from tb_netviz_plugin.diagnosis import RULES, Beyond, Finding, Severity, check
@@ -58,6 +60,14 @@ def test_dead_units_cut_a_gradient_off_only_where_nearly_all_are():
     assert rooted(some, vanished) == {"vanishing_gradient": ["dead_units"]}
     assert rooted(nearly_all, vanished) == {"dead_units": ["vanishing_gradient"]}
     assert rooted(some, nothing_left) == {"dead_units": ["vanishing_gradient"]}
+
+
+@pytest.mark.parametrize("model", ["", "critic:"])
+def test_gradients_that_are_gone_explain_what_lacks_one(model):
+    gone = dataclasses.replace(finding("layer_not_training", 0), subject=f"{model}gone")
+    assert rooted(finding("unused_parameter", 0), gone) == {"layer_not_training": ["unused_parameter"]}
+    other = dataclasses.replace(finding("unused_parameter", 0), layers=(1,))
+    assert rooted(other, gone) == {"unused_parameter": [], "layer_not_training": []}
 
 
 def test_items_that_stay_alike_are_the_cause_of_a_gradient_that_comes_back():

@@ -120,18 +120,22 @@ def test_growth_through_the_depth_of_a_network_that_has_learned_nearly_all_there
     assert len(found(RULE, Model(decay=4.0), train=falling(end=1.0))) == 1
 
 
-def recurrent(factor, kind="LSTM"):
+def recurrent(factor, kind, gain):
     """Return a model whose third layer is a recurrent one with a gradient `factor` times as large as all behind it."""
     model = Model(layers={name: {"weight": (8, 8)} for name in ("embed", "enter", "rnn", "head")}, decay=1.0)
     modules = tuple(replace(one, type=kind) if one.name == "rnn" else one for one in model.description.modules)
     model.description = replace(model.description, modules=modules)
     model.norms[:] = 1.0
     model.norms[:, model.of(2)] = factor
+    model.weights[:] = gain * np.sqrt(8)
     return model
 
 
-@pytest.mark.parametrize(("factor", "kind", "expected"), [(150, "LSTM", 1), (150, "Linear", 0), (60, "LSTM", 0)])
-def test_growth_through_the_time_steps_of_a_recurrent_layer(factor, kind, expected):
-    findings = found(RULE, recurrent(factor, kind), train=flat(RECORDS, 2.3))
+@pytest.mark.parametrize(
+    ("factor", "kind", "gain", "expected"),
+    [(150, "LSTM", 1.5, 1), (150, "Linear", 1.5, 0), (60, "LSTM", 1.5, 0), (150, "LSTM", 0.6, 0)],
+)
+def test_growth_through_the_time_steps_of_a_recurrent_layer(factor, kind, gain, expected):
+    findings = found(RULE, recurrent(factor, kind, gain), train=flat(RECORDS, 2.3))
     assert [finding.layers for finding in findings] == [(2,)] * expected
     assert all("through the time steps of rnn: its norm is 150-fold above" in one.message for one in findings)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tb_netviz_plugin.diagnosis import Severity
+from tb_netviz_plugin.schema.description import Activation
 from tests.support.modelled import INTERVAL, RECORDS, Model, falling, flat, found
 
 STEPS = INTERVAL * np.arange(RECORDS)
@@ -138,18 +139,32 @@ def test_weights_of_which_the_first_step_left_nothing_however_it_went_on(ratio, 
     model, loss = large_from(0, ratio, count=1), falling(noise=0)
     groups = tuple(replace(group, optimizer=optimizer) for group in model.description.groups)
     model.description = replace(model.description, groups=groups)
-    loss[1] = leap * loss[0]
+    loss[1:5] = leap * loss[0]
     findings = found("lr_too_high", model, train=loss)
     assert ["nothing is left of the weights" in finding.message for finding in findings] == [True] * expected
 
 
-@pytest.mark.parametrize(("ratio", "held_out", "expected"), [(0.6, 40.0, 1), (0.6, 4.0, 0), (0.4, 40.0, 0)])
-def test_weights_that_were_replaced_and_a_network_that_is_far_worse_in_evaluation(ratio, held_out, expected):
+@pytest.mark.parametrize(
+    ("ratio", "held_out", "grown", "expected"),
+    [(0.6, 40.0, 1e6, 1), (0.6, 4.0, 1e6, 0), (0.4, 40.0, 1e6, 0), (0.6, 40.0, 10.0, 0)],
+)
+def test_weights_that_were_replaced_and_a_signal_that_only_normalisation_holds(ratio, held_out, grown, expected):
+    layers = {f"fc{number}": {"weight": (32, 32)} for number in range(4)}
+    outputs = tuple(Activation(name, index, "Linear") for index, name in enumerate(layers))
+    model = Model(layers=layers, activations=outputs)
+    model.ratios[:5] = ratio
+    model.deviations[:] = np.geomspace(1, grown, RECORDS)[:, None]
     scalars = {"loss/val": ("val_loss", STEPS[::10].astype(float), np.full(RECORDS // 10, held_out))}
-    findings = found("lr_too_high", large_from(0, ratio), train=falling(), **scalars)
-    assert ["loss/val is 40, where the loss was 2.2 at first" in finding.message for finding in findings] == [
-        True
-    ] * expected
+    findings = found("lr_too_high", model, train=falling(), **scalars)
+    assert ["loss/val is 40, where the loss was 2.2 at first" in finding.message for finding in findings] == (
+        [True] * expected
+    )
+
+
+def test_a_leap_that_comes_long_after_the_first_steps_is_not_theirs():
+    loss = falling(noise=0)
+    loss[40:45] = 3 * loss[0]
+    assert found("lr_too_high", large_from(0, 0.7, count=1), train=loss) == []
 
 
 @pytest.mark.parametrize(("end", "expected"), [(3.0, 1), (0.5, 0)])

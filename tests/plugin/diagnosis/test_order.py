@@ -70,6 +70,28 @@ def test_a_stream_that_changes_now_and_then_only_is_left_alone(found):
     assert found(lambda step: drawn(step, step // 60 % 2)) == []
 
 
+class Tasks(nn.Module):
+    """A body, and a head for each of two tasks; the first input says which one it is."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.heads = nn.Linear(8, 16), nn.ModuleList(nn.Linear(16, 1) for _ in range(2))
+
+    def forward(self, inputs):
+        return self.heads[int(inputs[0, 0] > 50)](self.body(inputs[:, 1:]).tanh())
+
+
+def test_tasks_that_take_turns_and_each_have_a_loss_of_their_own_are_left_alone(train, told):
+    def batch(step):
+        other, generator = step // 10 % 2, torch.Generator().manual_seed(step)
+        inputs, noise = (torch.randn(32, size, generator=generator) for size in (8, 1))
+        targets = (5 + 0.5 * noise) if other else (0.05 * noise)
+        return torch.cat([torch.full((32, 1), 100.0 * other), inputs], 1), targets
+
+    findings = told(train(Tasks(), nn.MSELoss(), batch, 200, rate=2e-2), RULE)
+    assert all(finding.subject != "sorted" for finding in findings)
+
+
 def test_what_the_order_brings_about_stands_below_it(train):
     optimizer = torch.optim.SGD((model := network()).parameters(), lr=0.3, momentum=0.9)
     run = train(model, nn.CrossEntropyLoss(), lambda step: drawn(step, step // EACH % 2), 180, optimizer=optimizer)
