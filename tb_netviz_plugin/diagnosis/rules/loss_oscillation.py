@@ -43,7 +43,7 @@ _CHANGE = 0.2
 """Share of that by which the mean moves where another kind follows."""
 _SIDE = 2
 """Records on either side of such a change whose losses are compared."""
-_LEAPS, _HALF = 1.25, 0.5
+_LEAPS, _MANY = 1.25, 0.4
 """Factor by which the loss is higher after such a change, and comes down again, and the share of such changes."""
 _BACK = 0.4
 """Share of the stretches of one kind that had come before: else it is the task that changes."""
@@ -86,7 +86,7 @@ def _of_order(case: Case, loss: Course, least: float) -> list[Finding]:
     back = [bool((np.abs(kinds[:late] - kind) < _CHANGE * apart).any()) for late, kind in enumerate(kinds)]
     leaps = np.array([_leap(loss, step, end) for step, end in pairwise([*changes, np.inf])])
     count = int((leaps >= _LEAPS).sum())
-    if count < least or count < _HALF * len(changes) or np.mean(back) < _BACK:
+    if count < least or count < _MANY * len(changes) or np.mean(back) < _BACK:
         return []
     return [
         Finding(
@@ -120,11 +120,8 @@ def _leap(loss: Course, step: float, end: float) -> float:
     Of tasks that take turns each has a loss of its own, and none of them is forgotten.
     """
     at, until = (int(np.searchsorted(loss.steps, when)) for when in (step, end))
-    parts = (
-        loss.values[max(0, at - _SIDE) : at],
-        loss.values[at : min(at + _SIDE, until)],
-        loss.values[at:until][-_SIDE:],
-    )
+    stretch = loss.values[at:until]
+    parts = (loss.values[max(0, at - _SIDE) : at], stretch[:_SIDE], stretch[-_SIDE:])
     if not all(part.size for part in parts):
         return 0.0
     before, after, last = (float(np.median(part)) for part in parts)

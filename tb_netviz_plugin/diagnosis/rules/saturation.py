@@ -9,6 +9,7 @@ from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.units import UnitState
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.starts import BEGINNING
@@ -23,6 +24,8 @@ _AT_FIRST = 0.75
 """Share of that in the first record, which is of few samples."""
 _ALL = 0.9
 """The same, whatever is chosen."""
+_LEARNED = 0.85
+"""Share by which the loss falls where choices that are not all certain do no harm."""
 _SCORES = (
     Remedy(
         "Scale the scores down: by the root of how many terms each sums.",
@@ -91,7 +94,7 @@ def _certain_from_the_start(case: Case, limit: float, outputs: frozenset[str]) -
     return [
         Finding(
             rule="saturation",
-            severity=Severity.WARNING,
+            severity=Severity.INFO if np.median(shares) < _ALL and _learns(case) else Severity.WARNING,
             layers=tuple(dict.fromkeys(layer for one, _, _ in found for layer in _scored_by(case, one))),
             first_step=float(steps[0]),
             last_step=float(steps[-1]),
@@ -110,6 +113,12 @@ def _certain_from_the_start(case: Case, limit: float, outputs: frozenset[str]) -
             view="units",
         )
     ]
+
+
+def _learns(case: Case) -> bool:
+    """Whether the loss fell nearly all the way: what is chosen may well be meant to be so sharp."""
+    loss = training(case)
+    return loss is not None and loss.has_scale and loss.learned >= _LEARNED
 
 
 def _scored_by(case: Case, row: ActivationRow) -> list[int]:

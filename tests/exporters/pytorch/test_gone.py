@@ -101,8 +101,9 @@ def test_gradients_that_are_zero_by_themselves(tmp_path):
 
 
 def test_what_is_zero_by_itself_is_not_left(tmp_path):
-    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2))
-    nn.init.constant_(model[0].bias, -100.0)  # Its gradient is zero, and so is that of the second layer's weights.
+    first = nn.Linear(6, 8)
+    model = nn.Sequential(first, nn.ReLU(), nn.Linear(8, 2))
+    nn.init.constant_(first.bias, -100.0)  # Its gradient is zero, and so is that of the second layer's weights.
     optimizer = SGD(model.parameters(), lr=0.1)
     with NetVizWriter(tmp_path) as writer:
         writer.watch(model, optimizer, every=1)
