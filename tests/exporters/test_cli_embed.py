@@ -1,7 +1,6 @@
 """`tb-netviz embed`, run as a user runs it, on files as they lie on the disk."""
 
 import os
-import resource
 import subprocess
 import sys
 from itertools import pairwise
@@ -252,19 +251,18 @@ def test_points_too_few_for_a_layout_are_told(tmp_path, embed):
 
 
 def command(log_dir, *arguments, without=(), limit=None):
-    """Run the command in a process of its own, which has not the modules `without`, with files of `limit` bytes."""
+    """Run the command in a process of its own, which has not the modules `without`, with files of `limit` bytes.
+
+    It sets the limit itself: what is called between fork and exec runs beside locks of this process's threads.
+    """
     program = (
-        f"import sys; sys.modules.update(dict.fromkeys({without!r})); from tb_netviz.cli import main; sys.exit(main())"
+        f"import resource, sys; sys.modules.update(dict.fromkeys({without!r}))\n"
+        f"if {limit!r} is not None: resource.setrlimit(resource.RLIMIT_FSIZE, ({limit!r}, resource.RLIM_INFINITY))\n"
+        "from tb_netviz.cli import main; sys.exit(main())"
     )
-
-    def prepare():
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-
     done = subprocess.run(
         [sys.executable, "-c", program, "embed", str(log_dir), *arguments],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "exporters")])},
-        preexec_fn=prepare,
         capture_output=True,
         text=True,
         check=False,
@@ -287,7 +285,7 @@ def test_a_machine_without_a_library_says_what_to_install(tmp_path):
 def test_a_disk_that_is_full_is_told(tmp_path):
     write(tmp_path / "run")
     status, err = command(tmp_path, "--method", "pca", limit=600)
-    assert status == 2
+    assert status == 2, err
     assert "is the disk full?" in err
     with open_app(tmp_path, "python") as app:
         assert laid_out(app, origin="live")[1]
