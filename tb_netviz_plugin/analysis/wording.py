@@ -31,6 +31,12 @@ def gradient_is(network: Network, layers: Sequence[int]) -> str:
     return f"The gradients of {subject(network, layers)} are"
 
 
+def listed(names: Sequence[str]) -> str:
+    """Return the first names of several: "fc1.weight, fc1.bias and 4 more"."""
+    more = f" and {len(names) - 2:,} more" if len(names) > 2 else ""
+    return f"{', '.join(names[:2])}{more}"
+
+
 def fold(factor: float) -> str:
     """Return a factor with two significant digits: "4.6-fold", "110,000-fold", "57 million-fold"."""
     rounded = float(f"{factor:.2g}")

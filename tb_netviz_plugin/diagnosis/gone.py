@@ -10,14 +10,10 @@ from tb_netviz_plugin.analysis.wording import subject
 from tb_netviz_plugin.diagnosis.case import Case, Curve
 from tb_netviz_plugin.diagnosis.causes import GONE
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import curve_of_group
+from tb_netviz_plugin.diagnosis.movement import curve_of_group, is_backbone
 
 _SHARE = 0.8
 """Share of the observed steps from which on it is no guard against a gradient that is not finite."""
-
-_BACKBONE = 0.5
-"""Share of a model's elements, and of its layers, from which on, where they lie next to the input, a head alone may be
-meant to train."""
 
 _REMEDIES = (
     Remedy(
@@ -69,9 +65,7 @@ def _severity(case: Case, layers: Sequence[int], held: Sequence[int], left: Sequ
     """Say how bad it is: a backbone may well be kept as it is by dropping its gradients."""
     if not left:
         return Severity.CRITICAL
-    elements = [sum(case.network.layers[layer].elements for layer in some) for some in (held, layers)]
-    most = len(held) >= _BACKBONE * len(layers) and elements[0] >= _BACKBONE * elements[1]
-    return Severity.INFO if most and list(held) == list(layers[: len(held)]) else Severity.WARNING
+    return Severity.INFO if is_backbone(case, layers, held) else Severity.WARNING
 
 
 def groups_of(case: Case, layers: Sequence[int]) -> list[int]:

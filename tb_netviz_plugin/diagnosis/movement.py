@@ -21,6 +21,10 @@ _ABOUT_ZERO = 0.02
 JUMP = 30.0
 """Factor of a gradient over its past from which on it, and not the learning rate, is what made a step large."""
 
+_BACKBONE = 0.5
+"""Share of a model's elements, and of its layers, from which on, where they lie next to the input, a head alone may be
+meant to train."""
+
 RESOLUTION = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float8_e4m3fn": 2.0**-4, "float8_e5m2": 2.0**-3}
 """Half the gap between 1 and the next number of formats of few bits: a weight takes on no change that is smaller."""
 
@@ -89,6 +93,13 @@ def stepped(case: Case, layers: Sequence[int]) -> list[int]:
         if any(parameters[row].group is not None for row in case.network.layers[layer].parameters)
     ]
     return held or list(layers)
+
+
+def is_backbone(case: Case, layers: Sequence[int], some: Sequence[int]) -> bool:
+    """Whether `some` of a model's layers, in order, are a backbone, beside which a head alone may be meant to train."""
+    elements = [sum(case.network.layers[layer].elements for layer in part) for part in (some, layers)]
+    most = len(some) >= _BACKBONE * len(layers) and elements[0] >= _BACKBONE * elements[1]
+    return most and list(some) == list(layers[: len(some)])
 
 
 def matrices(case: Case, layers: Sequence[int]) -> list[int]:

@@ -9,12 +9,12 @@ import numpy as np
 
 from tb_netviz_plugin.analysis.records import Bools, Floats
 from tb_netviz_plugin.analysis.series import nanmedian
-from tb_netviz_plugin.analysis.wording import number, subject
+from tb_netviz_plugin.analysis.wording import listed, number, subject
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.gone import gone
-from tb_netviz_plugin.diagnosis.movement import RESOLUTION, dtype_of, rate_of_group
+from tb_netviz_plugin.diagnosis.movement import RESOLUTION, dtype_of, is_backbone, rate_of_group
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING, to_the_end
 
@@ -28,9 +28,6 @@ _LONG_ENOUGH = 100
 """Steps after which an optimizer that has not stepped yet is not merely waiting for its first turn."""
 _TURNS = 50
 """Steps within which optimizers that take turns each have theirs."""
-_BACKBONE = 0.5
-"""Share of a model's elements, and of its layers, from which on, where they lie next to the input, a head alone may be
-meant to train."""
 
 _TRACES = 40
 """Records over which updates have to leave no trace."""
@@ -203,7 +200,7 @@ def _finding(case: Case, layers: Sequence[int], still: Sequence[_Still], why: st
     first = min(one.first for one in still)
     names = [case.network.parameters[one.row].name for one in still]
     parts = all(set(case.network.layers[layer].parameters) <= {one.row for one in still} for layer in blamed)
-    who = subject(case.network, blamed) if parts else _listed(names)
+    who = subject(case.network, blamed) if parts else listed(names)
     count = len(blamed) if parts else len(names)
     reason, remedies = _reason(why, names[0])
     since, last = float(case.steps[first]), float(case.steps[-1])
@@ -239,16 +236,9 @@ def _severity(case: Case, layers: Sequence[int], still: Sequence[_Still], why: s
     if why == NEVER_STEPPED:  # It may be meant to begin later.
         return Severity.WARNING if _sees_turns(case) else Severity.INFO
     blamed = {one.layer for one in still}
-    elements = sum(case.network.layers[layer].elements for layer in layers)
-    backbone = sorted(blamed) == list(layers[: len(blamed)]) and len(blamed) >= _BACKBONE * len(layers)
-    if backbone and sum(case.network.layers[layer].elements for layer in blamed) >= _BACKBONE * elements:
+    if is_backbone(case, layers, sorted(blamed)):
         return Severity.INFO if why in (NO_OPTIMIZER, NO_RATE) else Severity.WARNING
     return Severity.CRITICAL if all(one.always for one in still) else Severity.WARNING
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 2:,} more" if len(names) > 2 else ""
-    return f"{', '.join(names[:2])}{more}"
 
 
 def _reason(why: str, name: str) -> tuple[str, tuple[Remedy, ...]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tb_netviz_plugin.analysis.derive import State
 from tb_netviz_plugin.analysis.records import Bools
-from tb_netviz_plugin.analysis.wording import subject
+from tb_netviz_plugin.analysis.wording import listed, subject
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.causes import PARTS
@@ -82,7 +82,6 @@ def _parts(case: Case, limits: Limits) -> list[Finding]:
 def _of_parts(case: Case, limits: Limits, found: Sequence[tuple[int, Bools]]) -> Finding:
     rows = [row for row, _ in found]
     names = [case.network.parameters[row].name for row in rows]
-    more = f" and {len(names) - 2:,} more" if len(names) > 2 else ""
     zero = "" if case.without_gradient[rows].any() else " but exactly 0"
     counts = np.sum([without for _, without in found], axis=0).astype(np.float64)
     seen = np.flatnonzero(counts)
@@ -92,7 +91,7 @@ def _of_parts(case: Case, limits: Limits, found: Sequence[tuple[int, Bools]]) ->
         layers=tuple(dict.fromkeys(case.network.parameters[row].layer for row in rows)),
         first_step=float(case.steps[seen[0]]),
         last_step=float(case.steps[seen[-1]]),
-        message=f"{', '.join(names[:2])}{more} never had a gradient{zero} in {seen.size:,} records, while the rest of "
+        message=f"{listed(names)} never had a gradient{zero} in {seen.size:,} records, while the rest of "
         f"the layer had: nothing that the loss depends on uses {'it' if len(rows) == 1 else 'them'}.",
         beyond=Beyond("records without a gradient", float(min(one.sum() for _, one in found)), limits["records"]),
         evidence=(Line("parameters without a gradient", "gradient_norm", case.steps, counts, 0.5),),
