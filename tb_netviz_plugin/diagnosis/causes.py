@@ -19,6 +19,8 @@ PARTS = "parts"
 """Subject of single parameters without a gradient in layers that have one."""
 SORTED = "sorted"
 """Subject of a loss that swings since each batch holds targets of one kind."""
+SUMS = "sums"
+"""Subject of a signal that grows from layer to layer by something else than weights."""
 KNOWN = frozenset({"no_optimizer", "no_rate", "never_stepped", GONE, SORTED})
 """Subjects of what has a reason that is known, and follows from nothing."""
 EXACTLY_ZERO = "zero"
@@ -33,7 +35,9 @@ _HALF = 0.5
 
 EFFECTS: Mapping[str, frozenset[str]] = {
     "nonfinite": frozenset({"loss_plateau", "loss_spike", "dead_units"}),
-    "exploding_gradient": frozenset({"nonfinite", "loss_spike", "loss_plateau", "clip_saturated", "dead_units"}),
+    "exploding_gradient": frozenset(
+        {"nonfinite", "loss_spike", "loss_plateau", "clip_saturated", "dead_units", "poor_init", "lr_too_high"}
+    ),
     "lr_too_high": frozenset(
         {
             "nonfinite",
@@ -226,6 +230,10 @@ def _of_its_layers(cause: Finding, effect: Finding) -> bool:
 _ENOUGH: Mapping[tuple[str, str], Callable[[Finding, Finding], bool]] = {
     ("layer_not_training", "unused_parameter"): _of_its_layers,
     ("layer_not_training", "vanishing_gradient"): _of_its_layers,
+    ("exploding_gradient", "poor_init"): lambda cause, _effect: _subject(cause) == SUMS,
+    ("exploding_gradient", "lr_too_high"): lambda cause, _effect: _subject(cause) == SUMS,
+    ("poor_init", "exploding_gradient"): lambda _cause, effect: _subject(effect) != SUMS,
+    ("lr_too_high", "exploding_gradient"): lambda _cause, effect: _subject(effect) != SUMS,
     ("oversmoothing", "vanishing_gradient"): lambda cause, effect: effect.last_step < _OUTLASTED * cause.last_step,
     ("vanishing_gradient", "oversmoothing"): lambda cause, effect: cause.last_step >= _OUTLASTED * effect.last_step,
     ("oversmoothing", "over_regularised"): lambda _cause, effect: effect.beyond.measured >= _SHRUNK,

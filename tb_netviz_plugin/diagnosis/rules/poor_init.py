@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from tb_netviz_plugin.analysis.records import Floats
@@ -13,14 +11,10 @@ from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.scales import faint_throughout, loud_throughout
+from tb_netviz_plugin.diagnosis.signal import middle_gain, trend
 from tb_netviz_plugin.diagnosis.starts import BEGINNING, FAINT, LOUD, SCALE, certain, decided, gain_of, loud
 from tb_netviz_plugin.schema.description import Response
 
-_EACH = 2.0
-"""Factor from one layer to the next, on average, from which on the weights' scale is behind it."""
-_STEADILY = 0.8
-"""Share of the layers on the way that go along: a narrow embedding, or one small projection, is no trend."""
-_FEWEST_LAYERS = 3
 _MOST = 0.5
 """Share of values at the ends of a function from which on hardly any gradient passes."""
 _ALIKE = 0.9
@@ -55,72 +49,31 @@ def find(case: Case, limits: Limits) -> list[Finding]:
 
 
 def _scale(case: Case, layers: list[int], factor: float) -> Finding | None:
-    """Compare the deviation of what layers put out at the beginning, before any activation function."""
-    start = case.activation_steps
-    if not start.size or start[0] > BEGINNING:
+    """Find weights, not inputs or sums, that change the scale of the signal from layer to layer."""
+    found = trend(case, layers, factor)
+    if found is None:
         return None
-    deviations = case.numbers("activation_std")
-    rows = [
-        index
-        for index, row in enumerate(case.network.activations)
-        if row.layer in layers
-        and not row.function
-        and row.activation.response is Response.NONE
-        and deviations[index, 0] > 0
-    ]
-    if len(rows) < _FEWEST_LAYERS:
+    blamed, grows = found.layers(case), found.decades > 0
+    gain = middle_gain(case, blamed)
+    if not (gain > LOUD if grows else gain < FAINT):
         return None
-    profile = np.log10(deviations[rows, 0])
-    found = [trend for sign in (1, -1) if (trend := _trend(sign * profile, np.log10(factor))) is not None]
-    if not found:
-        return None
-    first, last = max(found, key=lambda trend: abs(profile[trend[1]] - profile[trend[0]]))
-    decades, apart, grows = (
-        abs(float(profile[last] - profile[first])),
-        last - first,
-        bool(profile[last] > profile[first]),
-    )
-    shown = [case.network.activations[rows[at]].layer for at in range(first + 1, last + 1)]
-    blamed = tuple(dict.fromkeys(layer for layer in shown if layer is not None))
-    if not _by_weights(case, blamed, grows=grows):
-        return None
-    begin, end = case.network.activations[rows[first]].label, case.network.activations[rows[last]].label
+    (begin, end), (before, after) = found.labels(case), found.deviations
+    step = float(case.activation_steps[0])
     return Finding(
         rule="poor_init",
         severity=Severity.WARNING,
         layers=blamed,
-        first_step=float(start[0]),
-        last_step=float(start[0]),
-        message=f"At step {start[0]:,.0f} the deviation of the outputs {'grows' if grows else 'shrinks'} "
-        f"{fold(10**decades)}, from {number(10 ** profile[first])} in {begin} to {number(10 ** profile[last])} in "
-        f"{end}: the weights begin too {'large' if grows else 'small'}.",
-        beyond=Beyond("factor between the deviations of two layers' outputs", 10**decades, factor),
-        evidence=tuple(
-            Line(case.network.activations[rows[at]].label, "activation_std", start, deviations[rows[at]])
-            for at in (first, last)
-        ),
+        first_step=step,
+        last_step=step,
+        message=f"At step {step:,.0f} the deviation of the outputs {'grows' if grows else 'shrinks'} "
+        f"{fold(found.factor)}, from {number(before)} in {begin} to {number(after)} in {end}: the weights begin too "
+        f"{'large' if grows else 'small'}.",
+        beyond=Beyond("factor between the deviations of two layers' outputs", found.factor, factor),
+        evidence=found.lines(case),
         remedies=SCALE,
-        excluded=(f"Not one layer: it is {10 ** (decades / apart):.1f}-fold from each to the next.",),
+        excluded=(f"Not one layer: it is {found.each:.1f}-fold from each to the next.",),
         view="activations",
     )
-
-
-def _trend(profile: Floats, decades: float) -> tuple[int, int] | None:
-    """Return from where to where a profile, [N], rises most, if it rises by so many decades, and steadily."""
-    lowest = np.minimum.accumulate(profile)
-    last = int(np.argmax(profile - lowest))
-    first = int(np.argmin(profile[: last + 1]))
-    risen, apart = profile[last] - profile[first], last - first
-    if risen < decades or apart < _FEWEST_LAYERS - 1 or risen < apart * np.log10(_EACH):
-        return None
-    return (first, last) if (np.diff(profile[first : last + 1]) > 0).mean() >= _STEADILY else None
-
-
-def _by_weights(case: Case, layers: Sequence[int], *, grows: bool) -> bool:
-    """Whether the weights of most of these layers, and not the inputs, change the scale."""
-    gains = np.array([gain_of(case, layer) for layer in layers])
-    known = gains[np.isfinite(gains)]
-    return bool(known.size) and bool(np.median(known) > LOUD if grows else np.median(known) < FAINT)
 
 
 def _saturating(case: Case, layers: list[int]) -> Finding | None:
