@@ -10,7 +10,7 @@ from tb_netviz_plugin.analysis.derive import State
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.units import UnitState
 from tb_netviz_plugin.analysis.wording import fold, number
-from tb_netviz_plugin.diagnosis.answers import nothing_to_tell_apart
+from tb_netviz_plugin.diagnosis.answers import answers, is_cross_entropy, nothing_to_tell_apart
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.movement import JUMP, dtype_of, group_of, matrices, movement
@@ -27,15 +27,16 @@ LOST = 0.3
 """Share of what a loss had gained that it loses for good after too large a step."""
 _REPLACED, _HARDLY_LEARNED = 0.5, 0.3
 """Norm of an update over that of the weights at which it replaced them, and share by which a loss has to fall then."""
-_SWEPT, _AT_ONCE, _LEAPT, _TIMES = 0.65, 3, 2.0, 3
-"""The same at which nothing is left of how they began, records within which that is so at once, and the factor over its
-first value to which the loss leaps then, in so many of the first records."""
+_SWEPT, _GONE, _AT_ONCE, _LEAPT = 0.5, 0.65, 3, 1.1
+"""The same at which little is left of how they began, and next to nothing; records within which that is so at once, and
+the factor over its first value to which the loss leaps then, beyond its scatter in the first case."""
 _SEARCHES = ("LBFGS",)
 """Optimizers whose first steps are as long as they have to be."""
 _HALF = 0.5
 """Share of the run, at its end, in which a loss stands."""
-_DIED, _SOON = 0.6, 0.1
-"""Share of a layer's units that die of a large step, and of the run within which they do."""
+_DIED, _DIED_OF_IT, _SOON = 0.6, 0.4, 0.1
+"""Share of a layer's units that die of large steps, and where these replaced its weights, and of the run within which
+they do."""
 _GROWN, _WORSENED = 2.0, 1.5
 """Factors over the first ones below which weights and loss show no harm, where nothing was learned."""
 _WORSE = 3.0
@@ -65,15 +66,15 @@ class Harm:
     excluded: tuple[str, ...] = ("Not an early large step that the training got over: the loss did not recover.",)
 
 
-def died(case: Case, layers: list[int], onset: float, last: float) -> Harm | None:
-    """Return which units died of the large steps, if most of a layer's did."""
+def died(case: Case, layers: list[int], onset: float, last: float, *, worst: float) -> Harm | None:
+    """Return which units died of the large steps, if most of a layer's did; the arguments are those of `harm_of`."""
     if nothing_to_tell_apart(case):
         return None
-    until = last + _SOON * (case.steps[-1] - case.steps[0])
+    until, most = last + _SOON * (case.steps[-1] - case.steps[0]), _DIED_OF_IT if worst >= _REPLACED else _DIED
     for one in stuck_units(case, UnitState.DEAD, (Response.RECTIFIER, Response.SMOOTH)):
-        if one.row.layer in layers and one.share >= _DIED and onset < one.since_share(_DIED) <= until:
+        if one.row.layer in layers and one.share >= most and onset < one.since_share(most) <= until:
             words = f"{len(one.units):,} of {len(one.row.units):,} {one.row.activation.unit or 'unit'}s of "
-            words += f"{one.row.label} are dead since step {one.since_share(_DIED):,.0f}"
+            words += f"{one.row.label} are dead since step {one.since_share(most):,.0f}"
             return Harm(
                 words, fatal=False, excluded=("Not units that never lived: they died after the first of them.",)
             )
@@ -124,18 +125,33 @@ def harm_of(case: Case, layers: list[int], onset: float, last: float, *, worst: 
 
 
 def _swept(case: Case, layers: list[int], loss: Course) -> Harm | None:
-    """Return that the first steps left nothing of the weights that it began with, and threw the loss up."""
-    group, first = group_of(case, layers), movement(case, layers).ratios[:_AT_ONCE]
+    """Return that the first steps left little of the weights that it began with, and threw the loss up."""
+    group, maps = group_of(case, layers), [layer for layer in layers if not _is_table(case, layer)]
     searches = group is not None and group.optimizer in _SEARCHES
-    early, begun = np.sort(loss.values[:AFTERWARDS]), float(loss.values[0])
-    if searches or len(matrices(case, layers)) < 2 or not np.nanmax(first, initial=0.0) >= _SWEPT:
+    if searches or len(matrices(case, maps)) < 2:
         return None
-    if len(early) < AFTERWARDS or not early[-_TIMES] >= _LEAPT * begun + _WORSE * loss.noise > 0:
+    first = float(np.nanmax(movement(case, maps).ratios[:_AT_ONCE], initial=0.0))
+    early, begun = loss.values[:AFTERWARDS], _first_loss(case, loss)
+    highest, scatter = float(early.max()), _WORSE * loss.noise if first < _GONE else 0.0
+    if first < _SWEPT or len(early) < AFTERWARDS or not highest >= _LEAPT * begun + scatter > 0:
         return None
-    highest = float(early[-1])
-    words = f"nothing is left of the weights that it began with; the loss, {number(begun)} at first, leapt to "
-    excluded = ("Not matrices that begin about zero, which any step rewrites: these do not count.",)
+    words = f"little is left of the weights that it began with; the loss, {number(begun)} at first, leapt to "
+    excluded = (
+        "Not matrices that begin about zero, which any step rewrites, nor rows of a table: these do not count.",
+    )
     return Harm(f"{words}{number(highest)}", fatal=False, excluded=excluded)
+
+
+def _first_loss(case: Case, loss: Course) -> float:
+    """Return the loss before the first step, which a curve of means may not have."""
+    found = answers(case)
+    known = found is not None and is_cross_entropy(case, found) and found.steps[0] <= loss.steps[0]
+    return float(np.fmin(loss.values[0], found.loss[0])) if found is not None and known else float(loss.values[0])
+
+
+def _is_table(case: Case, layer: int) -> bool:
+    """Whether a layer's rows are looked up, so that a step may well rewrite those that were."""
+    return case.network.layers[layer].module.type.startswith("Embedding")
 
 
 def _harm_since(loss: Course, onset: float) -> Harm | None:

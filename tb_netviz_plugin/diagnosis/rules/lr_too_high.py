@@ -42,7 +42,7 @@ def _by_its_steps(case: Case, layers: list[int], limits: Limits) -> Finding | No
         return None
     worst = float(np.nanmax(moves.ratios))
     last = float(case.steps[large[-1]])
-    harm = harm_of(case, layers, onset, last, worst=worst) or died(case, layers, onset, last)
+    harm = harm_of(case, layers, onset, last, worst=worst) or died(case, layers, onset, last, worst=worst)
     if harm is None:
         return None
     ratios = case.numbers("update_ratio")[layers][:, large]
