@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from tb_netviz_plugin.diagnosis.finding import Finding, Severity
 
 LATE = 0.05
@@ -30,6 +32,9 @@ _OUTLASTED = 0.7
 _SHRUNK = 0.3
 """Share of their norm that weights keep which decay since hardly any gradient reaches them; less is a decay that takes
 all there is, and makes items alike."""
+_REPLACED, _AT_ONCE = 0.5, 3
+"""Norm of an update over that of the weights, in one of so many first records, from which on it, and no decay, is what
+made these others."""
 _HALF = 0.5
 """Share of the run by which the cause of a failure may be noticed later than that."""
 
@@ -52,6 +57,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "layer_not_training",  # Of weights that were blown up no usual step shows.
             "representation_collapse",
             "oversmoothing",
+            "over_regularised",  # A decay is multiplied by the rate.
         }
     ),
     "poor_init": frozenset(
@@ -222,6 +228,12 @@ def _strong(cause: Finding, effect: Finding) -> bool:
     return judge is None or judge(cause, effect)
 
 
+def _at_once(finding: Finding) -> float:
+    """Return how much the largest of the first updates that a finding shows replaced; 0 where it shows none."""
+    shown = (line.values[:_AT_ONCE] for line in finding.evidence if line.statistic == "update_ratio")
+    return max((float(value) for values in shown for value in values if np.isfinite(value)), default=0.0)
+
+
 def _of_its_layers(cause: Finding, effect: Finding) -> bool:
     """Whether gradients that are gone are those of the layers in question."""
     return _subject(cause) == GONE and set(effect.layers) <= set(cause.layers)
@@ -237,6 +249,8 @@ _ENOUGH: Mapping[tuple[str, str], Callable[[Finding, Finding], bool]] = {
     ("oversmoothing", "vanishing_gradient"): lambda cause, effect: effect.last_step < _OUTLASTED * cause.last_step,
     ("vanishing_gradient", "oversmoothing"): lambda cause, effect: cause.last_step >= _OUTLASTED * effect.last_step,
     ("oversmoothing", "over_regularised"): lambda _cause, effect: effect.beyond.measured >= _SHRUNK,
+    ("lr_too_high", "over_regularised"): lambda cause, _effect: _at_once(cause) >= _REPLACED,
+    ("over_regularised", "lr_too_high"): lambda _cause, effect: _at_once(effect) < _REPLACED,
     ("loss_oscillation", "lr_too_high"): lambda cause, _effect: _subject(cause) == SORTED,
     ("loss_oscillation", "loss_plateau"): lambda cause, _effect: _subject(cause) == SORTED,
     # Nearly all units of a layer have to be dead to cut a gradient off.

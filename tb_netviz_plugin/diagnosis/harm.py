@@ -25,7 +25,7 @@ _NOT_LEARNED = 0.1
 """Share of its first value by which a loss falls at least where something was learned."""
 LOST = 0.3
 """Share of what a loss had gained that it loses for good after too large a step."""
-_REPLACED, _HARDLY_LEARNED = 0.5, 0.3
+REPLACED, _HARDLY_LEARNED = 0.5, 0.3
 """Norm of an update over that of the weights at which it replaced them, and share by which a loss has to fall then."""
 _SWEPT, _GONE, _AT_ONCE, _LEAPT = 0.5, 0.65, 3, 1.1
 """The same at which little is left of how they began, and next to nothing; records within which that is so at once, and
@@ -70,7 +70,7 @@ def died(case: Case, layers: list[int], onset: float, last: float, *, worst: flo
     """Return which units died of the large steps, if most of a layer's did; the arguments are those of `harm_of`."""
     if nothing_to_tell_apart(case):
         return None
-    until, most = last + _SOON * (case.steps[-1] - case.steps[0]), _DIED_OF_IT if worst >= _REPLACED else _DIED
+    until, most = last + _SOON * (case.steps[-1] - case.steps[0]), _DIED_OF_IT if worst >= REPLACED else _DIED
     for one in stuck_units(case, UnitState.DEAD, (Response.RECTIFIER, Response.SMOOTH)):
         if one.row.layer in layers and one.share >= most and onset < one.since_share(most) <= until:
             words = f"{len(one.units):,} of {len(one.row.units):,} {one.row.activation.unit or 'unit'}s of "
@@ -101,7 +101,7 @@ def harm_of(case: Case, layers: list[int], onset: float, last: float, *, worst: 
         last: Step of the last.
         worst: Norm of the largest of these updates over that of the weights.
     """
-    replaced = worst >= _REPLACED
+    replaced = worst >= REPLACED
     nonfinite = (case.statistic("gradient_nonfinite").states[layers] == State.NONFINITE).any(axis=0)
     later = np.flatnonzero(nonfinite & (case.steps >= onset))
     narrow = any(dtype_of(case, row) in _NARROW for row in matrices(case, layers))
@@ -119,13 +119,13 @@ def harm_of(case: Case, layers: list[int], onset: float, last: float, *, worst: 
         or _harm_from_the_start(
             loss, small=_stay_small(case, layers, loss), replaced=replaced, loud=_are_loud(case, layers)
         )
-        or _swept(case, layers, loss)
+        or swept(case, layers, loss)
         or (_blown_up(case, layers, loss) if replaced else None)
     )
 
 
-def _swept(case: Case, layers: list[int], loss: Course) -> Harm | None:
-    """Return that the first steps left little of the weights that it began with, and threw the loss up."""
+def swept(case: Case, layers: list[int], loss: Course) -> Harm | None:
+    """Return that the first steps left little of the weights that it began with, and threw the loss up, if so."""
     group, maps = group_of(case, layers), [layer for layer in layers if not _is_table(case, layer)]
     searches = group is not None and group.optimizer in _SEARCHES
     if searches or len(matrices(case, maps)) < 2:

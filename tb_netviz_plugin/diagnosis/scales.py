@@ -12,7 +12,8 @@ from tb_netviz_plugin.diagnosis.answers import guess
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Severity
-from tb_netviz_plugin.diagnosis.movement import matrices
+from tb_netviz_plugin.diagnosis.harm import REPLACED, Harm, died, swept
+from tb_netviz_plugin.diagnosis.movement import matrices, movement
 from tb_netviz_plugin.diagnosis.starts import BEGINNING, FAINT, LOUD, SCALE, gain_of
 from tb_netviz_plugin.schema.description import Response
 
@@ -45,22 +46,39 @@ def faint_throughout(case: Case, layers: list[int]) -> Finding | None:
     if loss.steps[-1] - loss.steps[0] < _LONG_ENOUGH:
         return None
     middle = float(np.median(list(gains.values())))
-    waited = loss.level[loss.steps <= loss.steps[0] + _QUARTER * (loss.steps[-1] - loss.steps[0])][-1]
-    if middle >= _FAINTEST or (loss.learned >= _LEARNED and waited < _WAITED * loss.start):
+    harm = _waited(loss) or _replaced(case, layers, loss)
+    if middle >= _FAINTEST or harm is None:
         return None
     return _finding(
         case,
         loss,
         tuple(layer for layer, gain in gains.items() if gain < FAINT),
         f"The weights begin too small: at the median of {len(gains)} layers they make what goes in {number(middle)} "
-        f"times as large, and {loss.name}, {number(loss.start)} at first, was {number(float(waited))} after a quarter "
-        f"of the run and is {number(loss.end)}.",
+        f"times as large, and {harm.words}.",
         Beyond("by how much the weights scale their inputs", middle, _FAINTEST),
-        (
-            "Not single branches that begin at zero on purpose: most of the layers are that small.",
-            "Not a network that gets over it: the loss did not fall meanwhile.",
-        ),
+        ("Not single branches that begin at zero on purpose: most of the layers are that small.", *harm.excluded),
     )
+
+
+def _waited(loss: Course) -> Harm | None:
+    """Return that the loss did not fall while the weights grew, if so."""
+    waited = float(loss.level[loss.steps <= loss.steps[0] + _QUARTER * (loss.steps[-1] - loss.steps[0])][-1])
+    if loss.learned >= _LEARNED and waited < _WAITED * loss.start:
+        return None
+    return Harm(
+        f"{loss.name}, {number(loss.start)} at first, was {number(waited)} after a quarter of the run and is "
+        f"{number(loss.end)}",
+        fatal=False,
+        excluded=("Not a network that gets over it: the loss did not fall meanwhile.",),
+    )
+
+
+def _replaced(case: Case, layers: list[int], loss: Course) -> Harm | None:
+    """Return that steps of a common size replaced weights so small, to the harm of the loss or of units, if so."""
+    worst, first = float(np.nanmax(movement(case, layers).ratios, initial=0.0)), float(case.steps[0])
+    if worst < REPLACED:
+        return None
+    return swept(case, layers, loss) or died(case, layers, first, first, worst=worst)
 
 
 def loud_throughout(case: Case, layers: list[int]) -> Finding | None:

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 
+import numpy as np
 import pytest
 
 from tb_netviz.reading import read_runs
@@ -10,6 +11,7 @@ from tb_netviz_plugin.analysis.network import unite
 from tb_netviz_plugin.diagnosis import RULES, Beyond, Finding, Severity, check
 from tb_netviz_plugin.diagnosis.causes import EFFECTS, EXACTLY_ZERO, fold
 from tb_netviz_plugin.diagnosis.checking import told_apart
+from tb_netviz_plugin.diagnosis.finding import Line
 from tests.support.runs import dense_layers, describe, write_run
 
 
@@ -51,6 +53,15 @@ def test_where_causes_go_round_in_a_circle_the_earliest_is_the_root():
         (root,) = fold([finding(rule, steps[rule], severities[rule]) for rule in rules])
         assert root.rule == rules[first]
         assert {one.rule for one in root.consequences} == set(rules) - {root.rule}
+
+
+@pytest.mark.parametrize(("first", "cause"), [(0.8, "lr_too_high"), (0.2, "over_regularised")])
+def test_a_rate_that_replaces_weights_at_once_and_not_their_decay_made_them_small(first, cause):
+    ratios = Line("update : weight", "update_ratio", np.arange(4.0), np.array([np.nan, first, 0.1, 0.9]))
+    steep = dataclasses.replace(finding("lr_too_high", 0.0), evidence=(ratios,))
+    decayed = finding("over_regularised", 0.0)
+    (root,) = fold([steep, decayed])
+    assert root.rule == cause
 
 
 def test_dead_units_cut_a_gradient_off_only_where_nearly_all_are():

@@ -115,3 +115,25 @@ def test_without_a_loss_what_the_layers_put_out_tells(tmp_path, told, scale, exp
             optimizer.zero_grad()
     (run,) = read_runs(tmp_path)
     assert [finding.message.endswith(" times as large.") for finding in told(run, RULE)] == [True] * expected
+
+
+def plain(scale):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(FEATURES, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 1)
+    )
+    with torch.no_grad():
+        for layer in model[::2]:
+            layer.weight.mul_(scale)
+    return model
+
+
+@pytest.mark.parametrize(("scale", "rate", "expected"), [(0.02, 2e-2, 1), (1, 2e-2, 0)])
+def test_weights_so_small_that_the_first_steps_replace_them(train, scale, rate, expected):
+    def steep(outputs, targets):
+        return functional.binary_cross_entropy_with_logits(20 * outputs, targets)
+
+    run = train(plain(scale), steep, lambda step: drawn(step, 8), 120, rate=rate)
+    causes = [finding for finding in run.report({}).findings if finding.severity.id != "info"]
+    assert [finding.rule for finding in causes] == [RULE] * expected
+    assert ["little is left of the weights" in finding.message for finding in causes] == [True] * expected
