@@ -163,7 +163,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
         {"loss_plateau", "underfitting", "redundant_units", "over_regularised", "vanishing_gradient"}
     ),
     "train_eval_mismatch": frozenset({"overfitting"}),
-    "class_imbalance": frozenset({"overfitting"}),
+    "class_imbalance": frozenset({"overfitting", "loss_plateau"}),
     "label_noise": frozenset({"loss_plateau", "underfitting", "overfitting"}),
     "clip_saturated": frozenset({"lr_too_low", "loss_plateau", "underfitting", "over_regularised"}),
     "loss_spike": frozenset({"dead_units", "loss_plateau"}),

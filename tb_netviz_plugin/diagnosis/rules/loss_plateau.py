@@ -1,4 +1,4 @@
-"""`loss_plateau`: a training loss that is no lower than at the start, though the weights moved."""
+"""`loss_plateau`: a training loss no lower than at the start, or than that of guessing, though the weights moved."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.answers import guess
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -32,6 +33,10 @@ _HAD_LEARNED = 0.3
 _FROZEN = 0.5
 """Share of the layers that are frozen where a model that has learned already is fine-tuned."""
 
+_GUESSING, _DECLINE = (0.93, 1.1), 0.03
+"""Shares of what guessing costs between which a loss ends where inputs have not helped (of one above, guessing is no
+measure), and by which it falls in the second half at most."""
+
 _REMEDIES = (
     Remedy(
         "Let it learn a single batch by heart: if it can't, the fault lies in the code and not in the data.",
@@ -48,35 +53,74 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     loss = training(case)
     if loss is None or not loss.has_scale or not _could_tell(case, loss):
         return []
-    if loss.learned >= limits["fall"] or _falling(loss):
-        return []
-    since = _since(loss, limits["fall"])
+    found = _since_the_start(loss, limits["fall"]) or _guesses(case, loss)
+    return [found] if found else []
+
+
+def _since_the_start(loss: Course, fall: float) -> Finding | None:
+    """Find a loss that is no lower than at first."""
+    if loss.learned >= fall or _falling(loss):
+        return None
+    since = _since(loss, fall)
     if loss.steps[-1] - since < _LASTING * (loss.steps[-1] - loss.steps[0]):
-        return []
-    lost = loss.gain > limits["fall"] * abs(loss.start) and loss.gain > 3 * loss.noise
+        return None
+    lost = loss.gain > fall * abs(loss.start) and loss.gain > 3 * loss.noise
     if not lost and not _stands(loss) and loss.gain < _HAD_LEARNED * loss.start:
-        return []
+        return None
     what = f"fell to {number(loss.best)}, and is back at {number(loss.end)}" if lost else f"is {number(loss.end)}"
-    return [
-        Finding(
-            rule="loss_plateau",
-            severity=Severity.WARNING,
-            layers=(),
-            first_step=since,
-            last_step=float(loss.steps[-1]),
-            message=f"{loss.name} began at {number(loss.start)} and {what} at step {loss.steps[-1]:,.0f}: no better "
-            f"than at the start for {loss.steps[-1] - since:,.0f} steps.",
-            beyond=Beyond("share by which the loss fell", loss.learned, limits["fall"]),
-            evidence=(Line(loss.name, loss.name, loss.steps, loss.values, loss.start * (1 - limits["fall"])),),
-            remedies=_REMEDIES,
-            excluded=(
-                "Not converged: it never was clearly below its first value, or lost that again.",
-                "Not a slow decline: its last third is no lower than its first, beyond the scatter.",
-                "Not standing still: the weights moved in the meantime.",
-            ),
-            view="overview",
-        )
-    ]
+    return _finding(
+        loss,
+        since,
+        f"{loss.name} began at {number(loss.start)} and {what} at step {loss.steps[-1]:,.0f}: no better than at the "
+        f"start for {loss.steps[-1] - since:,.0f} steps.",
+        Beyond("share by which the loss fell", loss.learned, fall),
+        loss.start * (1 - fall),
+        "Not converged: it never was clearly below its first value, or lost that again.",
+    )
+
+
+def _guesses(case: Case, loss: Course) -> Finding | None:
+    """Find a loss that is that of always telling how frequent the answers are, or their mean, whatever goes in."""
+    guessing = next((cost for model in case.network.models if (cost := guess(case, model))), None)
+    if guessing is None:
+        return None
+    least, most = (share * guessing for share in _GUESSING)
+    below = np.flatnonzero(loss.level < least)
+    since = float(loss.steps[below[-1] + 1 if below.size and below[-1] + 1 < len(loss.steps) else 0])
+    half = loss.upto(float(loss.steps[0] + loss.steps[-1]) / 2)
+    still = half is not None and half.end - loss.end <= _DECLINE * guessing
+    lasts = loss.steps[-1] - since >= _LASTING * (loss.steps[-1] - loss.steps[0])
+    if not least <= loss.end <= most or not still or not lasts:
+        return None
+    return _finding(
+        loss,
+        since,
+        f"{loss.name} is {number(loss.end)} at step {loss.steps[-1]:,.0f}, where guessing, whatever goes in, costs "
+        f"{number(guessing)}: for {loss.steps[-1] - since:,.0f} steps nothing in the inputs has helped.",
+        Beyond("loss over that of guessing", loss.end / guessing, _GUESSING[0]),
+        least,
+        "Not converged: a network that uses its inputs does better than guessing.",
+    )
+
+
+def _finding(loss: Course, since: float, message: str, beyond: Beyond, threshold: float, reason: str) -> Finding:
+    return Finding(
+        rule="loss_plateau",
+        severity=Severity.WARNING,
+        layers=(),
+        first_step=since,
+        last_step=float(loss.steps[-1]),
+        message=message,
+        beyond=beyond,
+        evidence=(Line(loss.name, loss.name, loss.steps, loss.values, threshold),),
+        remedies=_REMEDIES,
+        excluded=(
+            reason,
+            "Not a slow decline: it has not fallen of late, beyond the scatter.",
+            "Not standing still: the weights moved in the meantime.",
+        ),
+        view="overview",
+    )
 
 
 def _stands(loss: Course) -> bool:

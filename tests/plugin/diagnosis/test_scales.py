@@ -123,8 +123,9 @@ def plain(scale):
         nn.Linear(FEATURES, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 1)
     )
     with torch.no_grad():
-        for layer in model[::2]:
-            layer.weight.mul_(scale)
+        for layer in model:
+            if isinstance(layer, nn.Linear):
+                layer.weight.mul_(scale)
     return model
 
 
