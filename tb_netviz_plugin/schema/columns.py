@@ -63,6 +63,11 @@ ACTIVATION_COLUMNS: tuple[Column, ...] = (
     Column("act_saturated", Merge.SUM, "Values where the function is flat."),
     Column("act_nonfinite", Merge.SUM, "Values that are NaN or infinite; at least one where any was, measured or not."),
     Column("act_grad_norm", Merge.ROOT_SQUARE, "Euclidean norm of the gradient of the loss by the output."),
+    Column(
+        "act_within_norm",
+        Merge.ROOT_SQUARE,
+        "Euclidean norm of what the values deviate from the mean of their unit in the same entry along the first axis.",
+    ),
 )
 ACTIVATION_COLUMN: dict[str, Column] = {column.id: column for column in ACTIVATION_COLUMNS}
 

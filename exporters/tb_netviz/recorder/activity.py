@@ -11,7 +11,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from tb_netviz.recorder.windows import Float32, Folding, Span, ValueWindow
 from tb_netviz.statistics.partials import Array
-from tb_netviz.statistics.units import ADDED, UNIT_SUMS, spread
+from tb_netviz.statistics.units import ADDED, UNIT_SUMS, spread, within
 from tb_netviz_plugin.schema.codec import tensor_value
 from tb_netviz_plugin.schema.columns import ACTIVATION_COLUMNS, UNIT_COLUMNS, UNIT_STEP_COLUMNS
 from tb_netviz_plugin.schema.description import Activation, Chunk, activation_chunks, unit_chunks
@@ -95,6 +95,7 @@ class Activities(NamedTuple):
                 "act_saturated": total["saturated"],
                 "act_nonfinite": np.ceil(total["nonfinite"]),
                 "act_grad_norm": np.sqrt(gradient) * whole,
+                "act_within_norm": within(total["squares"], total["means"]) * known,
             }
             rows = np.stack([columns[name] for name in ACTIVATION_IDS], axis=1)
             rows[observed == 0] = np.nan

@@ -154,7 +154,7 @@ TARGET static inline void KERNEL(some_rows)(const float *restrict values, int64_
             peak = larger(value, peak);
             magnitude = larger(fabsf(value), magnitude);
         }
-        sums->total[unit] += total;
+        sums->sum[unit] += total;
         sums->squares[unit] += squares;
         sums->zeros[unit] += zeros;
         sums->saturated[unit] += saturated;
@@ -188,6 +188,26 @@ TARGET static void KERNEL(rows)(const float *restrict values, int64_t step, int6
             for (int row = 0; row < some; row++)
                 KERNEL(some_rows)(values + row * step, step, 1, width, low, high, sums);
     }
+}
+
+/* Ends the rows of an item, of which all are one sample or each is one. */
+TARGET static void KERNEL(close)(Columns *restrict sums, int32_t rows, int width, int by_row) {
+    const double share = rows == 1 ? NAN : 1.0 / rows;
+    int32_t some = 0;
+#pragma omp simd reduction(| : some)
+    for (int unit = 0; unit < width; unit++) {
+        double sum = sums->sum[unit];
+        sums->total[unit] += sum;
+        sums->means[unit] += sum * sum * share;
+        some |= sums->odd[unit];
+        sums->fired[unit] += by_row ? sums->positive[unit] : sums->peak[unit] > 0;
+        sums->positive[unit] = 0;
+        sums->largest[unit] = larger(sums->peak[unit], sums->largest[unit]);
+        sums->peak[unit] = -INFINITY;
+    }
+    if (some)
+        count_odd(sums, rows, width);
+    memset(sums->sum, 0, (size_t)width * sizeof *sums->sum);
 }
 
 TARGET static void KERNEL(squares)(const float *restrict values, int64_t units, double *restrict sums) {

@@ -50,17 +50,21 @@ typedef struct {
     float low, high;       /* The function is flat up to the one and from the other on. */
 } Output;
 
-enum { TOTAL, SQUARES, ZEROS, SATURATED, NONFINITE, FIRED, LARGEST, MAGNITUDE, UNIT_SUMS }; /* As in units.py. */
+/* As in units.py. */
+enum { TOTAL, SQUARES, MEANS, ZEROS, SATURATED, NONFINITE, FIRED, LARGEST, MAGNITUDE, UNIT_SUMS };
 
 #define WIDTH 256 /* Units that are reduced together where they lie side by side: their sums fit into the first cache. */
 #define GROUP 8   /* Rows that are added in registers, before they are added to the sums. */
 
 typedef struct {
-    double total[WIDTH], squares[WIDTH];
+    double total[WIDTH], squares[WIDTH], means[WIDTH];
     int32_t zeros[WIDTH], saturated[WIDTH], nonfinite[WIDTH];
     int32_t positive[WIDTH], fired[WIDTH]; /* Values above zero in the rows, and samples with one. */
     float largest[WIDTH], magnitude[WIDTH];
-    float peak[WIDTH]; /* Largest of the rows that are being counted. */
+    /* Of the rows that are being counted: their sum, how many are not finite, and the largest. */
+    double sum[WIDTH];
+    int32_t odd[WIDTH];
+    float peak[WIDTH];
 } Columns;
 
 /* Of one unit in one item. */
@@ -100,6 +104,12 @@ static inline void add_value(float value, float low, float high, Plane *sums) {
     sums->magnitude = larger(fabsf(value), sums->magnitude);
 }
 
+/* What an item adds to the squares of its mean: the sum of its finite values, squared, over their number. Of one value
+   no deviation from a mean is defined. */
+static inline double mean_square(double sum, int32_t rows, int32_t odd) {
+    return rows == 1 ? NAN : sum * sum / (double)(rows > odd ? rows - odd : 1);
+}
+
 static const Plane no_plane = {.largest = -INFINITY};
 
 /* A plane with values that are not finite, one by one. */
@@ -116,14 +126,24 @@ static void add_careful_rows(const float *values, int64_t step, int rows, int wi
         Plane plane = no_plane;
         for (int row = 0; row < rows; row++)
             add_value(values[row * step + unit], low, high, &plane);
-        sums->total[unit] += plane.total;
+        sums->sum[unit] += plane.total;
         sums->squares[unit] += plane.squares;
         sums->zeros[unit] += plane.zeros;
         sums->saturated[unit] += plane.saturated;
-        sums->nonfinite[unit] += plane.nonfinite;
+        sums->odd[unit] += plane.nonfinite;
         sums->positive[unit] += plane.positive;
         sums->peak[unit] = larger(plane.largest, sums->peak[unit]);
         sums->magnitude[unit] = larger(plane.magnitude, sums->magnitude[unit]);
+    }
+}
+
+/* Counts what is not finite in the rows of an item, and adds to the squares of means what those have more without it. */
+static void count_odd(Columns *sums, int32_t rows, int width) {
+    for (int unit = 0; unit < width; unit++) {
+        double sum = sums->sum[unit];
+        sums->means[unit] += mean_square(sum, rows, sums->odd[unit]) - mean_square(sum, rows, 0);
+        sums->nonfinite[unit] += sums->odd[unit];
+        sums->odd[unit] = 0;
     }
 }
 
@@ -137,6 +157,7 @@ typedef struct {
     void (*plane)(const float *restrict, int64_t, float, float, Plane *restrict);
     void (*peaks)(const float *restrict, int64_t, int64_t, int, float *restrict);
     void (*rows)(const float *restrict, int64_t, int64_t, int, float, float, Columns *restrict);
+    void (*close)(Columns *restrict, int32_t, int, int);
     void (*squares)(const float *restrict, int64_t, double *restrict);
 } Kernels;
 
@@ -147,8 +168,9 @@ static void copy_anywhere(const float *restrict from, float *restrict to, int64_
 #define TARGET
 #define KERNEL(name) name##_anywhere
 #include "_kernels.h"
-static const Kernels anywhere = {gradient_anywhere, pair_anywhere,  weight_anywhere, update_anywhere, copy_anywhere,
-                             peak_anywhere,     plane_anywhere, peaks_anywhere,  rows_anywhere,   squares_anywhere};
+static const Kernels anywhere = {gradient_anywhere, pair_anywhere,  weight_anywhere, update_anywhere,
+                             copy_anywhere,     peak_anywhere,  plane_anywhere,  peaks_anywhere,
+                             rows_anywhere,     close_anywhere, squares_anywhere};
 
 #if defined(__GNUC__) && defined(__x86_64__)
 #define TARGET __attribute__((target("avx2,fma")))
@@ -166,8 +188,8 @@ __attribute__((target("avx2"))) static void copy_avx2(const float *restrict from
     copy_anywhere(from + i, to + i, elements - i);
 }
 
-static const Kernels avx2 = {gradient_avx2, pair_avx2,  weight_avx2, update_avx2, copy_avx2,
-                             peak_avx2,     plane_avx2, peaks_avx2,  rows_avx2,   squares_avx2};
+static const Kernels avx2 = {gradient_avx2, pair_avx2,  weight_avx2, update_avx2, copy_avx2,   peak_avx2,
+                             plane_avx2,    peaks_avx2, rows_avx2,   close_avx2,  squares_avx2};
 
 static const Kernels *best_kernels(void) {
     __builtin_cpu_init();
@@ -251,6 +273,7 @@ static inline void raise_to(float value, double *largest) {
 static void add_plane(const Output *output, const Plane *plane, double *sums) {
     sums[TOTAL * output->units] += plane->total;
     sums[SQUARES * output->units] += plane->squares;
+    sums[MEANS * output->units] += mean_square(plane->total, (int32_t)output->rows, plane->nonfinite);
     sums[ZEROS * output->units] += plane->zeros;
     sums[SATURATED * output->units] += plane->saturated;
     sums[NONFINITE * output->units] += plane->nonfinite;
@@ -287,28 +310,18 @@ static void find_peaks(const Output *output, const float *values, int width, flo
             kernels->peaks(values + item * output->item_step, output->row_step, output->rows, width, peaks);
 }
 
-/* Ends the rows of an item, of which all are one sample or each is one. */
-static void close_rows(Columns *sums, int width, int by_row) {
-    for (int unit = 0; unit < width; unit++) {
-        sums->fired[unit] += by_row ? sums->positive[unit] : sums->peak[unit] > 0;
-        sums->positive[unit] = 0;
-        sums->largest[unit] = larger(sums->peak[unit], sums->largest[unit]);
-        sums->peak[unit] = -INFINITY;
-    }
-}
-
 static void count_rows(const Output *output, const float *values, int width, Columns *sums) {
     if (output->rows == 1) {
         int64_t items = output->items <= output->start ? 0 : (output->items - output->start - 1) / output->stride + 1;
         kernels->rows(values + output->start * output->item_step, output->stride * output->item_step, items, width,
                       output->low, output->high, sums);
-        close_rows(sums, width, 1);
+        kernels->close(sums, 1, width, 1);
         return;
     }
     for (int64_t item = output->start; item < output->items; item += output->stride) {
         kernels->rows(values + item * output->item_step, output->row_step, output->rows, width, output->low,
                       output->high, sums);
-        close_rows(sums, width, output->by_row);
+        kernels->close(sums, (int32_t)output->rows, width, output->by_row);
     }
 }
 
@@ -326,6 +339,7 @@ static void write_extremes(const float *extremes, int width, double *sums) {
 static void write_sums(const Columns *columns, int width, int64_t units, double *sums) {
     memcpy(sums + TOTAL * units, columns->total, (size_t)width * sizeof *sums);
     memcpy(sums + SQUARES * units, columns->squares, (size_t)width * sizeof *sums);
+    memcpy(sums + MEANS * units, columns->means, (size_t)width * sizeof *sums);
     write_counts(columns->zeros, width, sums + ZEROS * units);
     write_counts(columns->saturated, width, sums + SATURATED * units);
     write_counts(columns->nonfinite, width, sums + NONFINITE * units);
@@ -486,7 +500,7 @@ static PyMethodDef methods[] = {
      "stride fall into each bin."},
     {"units", units, METH_VARARGS,
      "units(address, (items, rows, units), (item step, row step, unit step), (stride, start), by_row, (low, high), sums): "
-     "the values of an output, steps in elements, to float64 [8, units], UNIT_SUMS."},
+     "the values of an output, steps in elements, to float64 [9, units], UNIT_SUMS."},
     {"squares", squares, METH_VARARGS,
      "squares(address, (items, rows, units), (item step, row step, unit step), (stride, start), sums): likewise, to float64 "
      "[units], the sums of squares of the items that count."},

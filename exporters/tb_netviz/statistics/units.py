@@ -19,6 +19,8 @@ from tb_netviz_plugin.schema.columns import ACTIVATION_COLUMNS, UNIT_COLUMNS
 UNIT_SUMS: Final = (
     "total",  # Sum of the finite values.
     "squares",  # Sum of their squares.
+    "means",  # Sum, over the entries along axis 0, of (sum of the finite values)² / their number. NaN where an entry has
+    # one value of a unit, or all units are reduced as one: then nothing deviates from it.
     "zeros",  # Values that are exactly zero.
     "saturated",  # Finite values where the function is flat.
     "nonfinite",  # Values that are NaN or infinite, and NOTED for those that don't count.
@@ -58,6 +60,7 @@ def unit_sums(output: npt.ArrayLike, axis: int, flat: tuple[float, float], strid
     sums = {
         "total": clean.sum((0, 2)),
         "squares": np.square(clean).sum((0, 2)),
+        "means": _squared_means(output[start::stride], axis),
         "zeros": (counted == 0).sum((0, 2)),
         "saturated": flats.sum((0, 2)),
         "nonfinite": (~finite).sum((0, 2)),
@@ -68,12 +71,28 @@ def unit_sums(output: npt.ArrayLike, axis: int, flat: tuple[float, float], strid
     return np.stack([sums[name] for name in UNIT_SUMS]).astype(np.float64)
 
 
+def _squared_means(output: npt.NDArray[Any], axis: int) -> Array:
+    """Return the squares of the mean of each unit in each entry along axis 0, times its finite values, summed: [units]."""
+    entries = np.moveaxis(_wide(output), axis, 1)
+    entries = entries.reshape(*entries.shape[:2], int(np.prod(entries.shape[2:])))
+    if entries.shape[2] == 1:
+        return np.full(entries.shape[1], np.nan)
+    finite = np.isfinite(entries)
+    totals = np.where(finite, entries, 0.0).sum(2)
+    squares: Array = (np.square(totals) / np.maximum(finite.sum(2), 1)).sum(0)
+    return squares
+
+
 def _by_sample(output: npt.NDArray[Any], axis: int) -> Array:
     """Return float64 [samples, units, values of a unit in a sample]."""
-    values = (np.abs(output) if np.iscomplexobj(output) else output).astype(np.float64)
+    values = _wide(output)
     if axis == -1:
         return values.reshape(-1, values.shape[-1], 1) if values.size else np.zeros((0, values.shape[-1], 1))
     return values.reshape(*values.shape[:2], int(np.prod(values.shape[2:])))
+
+
+def _wide(output: npt.NDArray[Any]) -> Array:
+    return (np.abs(output) if np.iscomplexobj(output) else output).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -133,6 +152,7 @@ def activation_row(activity: Activity) -> Array:
         "act_saturated": sums["saturated"].sum(),
         "act_nonfinite": np.ceil(nonfinite),
         "act_grad_norm": np.nan if activity.squares is None else np.sqrt(activity.squares.sum()),
+        "act_within_norm": within(sums["squares"].sum(), sums["means"].sum()) * some,
     }
     return np.array([columns[column.id] for column in ACTIVATION_COLUMNS], dtype=np.float64)
 
@@ -163,5 +183,10 @@ def unit_rows(activity: Activity) -> Array:
 
 def spread(mean: Array, mean_square: Array) -> Array:
     """Return standard deviations; 0 where rounding leaves nothing of one."""
-    variance: Array = mean_square - np.square(mean)
-    return np.sqrt(np.where(variance < NOISE * mean_square, 0.0, variance))
+    return within(mean_square, np.square(mean))
+
+
+def within(squares: Array, means: Array) -> Array:
+    """Return the roots of what sums of squares have more than those of means; 0 where rounding leaves nothing of it."""
+    rest: Array = squares - means
+    return np.sqrt(np.where(rest < NOISE * squares, 0.0, rest))

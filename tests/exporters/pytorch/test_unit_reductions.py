@@ -133,6 +133,38 @@ def test_infinity_fires_and_is_the_largest(way):
     assert found["magnitude"] == [1, 1, 1]
 
 
+@pytest.mark.parametrize(("name", "axis"), [("images", 1), ("channels last", 1), ("tokens", -1), ("double", 1)])
+def test_what_deviates_within_an_entry(way, name, axis):
+    output = OUTPUTS[name][0].clone()
+    output[0] += 40.0  # Entries differ, which is not to show.
+    means = unit_sums(output, axis, stride=2, start=0)[UNIT_SUMS.index("means")].numpy()
+    counted = np.moveaxis(output.double().numpy()[::2], axis, 1)
+    counted = counted.reshape(*counted.shape[:2], -1)
+    deviations = np.square(counted - counted.mean(2, keepdims=True)).sum((0, 2))
+    np.testing.assert_allclose(np.square(counted).sum((0, 2)) - means, deviations, rtol=1e-5)
+
+
+def test_places_that_are_not_finite_are_none_of_their_entry(way):
+    output = torch.tensor([[[1.0, NAN], [3.0, INF]], [[2.0, 5.0], [NAN, -1.0]], [[NAN, 1.0], [4.0, NAN]]])
+    means = unit_sums(output, -1)[UNIT_SUMS.index("means")]
+    assert means.tolist() == [16 / 2 + 4 + 16, 0 + 16 / 2 + 1]
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (6, 1, 4), (0, 4), (40, 300)])
+def test_of_one_place_in_an_entry_no_deviation_is_defined(way, shape):
+    assert torch.isnan(unit_sums(torch.randn(shape), -1, stride=2)[UNIT_SUMS.index("means")]).all()
+    assert torch.isnan(unit_sums(torch.randn(*shape, 1), 1)[UNIT_SUMS.index("means")]).all() or len(shape) > 2
+
+
+def test_entries_of_one_item_in_many_short_rows(way):
+    """The sums of an entry end with it, wherever its rows end within a group of them."""
+    for places in (2, 7, 8, 9, 17):
+        output = torch.randn(5, places, 20) + torch.arange(5.0).reshape(5, 1, 1)
+        output[3, places // 2, 4] = NAN
+        assert_sums(output, -1)
+        assert_sums(output.transpose(1, 2).contiguous(), 1)
+
+
 def test_the_largest_value_is_that_of_all_samples(way):
     output = -torch.ones(9, 4, 2)
     output[3, 1, 1] = 5.0
@@ -259,7 +291,7 @@ def test_a_tensor_of_a_class_of_its_own_and_of_inference(way):
     class Named(torch.Tensor):
         pass
 
-    output = torch.randn(20, 6)
+    output = torch.randn(20, 3, 6)
     with torch.inference_mode():
         inferred = output * 1
     for other in (output.as_subclass(Named), torch.nn.Parameter(output), inferred):

@@ -15,11 +15,11 @@ INFINITE = (-np.inf, np.inf)
 
 def activity(seed, units, samples, *, graded=True, nonfinite=False):
     noise = np.random.default_rng(seed)
-    output = noise.standard_normal((samples, units))
+    output = noise.standard_normal((samples, 2, units))
     if nonfinite and samples:
-        output[0, 0] = np.nan
+        output[0, 0, 0] = np.nan
     squares = noise.random(units) if graded and samples else None
-    return Activity(unit_sums(output, -1, INFINITE), samples, samples, samples, squares)
+    return Activity(unit_sums(output, -1, INFINITE), 2 * samples, 2 * samples, 2 * samples, squares)
 
 
 def together(activities, units):
@@ -67,12 +67,15 @@ def test_steps_add_up():
     whole.add(together([None, activity(3, 2, 6)], [3, 2]))
     np.testing.assert_allclose(whole.unit_values()[:3], unit_rows(merged([one, other])), rtol=1e-6)
     np.testing.assert_array_equal(whole.counts[:, 0], [2, 1])
-    np.testing.assert_array_equal(whole.counts[:, 1], [9, 6])
+    np.testing.assert_array_equal(whole.counts[:, 1], [18, 12])
+    within = [column.id for column in ACTIVATION_COLUMNS].index("act_within_norm")
+    expected = [activation_row(one)[within] for one in (merged([one, other]), activity(3, 2, 6))]
+    np.testing.assert_allclose(whole.values()[:, within], expected, rtol=1e-6)
 
 
 def test_the_gradient_of_counted_samples_stands_for_all():
     whole = together([activity(1, 3, 8)], [3])
-    whole.counts[0, 1] = 32  # Of which 8 are counted.
+    whole.counts[0, 1] = 64  # Of which 16 are counted.
     column = [column.id for column in ACTIVATION_COLUMNS].index("act_grad_norm")
     np.testing.assert_allclose(whole.values()[0, column], 2 * np.sqrt(whole.squares.sum()), rtol=1e-6)
 

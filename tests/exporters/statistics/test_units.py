@@ -42,6 +42,9 @@ def test_sums_are_those_of_single_values(output, stride, start):
         finite = [value for value in counted if math.isfinite(value)]
         assert sums["total"][unit] == pytest.approx(math.fsum(finite), abs=1e-9)
         assert sums["squares"][unit] == pytest.approx(math.fsum(value * value for value in finite))
+        entries = [[value for value in sample if math.isfinite(value)] for sample in samples[start::stride]]
+        means = math.fsum(math.fsum(entry) ** 2 / len(entry) for entry in entries if entry)
+        assert sums["means"][unit] == pytest.approx(means if output.shape[2] > 1 else math.nan, nan_ok=True)
         assert sums["zeros"][unit] == finite.count(0.0)
         assert sums["saturated"][unit] == sum(value <= -0.5 or value >= 2.0 for value in finite)
         assert sums["nonfinite"][unit] == len(counted) - len(finite)
@@ -55,13 +58,16 @@ def test_sums_are_those_of_single_values(output, stride, start):
 def test_a_sample_of_features_is_each_vector_of_them(output):
     features = np.moveaxis(output, 1, -1)
     sums = unit_sums(features, -1, FLAT)
-    assert np.array_equal(sums, unit_sums(features.reshape(-1, features.shape[-1]), 1, FLAT))
-    fired = UNIT_SUMS.index("fired")
-    assert np.delete(sums, fired, 0) == pytest.approx(np.delete(unit_sums(output, 1, FLAT), fired, 0))
+    fired, means = UNIT_SUMS.index("fired"), UNIT_SUMS.index("means")
+    vectors = unit_sums(features.reshape(-1, features.shape[-1]), 1, FLAT)
+    assert np.array_equal(np.delete(sums, means, 0), np.delete(vectors, means, 0))
+    assert np.isnan(vectors[means]).all()
+    channels = unit_sums(output, 1, FLAT)
+    assert np.delete(sums, fired, 0) == pytest.approx(np.delete(channels, fired, 0), nan_ok=True)
 
 
 def test_complex_values_count_by_their_magnitude():
-    output = np.array([[3 + 4j, 0], [0, -1j]])
+    output = np.array([[[3 + 4j, 0], [0, -1j]]])
     assert np.array_equal(unit_sums(output, -1, FLAT), unit_sums(np.abs(output), -1, FLAT))
 
 
@@ -87,6 +93,7 @@ def test_columns_of_an_activation():
     output[2, 1, 0] = math.nan
     values = named(ACTIVATION_COLUMNS, activation_row(activity(output, stride=2, squares=np.array([9.0, 16.0, 0.0]))))
     finite = output[::2][np.isfinite(output[::2])]
+    apart = output[::2] - np.nanmean(output[::2], axis=2, keepdims=True)
     assert values == {
         "act_values": 300,
         "act_samples": 20,
@@ -97,7 +104,22 @@ def test_columns_of_an_activation():
         "act_saturated": np.sum(finite >= 2.0),
         "act_nonfinite": 1,
         "act_grad_norm": 5.0,
+        "act_within_norm": pytest.approx(np.sqrt(np.nansum(np.square(apart)))),
     }
+
+
+@pytest.mark.parametrize("value", [1e-30, 0.3, 1e8 + 1 / 3])
+def test_places_that_are_alike_do_not_deviate(value):
+    """However much the entries differ, and whatever rounding leaves."""
+    output = np.tile(value * np.random.default_rng(0).normal(size=(40, 3, 1)), 300)
+    row = named(ACTIVATION_COLUMNS, activation_row(activity(output)))
+    assert row["act_within_norm"] == 0
+    assert row["act_norm"] > 0
+
+
+def test_of_one_place_no_deviation_is_known():
+    one = named(ACTIVATION_COLUMNS, activation_row(activity(np.ones((40, 3)), axis=-1)))
+    assert np.isnan(one["act_within_norm"])
 
 
 def test_looks_at_one_activation_merge_to_that_of_all_of_it():
@@ -133,7 +155,7 @@ def test_of_samples_that_are_not_counted_only_the_largest_value_is_known():
 def test_without_a_finite_value_its_columns_are_not_known():
     values = named(ACTIVATION_COLUMNS, activation_row(activity(np.full((4, 2), math.inf))))
     assert values["act_nonfinite"] == values["act_values"] == 8
-    assert np.isnan([values[name] for name in ("act_sum", "act_norm", "act_abs_max")]).all()
+    assert np.isnan([values[name] for name in ("act_sum", "act_norm", "act_abs_max", "act_within_norm")]).all()
 
 
 @pytest.mark.parametrize("value", [1e-30, 0.1, 0.3, 1e8 + 1 / 3, -7.7])

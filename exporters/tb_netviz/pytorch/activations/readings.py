@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -10,8 +12,10 @@ from tb_netviz.pytorch.activations.responses import Bend
 from tb_netviz.pytorch.reductions.strides import grid_of, is_plain
 from tb_netviz.pytorch.reductions.units import gradient_squares, note_nonfinite, unit_counts, unit_sums
 from tb_netviz.statistics import native
+from tb_netviz.statistics.units import UNIT_SUMS
 from tb_netviz_plugin.schema.description import Response
 
+_MEANS = UNIT_SUMS.index("means")
 _MOST_SHAPES = 64
 """Shapes of which something is kept; sequences come in any number of them."""
 
@@ -61,7 +65,10 @@ class Reading:
                 address, grid = _part(address, grid, self._sampling)
                 stride, start = 1, 0
             by_row = self._axis == -1
-            return torch.from_numpy(native.units(address, grid, self._flat, stride, start, by_row=by_row))
+            sums = native.units(address, grid, self._flat, stride, start, by_row=by_row)
+            if self._bundled:
+                sums[_MEANS] = math.nan  # What units have in common is none of their means.
+            return torch.from_numpy(sums)
         if self._bundled:
             return unit_sums(output[start::stride].reshape(-1, 1), -1, self._flat)
         if self._counted_only:

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _LARGEST = UNIT_SUMS.index("largest")
+_MEANS = UNIT_SUMS.index("means")
 _NONFINITE = UNIT_SUMS.index("nonfinite")
 
 
@@ -85,7 +86,7 @@ def unit_sums(
         return torch.from_numpy(native.units(output.data_ptr(), grid, flat, stride, start, by_row=axis == -1))
     values = _values(output, axis)
     part = values[start::stride]
-    sums = _counted_sums(_real(part), axis, flat) if part.numel() else _nothing(values.shape[axis], values)
+    sums = _counted_sums(_real(part), axis, flat) if part.numel() else _nothing(values, axis)
     if values.numel():
         sums[_LARGEST] = _largest(values, axis)
     return sums
@@ -171,9 +172,12 @@ def _real(values: Tensor) -> Tensor:
     return values.to(wide_type(values.device) if whole else torch.float32)
 
 
-def _nothing(units: int, like: Tensor) -> Tensor:
-    sums = torch.zeros(len(UNIT_SUMS), units, dtype=wide_type(like.device), device=like.device)
+def _nothing(like: Tensor, axis: int) -> Tensor:
+    """Return the sums of no value of an output like this one."""
+    sums = torch.zeros(len(UNIT_SUMS), like.shape[axis], dtype=wide_type(like.device), device=like.device)
     sums[_LARGEST] = -math.inf
+    if _shape(like, axis)[2] == 1:
+        sums[_MEANS] = math.nan
     return sums
 
 
@@ -205,18 +209,32 @@ def _counted_sums(values: Tensor, axis: int, flat: tuple[float, float]) -> Tenso
     fired = fires.any(inner) if inner else fires
     counts = torch.stack([values == 0, _is_flat(values, flat) & ~odd, odd])
     zeros, saturated, nonfinite = counts.sum([place + 1 for place in others], dtype=wide)
+    total, means = _total_and_means(clean, odd, others)
     return torch.stack(
         [
-            clean.sum(others, dtype=wide),
+            total,
             _squares(clean, others),
+            means,
             zeros,
             saturated,
             nonfinite,
             fired.sum(_others(fired, axis), dtype=wide),
-            torch.full_like(zeros, -math.inf),  # The largest of all values follows.
-            clean.abs().amax(others).to(wide),
+            zeros,  # In the place of the largest of all values, which follows.
+            torch.linalg.vector_norm(clean, math.inf, others).to(wide),
         ]
     )
+
+
+def _total_and_means(clean: Tensor, odd: Tensor, others: list[int]) -> tuple[Tensor, Tensor]:
+    """Return the sum of each unit's values, and that of the squares of its means in the entries along axis 0."""
+    wide, inner = wide_type(clean.device), [place for place in others if place]
+    places = math.prod(clean.shape[place] for place in inner)
+    if places == 1:
+        total = clean.sum(others, dtype=wide)
+        return total, torch.full_like(total, math.nan)
+    entries = clean.sum(inner, dtype=wide)
+    # Without a finite value 0 is divided by 0.
+    return entries.sum(0), (entries.square() / (places - odd.sum(inner))).nansum(0)
 
 
 def _is_flat(values: Tensor, flat: tuple[float, float]) -> Tensor:

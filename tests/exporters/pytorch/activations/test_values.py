@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from tb_netviz.pytorch import NetVizWriter
+from tb_netviz.statistics import native
 from tests.support.watching import read
 
 BATCH = 4  # Of so few samples all are counted.
@@ -85,7 +86,14 @@ def expected_row(values, gradients, flat):
         "act_saturated": ((values <= flat[0]) | (values >= flat[1])).sum(),
         "act_nonfinite": 0,
         "act_grad_norm": math.sqrt(np.square(gradients).sum()),
+        "act_within_norm": expected_within(values),
     }
+
+
+def expected_within(values):
+    if values.shape[2] == 1:
+        return math.nan
+    return math.sqrt(np.square(values - values.mean(2, keepdims=True)).sum())
 
 
 def assert_recorded(recording, step, name, values, gradients, flat=(-math.inf, math.inf)):
@@ -331,6 +339,27 @@ def test_wide_outputs_without_a_bend_have_no_units(tmp_path):
     assert [row.units for row in recording.description.activations] == [0, 300, 0, 3]
     assert {name: len(rows) for name, rows in recording.units[1].items()} == {"1": 300, "3": 3}
     assert recording.activations[1]["2"]["act_values"] == 257 * BATCH
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_what_deviates_within_an_entry_is_of_places_that_are_one_units(tmp_path, monkeypatch, kernels):
+    if not kernels:
+        monkeypatch.setattr(native, "_native", None)
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 300), nn.Flatten(0, 1), nn.Linear(300, 3))
+    outputs = Outputs(model, ["0", "1"])
+    found = {}
+    for step, _ in enumerate(train(tmp_path, model, [[torch.randn(BATCH, 5, 6)] for _ in range(STEPS)])):
+        values, _ = outputs.take()
+        found[step] = {name: arrays[0] for name, arrays in values.items()}
+    recording = read(tmp_path)
+    for step, tables in found.items():
+        rows = recording.activations[step]
+        for name, table in tables.items():
+            deviations = np.sqrt(np.square(table - table.mean(1, keepdims=True)).sum())
+            assert rows[name]["act_within_norm"] == pytest.approx(deviations, rel=1e-4)
+        # Units that are reduced as if they were one have no means of their own; then places are entries.
+        assert math.isnan(rows["2"]["act_within_norm"])
+        assert math.isnan(rows["4"]["act_within_norm"])
 
 
 class Checkpointed(nn.Module):
