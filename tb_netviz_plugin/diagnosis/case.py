@@ -139,6 +139,11 @@ class Case:
         """Steps that were observed in each record of the parameters, [T]; NaN where that is unknown."""
         return self._run.grid.observations
 
+    def column_of_activations(self, name: str) -> Floats:
+        """Return a recorded column of every activation, [A, T]; NaN in every cell that is no number."""
+        grid = self._run.activation_grid
+        return self.once(("column of activations", name), lambda: _finite(grid.column(name)))
+
     @property
     def activation_steps(self) -> Floats:
         """Last step of each record of the activations, [T]."""

@@ -1,4 +1,4 @@
-"""How much what activations put out varies from sample to sample."""
+"""How much what activations put out varies from sample to sample, and within a sample."""
 
 from __future__ import annotations
 
@@ -46,6 +46,41 @@ class Variety:
     def line(self, threshold: float | None = None) -> Line:
         """Return the share over the steps."""
         return Line(f"{self.row.label}: share of its outputs that varies", "units", self.steps, self.share, threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """An activation at its N records, whose entries along the first axis have several places: tokens, nodes, pixels.
+
+    Attributes:
+        row: Which one.
+        steps: Last step of each record, [N].
+        share: What differs from place to place of an entry, as a share of the size, [N]: 0 where all places of each
+            are the same.
+    """
+
+    row: ActivationRow
+    steps: Floats
+    share: Floats
+
+    def line(self, threshold: float | None = None) -> Line:
+        """Return the share over the steps."""
+        label = f"{self.row.label}: share of its outputs that varies within an entry"
+        return Line(label, "activation_std", self.steps, self.share, threshold)
+
+
+def places(case: Case, model: str) -> Iterator[Places]:
+    """Yield the activations of a model that have places, where those were told apart, in the order of the forward pass.
+
+    Those of attention weights are left out, whose units are places themselves.
+    """
+    norms, within = (case.column_of_activations(name) for name in ("act_norm", "act_within_norm"))
+    for index, row in enumerate(case.network.activations):
+        if row.model != model or row.activation.response is Response.SOFTMAX:
+            continue
+        known = (norms[index] > 0) & np.isfinite(within[index])
+        if known.any():
+            yield Places(row, case.activation_steps[known], within[index, known] / norms[index, known])
 
 
 def varieties(case: Case, model: str, *, last_first: bool = False, fewest: int = _FEWEST_UNITS) -> Iterator[Variety]:

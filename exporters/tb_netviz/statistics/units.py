@@ -19,8 +19,8 @@ from tb_netviz_plugin.schema.columns import ACTIVATION_COLUMNS, UNIT_COLUMNS
 UNIT_SUMS: Final = (
     "total",  # Sum of the finite values.
     "squares",  # Sum of their squares.
-    "means",  # Sum, over the entries along axis 0, of (sum of the finite values)² / their number. NaN where an entry has
-    # one value of a unit, or all units are reduced as one: then nothing deviates from it.
+    "means",  # Sum, over entries along axis 0, of (sum of the finite values)² / their number. NaN where each has one
+    # value of a unit, or all units are reduced as one: then no deviation from a mean is defined.
     "zeros",  # Values that are exactly zero.
     "saturated",  # Finite values where the function is flat.
     "nonfinite",  # Values that are NaN or infinite, and NOTED for those that don't count.
@@ -72,7 +72,7 @@ def unit_sums(output: npt.ArrayLike, axis: int, flat: tuple[float, float], strid
 
 
 def _squared_means(output: npt.NDArray[Any], axis: int) -> Array:
-    """Return the squares of the mean of each unit in each entry along axis 0, times its finite values, summed: [units]."""
+    """Return the sum, over entries along axis 0, of a unit's mean squared times its finite values there, [units]."""
     entries = np.moveaxis(_wide(output), axis, 1)
     entries = entries.reshape(*entries.shape[:2], int(np.prod(entries.shape[2:])))
     if entries.shape[2] == 1:
