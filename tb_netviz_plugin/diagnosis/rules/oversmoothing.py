@@ -54,7 +54,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     found: list[Finding | None] = []
     for model in (description.model for description in case.network.descriptions):
         if loss.learned > _LEARNED:
-            found.append(_blurred(case, model, limits["within"], learns=True))
+            found.append(_blurred(case, model, _SAME * limits["within"], learns=True))
         else:
             smoothed = _smoothed(case, model, limits["share"])
             found.append(smoothed or _blurred(case, model, limits["within"], learns=False))
@@ -118,7 +118,7 @@ def _blurred(case: Case, model: str, limit: float, *, learns: bool) -> Finding |
     if not first or len(blamed) < _FEWEST_LAYERS or late[:first].max() < _DIFFER:
         return None
     idle = _attentions(case, looks[first])
-    if learns and (idle < _FEWEST_ATTENTIONS or late[first:].max() > _SAME * limit):
+    if learns and idle < _FEWEST_ATTENTIONS:
         return None
     worst = looks[first:][int(np.argmin(late[first:]))]
     before = looks[int(np.argmax(late[:first]))]

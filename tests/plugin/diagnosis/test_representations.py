@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tb_netviz.recorder import activity
 from tb_netviz_plugin.diagnosis import Severity
 
 COLLAPSE, SMOOTH = "representation_collapse", "oversmoothing"
@@ -169,6 +170,118 @@ def test_so_does_one_whose_head_makes_much_of_what_is_left(train, told):
     model.head.register_forward_pre_hook(lambda _head, given: (20 * (given[0] - given[0].mean(0)),))
     (finding,) = told(train(model, nn.CrossEntropyLoss(), nodes, rate=1e-5), SMOOTH)
     assert finding.layers[-1] == 9
+
+
+def tell_apart(conv):
+    """Have a convolution get nodes that differ as much as they can, and keep them so."""
+    conv.register_forward_pre_hook(lambda _conv, given: ((given[0] - given[0].mean(0)) / given[0].std(0),))
+    conv.edges = torch.eye(NODES)
+
+
+def test_so_does_one_whose_last_layers_do(train, told):
+    model = Layers(14, convolution)
+    tell_apart(model.convs[13])
+    (finding,) = told(train(model, nn.CrossEntropyLoss(), nodes, rate=1e-5), SMOOTH)
+    assert finding.layers[-1] == 12
+
+
+def test_not_where_as_many_layers_tell_items_apart_again(train, told):
+    model = Layers(10, convolution)
+    for conv in model.convs[7:]:
+        tell_apart(conv)
+    assert told(train(model, nn.CrossEntropyLoss(), nodes, rate=1e-5), SMOOTH) == []
+
+
+class Mixing(nn.Module):
+    """A linear layer, behind which each word is mostly the mean of its sentence."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.act = nn.Linear(WIDTH, WIDTH), nn.LeakyReLU()
+
+    def forward(self, words):
+        return self.act(self.linear(0.9 * words.mean(1, keepdim=True) + 0.1 * words))
+
+
+class Attending(Mixing):
+    """Attention that looks at all words of a sentence alike."""
+
+    def forward(self, words):
+        weights = functional.softmax(0.01 * words @ words.transpose(1, 2), dim=-1)
+        return self.act(self.linear(weights @ words))
+
+
+def linear():
+    return nn.Linear(WIDTH, WIDTH)
+
+
+class Sentences(nn.Module):
+    """Mixes words some times, and says something of each, or of the sentence."""
+
+    def __init__(self, depth, mixing=Mixing, *, residual=False, pooled=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.head = nn.Linear(FEATURES, WIDTH), nn.Linear(WIDTH, 3)
+        self.layers = nn.ModuleList(mixing() for _ in range(depth))
+        self.residual, self.pooled = residual, pooled
+        for name, weight in self.named_parameters():
+            if name.endswith("weight"):
+                nn.init.orthogonal_(weight, gain=1.3)
+
+    def forward(self, words):
+        hidden = self.embed(words)
+        for layer in self.layers:
+            hidden = layer(hidden) + (hidden if self.residual else 0)
+        scores = self.head(hidden.mean(1) if self.pooled else hidden)
+        return scores if self.pooled else scores.transpose(1, 2)
+
+
+def words(step, apart=1.0):
+    """Return 32 sentences of 10 words that have something in common; a word is of the class of its largest feature."""
+    sentences = drawn(step, 32)[:, None] + apart * drawn(step + 5000, 320).view(32, 10, FEATURES)
+    return sentences, sentences[..., :3].argmax(-1)
+
+
+def of_all(step):
+    sentences, _ = words(step)
+    return sentences, sentences.mean(1)[:, :3].argmax(-1)
+
+
+def test_words_of_a_sentence_become_alike_while_sentences_differ(train, told):
+    (finding,) = told(train(Sentences(5), nn.CrossEntropyLoss(), words, rate=1e-4), SMOOTH)
+    assert finding.severity is Severity.WARNING
+    assert finding.layers == (2, 3, 4, 5, 6)
+    assert (finding.first_step, finding.last_step) == (0, 59)
+    assert 0 < finding.beyond.measured <= finding.beyond.threshold == 0.05
+    assert "all places of an entry" in finding.message
+    assert finding.evidence[0].values == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "model", [Sentences(5, residual=True), Sentences(1), Sentences(5, linear), Sentences(1, pooled=True)]
+)
+def test_networks_that_keep_words_apart(train, told, model):
+    batch = of_all if model.pooled else words
+    assert told(train(model, nn.CrossEntropyLoss(), batch, rate=1e-4), SMOOTH) == []
+
+
+def test_words_that_are_alike_to_begin_with(train, told):
+    run = train(Sentences(5), nn.CrossEntropyLoss(), lambda step: words(step, apart=0.05), rate=1e-4)
+    assert told(run, SMOOTH) == []
+
+
+@pytest.mark.parametrize(("mixing", "expected"), [(Mixing, 0), (Attending, 1)])
+def test_where_the_loss_falls_only_attention_is_of_no_use(train, told, mixing, expected):
+    """What is asked for is one answer to each sentence: that words are alike takes no harm."""
+    run = train(Sentences(6, mixing, pooled=True), nn.CrossEntropyLoss(), of_all, steps=300, rate=3e-3)
+    findings = told(run, SMOOTH)
+    assert [finding.severity for finding in findings] == [Severity.WARNING] * expected
+    assert all("attentions" in finding.excluded[-1] for finding in findings)
+
+
+def test_of_older_runs_nothing_is_said_of_places(train, told, monkeypatch):
+    monkeypatch.setattr(activity, "ACTIVATION_IDS", activity.ACTIVATION_IDS[:-1])
+    assert told(train(Sentences(5), nn.CrossEntropyLoss(), words, rate=1e-4), SMOOTH) == []
 
 
 @pytest.mark.parametrize("model", [Layers(3, convolution), Layers(8, convolution, residual=True), Layers(8, nn.Linear)])
