@@ -85,6 +85,7 @@ class Model:
             rows = np.zeros((len(deviations), len(OUTPUT_NAMES)))
             values: dict[str, Any] = {"act_values": 1024.0, "act_samples": 32.0, "act_norm": 32.0 * deviations}
             values |= {"act_abs_max": 3 * deviations, "act_grad_norm": np.full(len(deviations), 0.1)}
+            values["act_within_norm"] = np.nan  # Each sample has one place.
             for name, value in values.items():
                 rows[:, OUTPUT_NAMES.index(name)] = value
             found.append(rows.astype(np.float32))

@@ -44,6 +44,9 @@ def output_row(kind: str, outputs: Array, gradient: Array | None = None) -> Arra
             "act_zeros": float((outputs == 0).sum()),
             "act_saturated": float(flat(kind, outputs).sum()),
         }
+        if math.prod(outputs.shape[2:]) > 1:
+            places = outputs.reshape(*outputs.shape[:2], -1)
+            row["act_within_norm"] = math.sqrt(((places - places.mean(2, keepdims=True)) ** 2).sum())
     if gradient is not None:
         row["act_grad_norm"] = math.sqrt((gradient**2).sum())
     return np.array([row[name] for name in OUTPUT_NAMES])
