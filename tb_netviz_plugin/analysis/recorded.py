@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from tb_netviz_plugin.analysis.evaluations import Evaluations, evaluations_from
 from tb_netviz_plugin.analysis.grid import Grid, align
 from tb_netviz_plugin.analysis.network import Network
 from tb_netviz_plugin.analysis.outputs import Classes, Outputs, classes_from, outputs_from
 from tb_netviz_plugin.analysis.records import Records
 from tb_netviz_plugin.analysis.units import Judged, UnitTable, UnitThresholds, align_units, judge
-from tb_netviz_plugin.schema.description import MAX_CLASSES, class_tag
+from tb_netviz_plugin.schema.description import MAX_CLASSES, class_tag, evaluation_tag
 from tb_netviz_plugin.schema.tags import Family, tag
 
 DIMENSIONS = {
@@ -24,6 +25,7 @@ DIMENSIONS = {
     Family.UNIT_STEPS: 2,
     Family.OUTPUTS: 1,
     Family.CLASSES: 2,
+    Family.EVALUATIONS: 1,
     Family.STEPS: 1,
     Family.METRIC: 1,
 }
@@ -107,6 +109,13 @@ class RecordedRun(ABC):
                 of_model = classes_from(model, records, self.step_records[model])
                 found |= {model: of_model} if of_model else {}
         return found
+
+    @cached_property
+    def evaluations(self) -> dict[str, Evaluations]:
+        """By model, what it got and gave in evaluations, where some were measured."""
+        tags = {model: self.records(evaluation_tag(model), Family.EVALUATIONS) for model in self.network.models}
+        found = {model: evaluations_from(records) for model, records in tags.items()}
+        return {model: of_model for model, of_model in found.items() if of_model}
 
     def judged(self, thresholds: UnitThresholds) -> dict[int, Judged]:
         """Return the states of the units of each activation, by its index."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tb_netviz_plugin.analysis.derive import Derived, Grouping, State, by_layer, by_row, derive
+from tb_netviz_plugin.analysis.evaluations import Evaluations
 from tb_netviz_plugin.analysis.grid import Grid, survivors
 from tb_netviz_plugin.analysis.network import Network
 from tb_netviz_plugin.analysis.outputs import Classes, Outputs
@@ -71,6 +72,10 @@ class Recorded(Protocol):
     @property
     def classes(self) -> Mapping[str, Classes]:
         """By model, how each class does."""
+
+    @property
+    def evaluations(self) -> Mapping[str, Evaluations]:
+        """By model, what it got and gave in evaluations."""
 
     @property
     def metrics(self) -> Sequence[Logged]:
@@ -212,6 +217,11 @@ class Case:
     def classes(self) -> Classes | None:
         """How each class does, of that model; None where no targets are class indices, or classes are too many."""
         return None if self.outputs is None else self._run.classes.get(self.outputs.model)
+
+    @property
+    def evaluations(self) -> Mapping[str, Evaluations]:
+        """By model, what it got and gave in evaluations, where some were measured."""
+        return self._run.evaluations
 
     @property
     def criterion(self) -> str:

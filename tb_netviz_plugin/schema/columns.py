@@ -134,6 +134,35 @@ CLASS_COLUMNS: tuple[Column, ...] = (
     Column("losses", Merge.SUM, "Sum of their cross-entropies."),
 )
 
+# Of one evaluation, and of the passes in training that were measured up to it. NaN where nothing of it was seen.
+EVALUATION_COLUMNS: tuple[Column, ...] = (
+    Column("samples", Merge.SUM, "Entries along the first axis of the inputs that were measured in the evaluation."),
+    Column("trained_samples", Merge.SUM, "The same in training, from the start."),
+    Column("in_kind", Merge.MAX, "What the inputs are: 1 whole numbers such as tokens, 2 others."),
+    Column("trained_in_kind", Merge.MAX, "The same in training."),
+    Column("in_mean", Merge.SUM, "Mean of the inputs."),
+    Column("trained_in_mean", Merge.SUM, "The same in training."),
+    Column("in_size", Merge.ROOT_SQUARE, "Root mean square of the inputs."),
+    Column("trained_in_size", Merge.ROOT_SQUARE, "The same in training."),
+    Column("in_min", Merge.MIN, "Smallest input."),
+    Column("trained_in_min", Merge.MIN, "The same in training."),
+    Column("in_max", Merge.MAX, "Largest input."),
+    Column("trained_in_max", Merge.MAX, "The same in training."),
+    Column("in_std_min", Merge.MIN, "Smallest standard deviation of a feature, of those that vary."),
+    Column("trained_in_std_min", Merge.MIN, "The same in training."),
+    Column("in_std_max", Merge.MAX, "Largest one."),
+    Column("trained_in_std_max", Merge.MAX, "The same in training."),
+    Column("in_zeros", Merge.SUM, "Share of the inputs that are exactly zero."),
+    Column("trained_in_zeros", Merge.SUM, "The same in training."),
+    Column("in_shift", Merge.SUM, "Middle over features of the distance between both means in pooled deviations."),
+    Column("in_shift_max", Merge.MAX, "Largest one."),
+    Column("in_factor", Merge.SUM, "Middle over features of the deviation over that in training."),
+    Column("in_factor_min", Merge.MIN, "Smallest one."),
+    Column("in_factor_max", Merge.MAX, "Largest one."),
+    Column("out_size", Merge.ROOT_SQUARE, "Root mean square of the outputs."),
+    Column("trained_out_size", Merge.ROOT_SQUARE, "That of the last pass in training that was measured."),
+)
+
 STEP_COLUMNS: tuple[Column, ...] = (
     Column("span", Merge.SUM, "Steps from the first observed step of the record to its last, inclusive."),
     Column("observations", Merge.SUM, "Steps that were observed in that span."),

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tb_netviz_plugin.schema.columns import EVALUATION_COLUMNS
 from tb_netviz_plugin.schema.tags import SCHEMA_VERSION, Family, tag
 
 MAX_ROWS = 512
@@ -203,6 +204,11 @@ def output_chunk(model: str, columns: tuple[str, ...]) -> Chunk:
 def class_tag(model: str, classes: int) -> str:
     """Return the tag of what is known of so many classes; how many there are is known once training has begun."""
     return tag(Family.CLASSES, model, str(classes))
+
+
+def evaluation_tag(model: str) -> str:
+    """Return the tag of what a model got and gave in evaluations."""
+    return tag(Family.EVALUATIONS, model, (column.id for column in EVALUATION_COLUMNS))
 
 
 def _chunks(

@@ -62,6 +62,8 @@ class Family(StrEnum):
     """Float32 [columns] or [3, columns]: what goes into a model, what comes out of it, and the targets."""
     CLASSES = "classes"
     """Float32 [classes, columns]: targets, hits and losses of each class."""
+    EVALUATIONS = "evaluations"
+    """Float32 [columns]: what a model got and gave in an evaluation, beside what it got and gave in training."""
     STEPS = "steps"
     """Float32 [columns]: which steps a record stands for, and what recording cost."""
     METRIC = "metric"

@@ -25,7 +25,7 @@ from tb_netviz.pytorch.membership import Membership, innermost, parameters_of
 from tb_netviz.pytorch.modes import Modes
 from tb_netviz.pytorch.observer import Observer
 from tb_netviz.pytorch.order import ExecutionOrder
-from tb_netviz.pytorch.outputs import Ends
+from tb_netviz.pytorch.outputs import Ends, Evaluations
 from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.run import Run, run_of
 from tb_netviz.pytorch.scripted import is_scripted
@@ -36,7 +36,7 @@ from tb_netviz.pytorch.steps import StepCounter
 from tb_netviz.pytorch.structure import unwrap
 from tb_netviz.pytorch.team import Team
 from tb_netviz.pytorch.watch import Watch
-from tb_netviz.recorder import FOR_CHECKS, Recorder
+from tb_netviz.recorder import FOR_CHECKS, EvaluationRecords, Recorder
 
 _DISTRIBUTION = "tb-netviz-plugin"
 
@@ -144,6 +144,8 @@ def watch(
     sharing = Sharing(team, peers, roster, recorder)
     observer = Observer(guard, roster, members, recorder, columns, dashboards, ends, sharing, capture)
     modes = Modes(guard.part("The mode of the model"), root, steps, dashboards)
+    told = EvaluationRecords(sink, model_name).write
+    evaluations = Evaluations(model, guard.part("What goes into evaluations"), told)
     watched = Watch(
         run,
         model_name,
@@ -155,6 +157,7 @@ def watch(
         members=members,
         order=order,
         ends=ends,
+        evaluations=evaluations,
         roster=roster,
         recorder=recorder,
         observer=observer,

@@ -204,3 +204,30 @@ class GatedHook(_Hook):
         """Call the function with what torch hands over."""
         if not torch.compiler.is_compiling() and self._gate.open and not is_capturing():
             self._guard.run(self._function, *args)
+
+
+class PassHook(_Hook):
+    """A guarded forward hook that tells passes with gradients from those without; absent inside a compiled graph.
+
+    Args:
+        guard: Runs what is called.
+        learning: Says whether passes with gradients count,
+        learned: and takes them.
+        judging: Says whether passes without gradients count,
+        judged: and takes them.
+    """
+
+    def __init__(
+        self, guard: Guard, learning: Gate, learned: Callable[..., None], judging: Gate, judged: Callable[..., None]
+    ) -> None:
+        self._guard = guard
+        self._with_gradients = learning, learned
+        self._without = judging, judged
+
+    def __call__(self, *args: Any) -> None:
+        """Call the function with what torch hands over."""
+        if torch.compiler.is_compiling():
+            return
+        gate, function = self._with_gradients if torch.is_grad_enabled() else self._without
+        if gate.open and not is_capturing():
+            self._guard.run(function, *args)

@@ -41,13 +41,20 @@ class Modes:
         self._dashboards = dashboards
         self._steps = 0
         self._evaluations = 0
+        self._evaluated = False
         self._was: bool | None = None
         self._last = self._told = -1
 
-    def end(self, step: int) -> None:
-        """Take in the passes since the step before; `step` begins, or the last one is over."""
+    def end(self, step: int) -> bool:
+        """Take in the passes since the step before, and return whether there was an evaluation among them.
+
+        Args:
+            step: The one that begins, or the last one, which is over.
+        """
+        self._evaluated = False
         self._guard.run(self._take, step)
         self._passes.clear()
+        return self._evaluated
 
     def forget(self) -> None:
         """Forget passes that belong to no step."""
@@ -58,7 +65,8 @@ class Modes:
         self._steps += 1
         if passes.judged or passes.judged_in_training:
             self._evaluations += 1
-            if self._evaluations * _RARELY <= self._steps:
+            self._evaluated = self._evaluations * _RARELY <= self._steps
+            if self._evaluated:
                 in_training = passes.judged_in_training and not passes.judged
                 self._dashboards.evaluated(step, in_training=in_training and self._differs(training=True))
         if passes.learned or passes.learned_in_evaluation:

@@ -24,7 +24,7 @@ from tb_netviz.pytorch.membership import Membership, holds_any
 from tb_netviz.pytorch.modes import Modes
 from tb_netviz.pytorch.observer import Observer
 from tb_netviz.pytorch.order import ExecutionOrder
-from tb_netviz.pytorch.outputs import Ends
+from tb_netviz.pytorch.outputs import Ends, Evaluations
 from tb_netviz.pytorch.roster import Roster
 from tb_netviz.pytorch.run import Run
 from tb_netviz.pytorch.scripted import is_scripted
@@ -55,6 +55,7 @@ class Watch:
         members: Tells which optimizers hold parameters of the model.
         order: Listens to the first forward pass.
         ends: Measures outputs, targets and inputs, and hears the loss.
+        evaluations: Measures what the model gets and gives in evaluations.
         roster: The rows.
         recorder: Takes the values.
         observer: Measures the values.
@@ -79,6 +80,7 @@ class Watch:
         members: Membership,
         order: ExecutionOrder,
         ends: Ends,
+        evaluations: Evaluations,
         roster: Roster,
         recorder: Recorder,
         observer: Observer,
@@ -95,6 +97,7 @@ class Watch:
         self._members = members
         self._order = order
         self._ends = ends
+        self._evaluations = evaluations
         self._roster = roster
         self._recorder = recorder
         self._observer = observer
@@ -157,6 +160,7 @@ class Watch:
         self._guard.run(self._end_step)
         self._guard.run(self._observer.land)
         self._observer.free()
+        self._evaluations.forget()
         self._peers.pause()
         self._paused = True
 
@@ -182,7 +186,7 @@ class Watch:
         self._guard.run(self._end_step)
         self._guard.run(self._observer.land)
         if self._leads:
-            self._guard.run(lambda: self._modes.end(self._steps.index))
+            self._guard.run(lambda: self._end_passes(self._steps.index))
         self._guard.run(self._recorder.close)
         self._guard.run(self._run.metrics.flush)
         for handle in self._handles:
@@ -195,6 +199,7 @@ class Watch:
             self._capture.detach()
         self._observer.free()
         self._ends.detach()
+        self._evaluations.detach()
         self._run.rest()
 
     def __enter__(self) -> Self:
@@ -247,7 +252,7 @@ class Watch:
         if self._observer.ordinal != self._steps.ordinal:
             self._end_step()
             if self._leads:
-                self._modes.end(index)
+                self._end_passes(index)
         left_out = self._steps.left_out(index)
         if left_out and self._leads:
             self._observer.interventions.skip(left_out)
@@ -262,6 +267,9 @@ class Watch:
         if self._paused and self._team.together:
             self._guard.run(self._observer.sit_out, self._steps.ordinal)
         self._steps.done(optimizer)
+
+    def _end_passes(self, step: int) -> None:
+        self._evaluations.end(step, evaluated=self._modes.end(step))
 
     def _end_step(self) -> None:
         now = time.perf_counter()

@@ -3,6 +3,7 @@
 from tb_netviz.recorder.activity import ACTIVATION_IDS, Activities, unit_records_per_octave
 from tb_netviz.recorder.axis import StepAxes
 from tb_netviz.recorder.budget import FOR_CHECKS, BudgetSchedule
+from tb_netviz.recorder.evaluations import EvaluationRecords
 from tb_netviz.recorder.metrics import MetricRecorder
 from tb_netviz.recorder.outputs import OUTPUT_IDS, OutputValues
 from tb_netviz.recorder.recorder import ALL_COLUMNS, Recorder
@@ -15,6 +16,7 @@ __all__ = [
     "OUTPUT_IDS",
     "Activities",
     "BudgetSchedule",
+    "EvaluationRecords",
     "FixedSchedule",
     "MetricRecorder",
     "OutputValues",

@@ -1,6 +1,6 @@
 """`train_eval_mismatch`: modes that were not switched, and networks far worse in evaluation than in training.
 
-Where no module does something else in evaluation, data that are prepared differently look the same.
+Where no module does something else in evaluation, data that are prepared differently look the same to the losses.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.modes import MODE, RULE_ID, begins, confused, modal_types, normalisations
+from tb_netviz_plugin.diagnosis.prepared import OUTPUTS, SPREAD, falls_along, larger, prepared
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 
 _SETTLED = 50
@@ -51,8 +52,6 @@ _LEFT, _LONG = 0.5, 100
 """Share of the first values that is left in running statistics which lag behind, after so many steps at least."""
 _APART = 2.0
 """Factor of the validation loss over that of training that such statistics cost."""
-_ALONG = 1.5
-"""Factor by which the validation loss has to fall less than that of training: else it is of another unit."""
 
 _REMEDIES = (
     Remedy(
@@ -66,11 +65,12 @@ _REMEDIES = (
 
 
 def find(case: Case, limits: Limits) -> list[Finding]:
-    """Find modes that were not switched, else a validation loss that does not follow from what training learned."""
-    modes = confused(case, limits["mode"])
-    if any(finding.severity > Severity.INFO for finding in modes):
-        return modes
-    return _by_losses(case, limits) + modes
+    """Find modes that were not switched, inputs that differ, or a loss that does not follow from what was learned."""
+    modes, inputs = confused(case, limits["mode"]), prepared(case, limits["inputs"])
+    for known in (modes, inputs):
+        if any(finding.severity > Severity.INFO for finding in known):
+            return known
+    return (_by_losses(case, limits) or larger(case, limits["outputs"])) + (modes or inputs)
 
 
 def _by_losses(case: Case, limits: Limits) -> list[Finding]:
@@ -82,7 +82,7 @@ def _by_losses(case: Case, limits: Limits) -> list[Finding]:
     steps, values = held_out.steps[settled], held_out.values[settled]
     if lagging := _lagging(case, held_out, trained):
         return lagging
-    if len(steps) < _FEWEST or _falls_along(held_out, trained):
+    if len(steps) < _FEWEST or falls_along(held_out, trained):
         return []
     bad = values >= limits["loss"] * trained.start
     # Dropout does no harm in evaluation, so that a rise is not its doing.
@@ -189,25 +189,28 @@ def _carries_nothing_over(held_out: Course, trained: Course, rise: float) -> boo
     return bool(not other and never and _last(held_out.values) <= rise * held_out.values.min())
 
 
-def _falls_along(held_out: Course, trained: Course) -> bool:
-    """Whether the validation loss falls by about the same factor as that of training."""
-    beside = np.interp(held_out.steps, trained.steps, trained.level)
-    return bool(_last(held_out.values) * beside[0] < held_out.values[0] * _ALONG * _last(beside))
-
-
 def _last(values: Floats) -> float:
     return float(np.median(values[-_FEWEST:]))
+
+
+def _known(case: Case) -> list[Finding]:
+    """Return what is known to be wrong without losses."""
+    return confused(case) or prepared(case) or larger(case)
 
 
 RULE = Rule(
     id=RULE_ID,
     title="Evaluation differs from training",
     needs=(
-        needs.unless(confused, needs.curve("train_loss", "training loss was logged", 20)),
-        needs.unless(confused, needs.curve("val_loss", "validation loss was logged", _FEWEST)),
+        needs.unless(_known, needs.curve("train_loss", "training loss was logged", 20)),
+        needs.unless(_known, needs.curve("val_loss", "validation loss was logged", _FEWEST)),
     ),
     thresholds=(
         Threshold("loss", 1.1, "validation loss over the first training loss", 0.5, 100.0),
+        Threshold(
+            "inputs", SPREAD, "deviation of the inputs' features in evaluations over that in training", 1.5, 100.0
+        ),
+        Threshold("outputs", OUTPUTS, "size of the outputs in evaluations over that in training", 1.5, 100.0),
         Threshold("mode", MODE, "share of the evaluations, or of the steps, in the other mode", 0.1, 1.0),
     ),
     find=find,

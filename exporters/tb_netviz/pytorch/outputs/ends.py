@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from tb_netviz.pytorch.activations.outputs import first_tensor, is_measurable, layout_of
-from tb_netviz.pytorch.activations.responses import WEIGHTED, is_convolution
+from tb_netviz.pytorch.activations.outputs import first_tensor, layout_of
 from tb_netviz.pytorch.hooks import Gate, GatedHook, Guard, is_capturing
 from tb_netviz.pytorch.losses import StepLoss
 from tb_netviz.pytorch.outputs.arguments import Arguments
 from tb_netviz.pytorch.outputs.naming import name_of_loss
 from tb_netviz.pytorch.outputs.samples import (
+    begins_with_a_convolution,
+    has_values,
     is_whole,
     labels_of,
     pairing_of,
@@ -28,7 +29,7 @@ from tb_netviz.pytorch.outputs.samples import (
 from tb_netviz.pytorch.outputs.tally import OutputTally
 from tb_netviz.pytorch.reductions.outputs import input_sums, label_sums, output_sums, target_sums
 from tb_netviz.pytorch.scripted import is_scripted
-from tb_netviz.pytorch.structure import named_modules, unwrap
+from tb_netviz.pytorch.structure import unwrap
 from tb_netviz.statistics.outputs import INPUTS, OUTPUTS, TARGETS, Kind
 from tb_netviz_plugin.schema.description import MAX_CLASSES
 
@@ -56,7 +57,7 @@ class Ends:
         self._guard = guard
         self._loss = loss
         self._root = weakref.ref(unwrap(model))
-        self._convolved = _begins_with_a_convolution(model)
+        self._convolved = begins_with_a_convolution(model)
         self._arguments = None if criterion is None else Arguments(criterion)
         self._ignored = _ignored_by(criterion)
         self._tally = OutputTally()
@@ -126,7 +127,7 @@ class Ends:
             return
         self._fresh = True
         tensor = first_tensor((arguments, keywords))
-        if tensor is not None and _has_values(tensor):
+        if tensor is not None and has_values(tensor):
             with torch._C.DisableTorchFunction():
                 self._take_inputs(tensor)
 
@@ -141,8 +142,8 @@ class Ends:
         if not self._fresh:
             return
         with torch._C.DisableTorchFunction():
-            outputs = outputs if outputs is not None and _has_values(outputs) else None
-            targets = targets if targets is not None and _has_values(targets) else None
+            outputs = outputs if outputs is not None and has_values(outputs) else None
+            targets = targets if targets is not None and has_values(targets) else None
             self._fresh = outputs is None and targets is None
             if outputs is not None:
                 self._take_outputs(outputs, targets, ignored)
@@ -172,18 +173,9 @@ class Ends:
         return root is not None and root.training and torch._C._current_graph_task_id() == -1
 
 
-def _begins_with_a_convolution(model: nn.Module) -> bool | None:
-    """Return whether the first module with weights is a convolution; None where there is none."""
-    return next((is_convolution(module) for _, module in named_modules(model) if isinstance(module, WEIGHTED)), None)
-
-
 def _ignored_by(criterion: nn.Module | None) -> int:
     ignored = getattr(criterion, "ignore_index", _IGNORED)
     return ignored if isinstance(ignored, int) else _IGNORED
-
-
-def _has_values(tensor: Tensor) -> bool:
-    return is_measurable(tensor) and tensor.numel() > 0
 
 
 def _learns(outputs: object, loss: object) -> bool:

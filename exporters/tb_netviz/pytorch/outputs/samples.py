@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from tb_netviz.pytorch.activations.outputs import is_measurable
+from tb_netviz.pytorch.activations.responses import WEIGHTED, is_convolution
+from tb_netviz.pytorch.structure import named_modules
 from tb_netviz.statistics.bins import stride
 from tb_netviz.statistics.outputs import Kind
 
@@ -53,6 +56,16 @@ def _class_axis(outputs: Tensor, targets: Tensor) -> int | None:
         return -1
     is_flat = outputs.ndim >= 3 and targets.ndim == 1
     return -1 if is_flat and targets.numel() * shape[-1] == outputs.numel() else None
+
+
+def begins_with_a_convolution(model: nn.Module) -> bool | None:
+    """Return whether the first module with weights is a convolution; None where there is none."""
+    return next((is_convolution(module) for _, module in named_modules(model) if isinstance(module, WEIGHTED)), None)
+
+
+def has_values(tensor: Tensor) -> bool:
+    """Whether there is something in it that can be read."""
+    return is_measurable(tensor) and tensor.numel() > 0
 
 
 def is_whole(tensor: Tensor) -> bool:
