@@ -237,8 +237,8 @@ def _of_outputs(given: Evaluations, limit: float) -> _Difference | None:
         return None
     return _Difference(
         words=f"In evaluations the outputs are {number(float(np.median(ratio)))} times as large as in training (a "
-        f"size of {number(float(given.output_size[-1]))} beside {number(float(given.trained_output_size[-1]))}, root mean "
-        "square), though the inputs are alike: the network does something else there",
+        f"size of {number(float(given.output_size[-1]))} beside {number(float(given.trained_output_size[-1]))}, root "
+        "mean square), though the inputs are alike: the network does something else there",
         beyond=Beyond("size of the outputs over that in training", float(np.median(ratio)), limit),
         evidence=(
             Line("root mean square of the outputs in evaluations", "outputs", given.steps, given.output_size),

@@ -15,7 +15,8 @@ from torch.optim import Optimizer
 
 from tb_netviz.events import read_frames
 from tb_netviz.pytorch import NetVizWriter
-from tb_netviz_plugin.schema.description import Chunk, RunDescription
+from tb_netviz_plugin.schema.columns import EVALUATION_COLUMNS
+from tb_netviz_plugin.schema.description import Chunk, RunDescription, evaluation_tag
 from tb_netviz_plugin.schema.tags import Family
 from tests.support.events import arrays, descriptions, metrics, of_family
 
@@ -35,6 +36,7 @@ class Recording:
         units: By step, by activation, unit after unit, by column.
         unit_steps: By step, by activation, by column.
         outputs: By step, by column.
+        evaluations: By step, by column.
         classes: By step: targets, hits and losses of each class.
         scalars: By tag, of the standard dashboard: (step, value).
         metrics: By name: (role, step, mean).
@@ -51,6 +53,7 @@ class Recording:
     units: dict[int, dict[str, list[dict[str, float]]]] = field(default_factory=dict)
     unit_steps: dict[int, Table] = field(default_factory=dict)
     outputs: dict[int, dict[str, float]] = field(default_factory=dict)
+    evaluations: dict[int, dict[str, float]] = field(default_factory=dict)
     classes: dict[int, np.ndarray] = field(default_factory=dict)
     scalars: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     metrics: dict[str, list[tuple[str, int, float]]] = field(default_factory=dict)
@@ -82,11 +85,19 @@ def read(folder: Path, model: str = "") -> Recording:
             if value.WhichOneof("value") == "histo":
                 recording.histograms.setdefault(value.tag, []).append(event.step)
         recording.graphs += bool(event.graph_def)
-        for table in of_family(event, Family.CLASSES).values():
-            recording.classes[event.step] = table
+        _take_apart(recording, event, model)
         if recording.description is not None:
             _take_record(recording, event)
     return recording
+
+
+def _take_apart(recording: Recording, event: Event, model: str) -> None:
+    for table in of_family(event, Family.CLASSES).values():
+        recording.classes[event.step] = table
+    row = of_family(event, Family.EVALUATIONS).get(evaluation_tag(model))
+    if row is not None:
+        names = (column.id for column in EVALUATION_COLUMNS)
+        recording.evaluations[event.step] = dict(zip(names, row.tolist(), strict=True))
 
 
 def _take_record(recording: Recording, event: Event) -> None:

@@ -39,6 +39,20 @@ class Side(NamedTuple):
     outputs: Array | None
 
 
+@np.errstate(all="ignore")  # What is not finite is left out where it shows.
+def feature_sums(rows: Array) -> Array:
+    """Reduce float64 [samples, features] to FEATURE_SUMS, float64 [len(FEATURE_SUMS), features]."""
+    squares = np.einsum("nf,nf->f", rows, rows)
+    if np.isfinite(squares.sum()):
+        zeros = len(rows) - np.count_nonzero(rows, axis=0)
+        return np.stack([np.full(len(squares), len(rows)), rows.sum(0), squares, zeros, rows.min(0), rows.max(0)])
+    finite = np.isfinite(rows)
+    clean = np.where(finite, rows, 0.0)
+    lowest, highest = (np.where(finite, rows, end) for end in (np.inf, -np.inf))
+    sums = [finite.sum(0), clean.sum(0), np.einsum("nf,nf->f", clean, clean), (rows == 0).sum(0)]
+    return np.stack([*sums, lowest.min(0), highest.max(0)])
+
+
 @np.errstate(all="ignore")  # Where nothing is known there is nothing to divide by.
 def evaluation_columns(evaluated: Side, trained: Side) -> Array:
     """Return EVALUATION_COLUMNS, float64; NaN where nothing is known."""

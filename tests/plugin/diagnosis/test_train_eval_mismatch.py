@@ -1,5 +1,6 @@
 """Validation losses of networks that do something else in evaluation, and of others."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -26,14 +27,15 @@ def network(momentum=0.1, *, norm=True):
     return nn.Sequential(*layers, nn.Linear(32, CLASSES))
 
 
-def validating(model, inputs, targets, every=15, reduction="mean"):
+def validating(model, inputs, targets, every=15, reduction="mean", *, copied=False):
     def validate(step):
         if step % every != every - 1:
             return None
-        model.eval()
+        used = copy.deepcopy(model) if copied else model  # Of a copy, what goes into it is not seen.
+        used.eval()
         with torch.no_grad():
-            loss = functional.cross_entropy(model(inputs), targets, reduction=reduction)
-        model.train()
+            loss = functional.cross_entropy(used(inputs), targets, reduction=reduction)
+        used.train()
         return loss
 
     return validate
@@ -88,13 +90,13 @@ def test_learning_by_heart(train, told, count):
 def test_without_a_module_that_differs_between_modes(train, told):
     model = network(norm=False)
     inputs, targets = drawn(10_000, 256, 10.0)
-    validate = validating(model, inputs, (targets + 1) % CLASSES)  # Other labels are another fault.
+    validate = validating(model, inputs, (targets + 1) % CLASSES, copied=True)  # Other labels are another fault.
     assert told(train(model, nn.CrossEntropyLoss(), drawn, 150, validate=validate), RULE) == []
 
 
 def test_data_that_are_prepared_differently_without_such_a_module(train, told):
     model, (inputs, targets) = network(norm=False), drawn(10_000, 256)
-    validate = validating(model, 0.01 * inputs, targets)
+    validate = validating(model, 0.01 * inputs, targets, copied=True)
     (finding,) = told(train(model, nn.CrossEntropyLoss(), drawn, 150, validate=validate), RULE)
     assert finding.severity.id == "warning"
     assert "not prepared as it is in training" in finding.message

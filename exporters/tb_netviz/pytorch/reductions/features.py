@@ -1,6 +1,7 @@
-"""Inputs and outputs reduced to a few sums of each feature, on their device; nothing waits for them.
+"""Inputs and outputs reduced to a few sums of each feature.
 
-The names of the sums, and what follows from them, stand in `statistics/evaluations.py`.
+On the host by NumPy, at once; on an accelerator without waiting for it. The names of the sums, and what follows from
+them, stand in `statistics/evaluations.py`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import torch
 from torch import Tensor
 
 from tb_netviz.pytorch.reductions.device import wide_type
+from tb_netviz.statistics import evaluations as reference
 from tb_netviz.statistics.evaluations import ADDED
 
 
 def feature_sums(rows: Tensor) -> Tensor:
     """Reduce real numbers, [samples, features], to FEATURE_SUMS, [len(FEATURE_SUMS), features], on the device."""
+    if _on_host(rows):
+        return torch.from_numpy(reference.feature_sums(rows.double().numpy()))
     values = rows.to(wide_type(rows.device))
     odd = ~torch.isfinite(values)
     clean = values.masked_fill(odd, 0.0)
@@ -35,3 +39,7 @@ def merged(one: Tensor, other: Tensor) -> Tensor:
     """Return FEATURE_SUMS of what both are of."""
     lowest, highest = torch.minimum(one[ADDED], other[ADDED]), torch.maximum(one[-1], other[-1])
     return torch.cat([one[:ADDED] + other[:ADDED], lowest.unsqueeze(0), highest.unsqueeze(0)])
+
+
+def _on_host(values: Tensor) -> bool:
+    return values.is_cpu
