@@ -165,7 +165,7 @@ def test_between_records_only_a_few_hooks_are_left(tmp_path):
     with NetVizWriter(tmp_path) as writer:
         writer.watch(model, optimizer, activations=False)
         step(model, optimizer)
-        assert sum(len(hooks) for hooks in hooks_of(model, optimizer)) == 4  # Two forward, two of the optimizer.
+        assert sum(len(hooks) for hooks in hooks_of(model, optimizer)) == 5  # Three forward, two of the optimizer.
 
 
 def test_pause_and_resume(tmp_path):
