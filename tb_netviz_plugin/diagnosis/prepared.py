@@ -37,8 +37,8 @@ _BELOW_ZERO = 0.3
 """Share of their size by which inputs are below zero that have both signs."""
 _SHIFT, _LARGER = 5.0, 2.5
 """Distance between the means of a feature in pooled deviations, beyond any trend, and factor of the size with it."""
-_ONE, _REACH = 10.0, 3.0
-"""Factor between the deviations of one feature, and by how much the largest input is beyond all in training with it."""
+_ONE, _REACH = 20.0, 3.0
+"""Factor between the deviations of one feature, which rare ones do not reach, and between the largest inputs."""
 _ALIKE = 2.0
 """Factor within which size and deviations of inputs lie that are alike,"""
 _NEAR = 1.0

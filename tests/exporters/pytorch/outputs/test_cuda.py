@@ -51,6 +51,30 @@ def test_the_columns_are_those_by_hand_and_nothing_waits(tmp_path, kind, determi
         np.testing.assert_allclose(sum(recording.classes.values()), total, rtol=1e-4)
 
 
+def test_evaluations_are_measured_and_nothing_waits(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Linear(6, 4).cuda()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    inputs = torch.randn(STEPS, 32, 6, device="cuda")
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, optimizer, every=1)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for step in range(STEPS):
+                model(inputs[step]).square().mean().backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                if step == 2:
+                    with torch.no_grad():
+                        model(3 * inputs[step])
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    (found,) = read(tmp_path).evaluations.values()
+    evaluated, trained = (3 * inputs[2]).double().cpu().numpy(), inputs[1:4].flatten(0, 1).double().cpu().numpy()
+    assert (found["in_mean"], found["trained_in_mean"]) == pytest.approx((evaluated.mean(), trained.mean()), rel=1e-4)
+    assert found["in_factor"] == pytest.approx(np.median(evaluated.std(0) / trained.std(0)), rel=1e-4)
+
+
 def test_targets_that_lie_elsewhere_are_no_reason_to_wait(tmp_path):
     model = nn.Linear(6, 4).cuda()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
