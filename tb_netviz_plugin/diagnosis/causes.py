@@ -136,6 +136,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "exploding_gradient",
             "vanishing_gradient",
             "lr_too_low",
+            "lr_too_high",
             "saturation",
             "dead_units",
             "layer_not_training",
@@ -234,6 +235,12 @@ def _at_once(finding: Finding) -> float:
     return max((float(value) for values in shown for value in values if np.isfinite(value)), default=0.0)
 
 
+def _from_the_first(finding: Finding) -> bool:
+    """Whether what a finding shows lay below its threshold at the first record already."""
+    line = finding.evidence[0]
+    return line.threshold is not None and len(line.values) > 0 and bool(line.values[0] <= line.threshold)
+
+
 def _of_its_layers(cause: Finding, effect: Finding) -> bool:
     """Whether gradients that are gone are those of the layers in question."""
     return _subject(cause) == GONE and set(effect.layers) <= set(cause.layers)
@@ -248,7 +255,10 @@ _ENOUGH: Mapping[tuple[str, str], Callable[[Finding, Finding], bool]] = {
     ("lr_too_high", "exploding_gradient"): lambda _cause, effect: _subject(effect) != SUMS,
     ("oversmoothing", "vanishing_gradient"): lambda cause, effect: effect.last_step < _OUTLASTED * cause.last_step,
     ("vanishing_gradient", "oversmoothing"): lambda cause, effect: cause.last_step >= _OUTLASTED * effect.last_step,
-    ("oversmoothing", "over_regularised"): lambda _cause, effect: effect.beyond.measured >= _SHRUNK,
+    ("oversmoothing", "over_regularised"): lambda cause, effect: (
+        effect.beyond.measured >= _SHRUNK or _from_the_first(cause)
+    ),
+    ("over_regularised", "oversmoothing"): lambda _cause, effect: not _from_the_first(effect),
     ("lr_too_high", "over_regularised"): lambda cause, _effect: _at_once(cause) >= _REPLACED,
     ("over_regularised", "lr_too_high"): lambda _cause, effect: _at_once(effect) < _REPLACED,
     ("loss_oscillation", "lr_too_high"): lambda cause, _effect: _subject(cause) == SORTED,

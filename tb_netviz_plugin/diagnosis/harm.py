@@ -81,12 +81,16 @@ def died(case: Case, layers: list[int], onset: float, last: float, *, worst: flo
     return None
 
 
-def _comes_out_of_nothing(case: Case, layers: list[int], spoiled: int, last: float) -> bool:
-    """Whether no large step, the last at `last`, went just before that record, and no gradient that grew."""
+def _comes_out_of_nothing(case: Case, layers: list[int], spoiled: int, last: float, *, replaced: bool) -> bool:
+    """Whether no large step, the last at `last`, went just before that record, and no gradient that grew.
+
+    In the first records, where no growth can be seen, that takes a step which replaced the weights.
+    """
     norms = movement(case, layers).gradient[:spoiled]
     known = norms[np.isfinite(norms)]
-    close = spoiled <= _CLOSE or case.steps[spoiled - _CLOSE] <= last
-    if close or known.size < 2 * PERSISTING:
+    if spoiled <= _CLOSE:
+        return not replaced
+    if case.steps[spoiled - _CLOSE] <= last or known.size < 2 * PERSISTING:
         return False
     return bool(known[-_CLOSE:].max() < JUMP * np.median(known))
 
@@ -105,7 +109,8 @@ def harm_of(case: Case, layers: list[int], onset: float, last: float, *, worst: 
     nonfinite = (case.statistic("gradient_nonfinite").states[layers] == State.NONFINITE).any(axis=0)
     later = np.flatnonzero(nonfinite & (case.steps >= onset))
     narrow = any(dtype_of(case, row) in _NARROW for row in matrices(case, layers))
-    if later.size and not narrow and not _comes_out_of_nothing(case, layers, int(later[0]), last):
+    spoiled = later.size and not narrow
+    if spoiled and not _comes_out_of_nothing(case, layers, int(later[0]), last, replaced=replaced):
         return Harm(f"the gradient was not finite from step {case.steps[later[0]]:,.0f} on", fatal=True)
     loss = training(case)
     if loss is None or (loss.steps > onset).sum() < AFTERWARDS:

@@ -8,6 +8,7 @@ from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import number, subject
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.movement import RESOLUTION, dtype_of, matrices, rate_of_group
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
@@ -16,6 +17,8 @@ _SMALLEST = {"float16": 2.0**-24}
 """Smallest magnitude above zero of formats whose range is short."""
 _MOST = 0.5
 """Share of the low-precision matrices that have to show it."""
+_MORE, _LEARNED = 3.0, 0.3
+"""Factor by which updates may be larger where little is learned, and the share by which the loss falls then."""
 _EARLY = 0.5
 """Share of the run in which updates are judged: later on a schedule may well make them small."""
 _NEVER, _FEWEST = 0.9, 10
@@ -66,6 +69,8 @@ def _updates(case: Case, layers: list[int], limit: float) -> Finding | None:
     asked = np.nan_to_num(case.column("grad_norm")[rows][:, early]) > 0
     typical = nanmedian(np.where(asked, ratios, np.nan).T)
     resolution = np.array([RESOLUTION[dtype_of(case, row)] for row in rows])
+    loss = training(case)
+    limit *= _MORE if loss is not None and loss.has_scale and loss.learned < _LEARNED else 1.0
     lost = np.flatnonzero(typical < limit * resolution)
     if not rows or lost.size < _MOST * len(rows):
         return None

@@ -21,8 +21,9 @@ _GRADIENT_LEFT = 0.3
 """Share of the first gradients that the last ones still have where nothing has converged."""
 _HARDLY, _LESS = 0.1, 0.4
 """Share of the way below which even fine-tuning changes nothing, and of the agreement that is enough there."""
-_NO_BETTER = 0.95
-"""Loss over that of guessing from which on nothing can have been learned before."""
+_NO_BETTER, _FURTHER = 0.93, 5.0
+"""Loss over that of guessing from which on nothing can have been learned before, and the factor by which the weights
+may have gone further then."""
 _HALF = 0.5
 """Share of a model's elements from which on, if they are frozen, it is being fine-tuned on purpose."""
 _WARMING = 0.5
@@ -53,8 +54,11 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     loss = training(case)
     if loss is None:
         return []
-    judge = _of_model if _unchanged(loss) else _ended_early
-    found = (judge(case, layers, loss, limits) for layers in case.layers_of_models())
+    still = _unchanged(loss)
+    found = (
+        (still and _of_model(case, layers, loss, limits)) or _ended_early(case, layers, loss, limits)
+        for layers in case.layers_of_models()
+    )
     return [finding for finding in found if finding]
 
 
@@ -63,14 +67,15 @@ def _of_model(case: Case, layers: list[int], loss: Course, limits: Limits) -> Fi
     known = np.isfinite(moves.ratios)
     span = float(case.steps[-1] - case.steps[0])
     hardly = moves.path < _HARDLY * limits["path"]
-    guessing = guess(case, case.network.layers[layers[0]].model) if hardly else None
+    guessing = guess(case, case.network.layers[layers[0]].model)
     ignorant = guessing is not None and loss.end >= _NO_BETTER * guessing  # Whatever the gradients of batches say.
     backbone = _fine_tuned(case, layers)
-    if span < _FEWEST_STEPS or not known.any() or (backbone and not ignorant) or _warming_up(case, layers):
+    if span < _FEWEST_STEPS or not known.any() or (backbone and not (ignorant and hardly)) or _warming_up(case, layers):
         return None
     agreement = _median(moves.agreement)
     agrees = agreement >= limits["agreement"] * (_LESS if hardly else 1.0)
-    if not (0 < moves.path < limits["path"] and (agrees or ignorant) and _gradient_left(moves.gradient)):
+    furthest = limits["path"] * (_FURTHER if ignorant else 1.0)
+    if not (0 < moves.path < furthest and (agrees or (ignorant and hardly)) and _gradient_left(moves.gradient)):
         return None
     typical = _median(moves.ratios)
     rates = learning_rate(case, layers)
@@ -84,7 +89,7 @@ def _of_model(case: Case, layers: list[int], loss: Course, limits: Limits) -> Fi
         last_step=float(case.steps[-1]),
         message=f"In {span:,.0f} steps the weights went {moves.path:.2g} of their own norm at most{told}, "
         f"{number(typical)} a step, and the loss went from {number(loss.start)} to {number(loss.end)}.",
-        beyond=Beyond("way of the weights over their norm", moves.path, limits["path"]),
+        beyond=Beyond("way of the weights over their norm", moves.path, furthest),
         evidence=(
             Line("update : weight, median of the matrices", "update_ratio", case.steps, moves.ratios, _USEFUL),
             Line(loss.name, loss.name, loss.steps, loss.values),

@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW, RMSprop
 from tests.diagnosis.data import Part, digits, patients, split
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import accuracy, double, finite, gradients, loss_of, outputs, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -197,11 +197,11 @@ def wrong_scale(trial: Trial) -> Truth:
 
 
 SCENARIOS = (
-    Scenario("juniper-log-of-zero-mlp", "mlp", REPORTING, log_of_zero, ("nonfinite",), ("saturation", "loss_spike")),
+    Scenario("juniper-log-of-zero-mlp", "mlp", TUNING, log_of_zero, ("nonfinite",), ("saturation", "loss_spike")),
     Scenario(
         "juniper-same-picture-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         same_picture,
         ("nonfinite",),
         ("exploding_gradient", "loss_spike"),
@@ -209,7 +209,7 @@ SCENARIOS = (
     Scenario(
         "juniper-flat-ends-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         flat_ends,
         ("saturation", "poor_init"),
         ("vanishing_gradient", "loss_plateau", "lr_too_low", "layer_not_training", "underfitting"),

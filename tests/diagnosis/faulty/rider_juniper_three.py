@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam
 from tests.diagnosis.data import Part, digits, split
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import accuracy, double, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -217,7 +217,7 @@ SCENARIOS = (
     Scenario(
         "juniper-no-detach-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         no_detach,
         ("representation_collapse",),
         ("redundant_units", "loss_plateau", "vanishing_gradient", "dead_units"),
@@ -241,7 +241,7 @@ SCENARIOS = (
     Scenario(
         "juniper-no-relu-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         no_relu,
         ("missing_nonlinearity",),
         ("underfitting", "loss_plateau", "redundant_units"),

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import ExponentialLR
 from tests.diagnosis.data import Part, communities, digits, split
 from tests.diagnosis.networks import GraphConvolution, Recurrent, cnn, mlp
 from tests.diagnosis.proof import accuracy, moved, require, snapshot
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -150,7 +150,7 @@ SCENARIOS = (
     Scenario(
         "juniper-copied-rate-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         copied_rate,
         ("lr_too_low",),
         ("loss_plateau", "underfitting", "layer_not_training"),
@@ -158,7 +158,7 @@ SCENARIOS = (
     Scenario(
         "juniper-every-batch-gru",
         "rnn",
-        REPORTING,
+        TUNING,
         every_batch,
         ("lr_too_low",),
         ("loss_plateau", "layer_not_training", "underfitting"),
@@ -174,7 +174,7 @@ SCENARIOS = (
     Scenario(
         "juniper-heavy-ball-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         heavy_ball,
         ("loss_oscillation", "lr_too_high"),
         ("loss_spike", "saturation", "poor_init"),

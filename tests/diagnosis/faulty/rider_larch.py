@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Split, digits, language, split
 from tests.diagnosis.networks import Block
 from tests.diagnosis.proof import gradients, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -214,7 +214,7 @@ SCENARIOS = (
     Scenario(
         "larch-vanishing-segmenter-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         plain_segmenter,
         ("vanishing_gradient",),
         ("loss_plateau", "layer_not_training", "poor_init", "underfitting", "representation_collapse"),
@@ -222,7 +222,7 @@ SCENARIOS = (
     Scenario(
         "larch-init-normal-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         normal_weights,
         ("poor_init",),
         ("exploding_gradient", "lr_too_low", "overfitting", "dead_units", "loss_spike", "loss_oscillation"),

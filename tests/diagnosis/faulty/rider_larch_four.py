@@ -12,7 +12,7 @@ from torch.optim import SGD
 from tests.diagnosis.data import Part, Split, language, split
 from tests.diagnosis.faulty.rider_larch import harmed
 from tests.diagnosis.proof import double, require, widened
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import Criterion, control, fit
 
 
@@ -122,7 +122,7 @@ SCENARIOS = (
     Scenario(
         "larch-clip-boxes-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         summed_boxes,
         ("clip_saturated",),
         ("lr_too_low", "loss_plateau", "poor_init"),

@@ -13,7 +13,7 @@ from tests.diagnosis.data import Part, Split, patients, split
 from tests.diagnosis.faulty.rider_larch import harmed
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import double, loss_of, require, widened
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -168,7 +168,7 @@ SCENARIOS = (
     Scenario(
         "larch-regularised-decay-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         decay,
         ("over_regularised",),
         (
@@ -184,7 +184,7 @@ SCENARIOS = (
     Scenario(
         "larch-regularised-reviews-gru",
         "rnn",
-        REPORTING,
+        TUNING,
         share_kept,
         ("over_regularised",),
         ("loss_plateau", "underfitting"),

@@ -14,7 +14,7 @@ from tests.diagnosis.data import Part, Split, digits, split
 from tests.diagnosis.faulty.rider_larch import harmed
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import accuracy, gradients, moved, outputs, require, snapshot
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -194,7 +194,7 @@ SCENARIOS = (
     Scenario(
         "larch-still-encoder-gru",
         "rnn",
-        REPORTING,
+        TUNING,
         cut_encoder,
         ("layer_not_training", "unused_parameter"),
         ("loss_plateau", "underfitting", "vanishing_gradient"),
@@ -202,7 +202,7 @@ SCENARIOS = (
     Scenario(
         "larch-plateau-xor-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         quadrants,
         ("loss_plateau", "lr_too_low"),
         ("underfitting", "vanishing_gradient", "redundant_units"),

@@ -12,7 +12,7 @@ from torch.optim import SGD, Adam, AdamW, RMSprop
 from tests.diagnosis.data import Split, communities, digits, language, split
 from tests.diagnosis.networks import Transformer
 from tests.diagnosis.proof import accuracy, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate
 
 
@@ -219,7 +219,7 @@ SCENARIOS = (
     Scenario(
         "maple-sums-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         sums,
         ("exploding_gradient",),
         ("loss_spike", "loss_plateau", "loss_oscillation", "lr_too_high", "dead_units", "poor_init"),
@@ -227,7 +227,7 @@ SCENARIOS = (
     Scenario(
         "maple-momentum-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         hasty,
         ("lr_too_high",),
         ("dead_units", "loss_plateau", "loss_spike", "loss_oscillation", "redundant_units", "exploding_gradient"),

@@ -11,7 +11,7 @@ from torch.optim import Adam, AdamW
 from tests.diagnosis.data import Part, Split, language, split
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import accuracy, gradients, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -241,7 +241,7 @@ SCENARIOS = (
     Scenario(
         "maple-shards-lstm",
         "rnn",
-        REPORTING,
+        TUNING,
         other_tokenizer,
         ("loss_spike",),
         ("label_noise", "exploding_gradient", "loss_oscillation"),

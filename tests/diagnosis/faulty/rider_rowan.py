@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Part, Split, digits, language, split
 from tests.diagnosis.networks import Transformer
 from tests.diagnosis.proof import accuracy, loss_of, require, silent
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -233,12 +233,12 @@ SCENARIOS = (
         ("dead_units", "poor_init"),
         ("vanishing_gradient", "layer_not_training", "loss_plateau", "class_imbalance", "underfitting"),
     ),
-    Scenario("rowan-overfit-diabetes-mlp", "mlp", REPORTING, progression, ("overfitting",)),
+    Scenario("rowan-overfit-diabetes-mlp", "mlp", TUNING, progression, ("overfitting",)),
     Scenario("rowan-overfit-corpus-transformer", "transformer", REPORTING, corpus, ("overfitting",)),
     Scenario(
         "rowan-softmax-digits-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         probabilities,
         ("wrong_output_or_loss",),
         ("loss_plateau", "saturation", "vanishing_gradient"),

@@ -12,7 +12,7 @@ from torch.optim import Adam, AdamW, RMSprop
 from tests.diagnosis.data import Part, Split, digits, split
 from tests.diagnosis.networks import Transformer, cnn
 from tests.diagnosis.proof import accuracy, loss_of, outputs, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -224,12 +224,12 @@ SCENARIOS = (
     Scenario(
         "rowan-broadcast-tides-gru",
         "rnn",
-        REPORTING,
+        TUNING,
         tidal,
         ("wrong_output_or_loss",),
         ("loss_plateau", "representation_collapse", "underfitting"),
     ),
-    Scenario("rowan-labels-annotators-cnn", "cnn", REPORTING, annotators, ("label_noise",), NOISY),
+    Scenario("rowan-labels-annotators-cnn", "cnn", TUNING, annotators, ("label_noise",), NOISY),
     Scenario("rowan-labels-tickets-transformer", "transformer", REPORTING, joined, ("label_noise",), NOISY),
     Scenario(
         "rowan-constants-digits-mlp",

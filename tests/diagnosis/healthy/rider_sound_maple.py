@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from tests.diagnosis.data import Part, digits, language, majorities, split
 from tests.diagnosis.networks import Transformer, mlp
 from tests.diagnosis.proof import accuracy, calm, generalises, learned, loss_of, moved, require, snapshot
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -142,8 +142,8 @@ def new_head(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("maple-sound-wines-mlp", "mlp", REPORTING, wines),
-    Scenario("maple-sound-shifted-cnn", "cnn", REPORTING, shifted),
+    Scenario("maple-sound-wines-mlp", "mlp", TUNING, wines),
+    Scenario("maple-sound-shifted-cnn", "cnn", TUNING, shifted),
     Scenario("maple-sound-speaker-lstm", "rnn", REPORTING, speaker),
     Scenario("maple-sound-head-transformer", "transformer", REPORTING, new_head),
 )
