@@ -237,8 +237,8 @@ def _at_once(finding: Finding) -> float:
 
 def _from_the_first(finding: Finding) -> bool:
     """Whether what a finding shows lay below its threshold at the first record already."""
-    line = finding.evidence[0]
-    return line.threshold is not None and len(line.values) > 0 and bool(line.values[0] <= line.threshold)
+    drawn = (line for line in finding.evidence if line.threshold is not None and len(line.values))
+    return any(line.values[0] <= line.threshold for line in drawn)
 
 
 def _of_its_layers(cause: Finding, effect: Finding) -> bool:

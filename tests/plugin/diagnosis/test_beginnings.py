@@ -256,6 +256,12 @@ class TestLowPrecision:
         model.ratios[:] = {"float16": 1e-3}.get(name, 1e-6)
         assert found("low_precision_underflow", model) == []
 
+    @pytest.mark.parametrize(("train", "expected"), [(flat(), 1), (falling(), 0), (None, 0)])
+    def test_updates_of_which_some_are_swallowed_beside_a_loss_that_hardly_falls(self, train, expected):
+        model = of_type("bfloat16")
+        model.ratios[:] = 6e-4
+        assert len(found("low_precision_underflow", model, train=train)) == expected
+
     def test_the_end_of_a_schedule_is_left_alone(self):
         model = of_type("bfloat16")
         model.ratios *= np.geomspace(1, 1e-9, RECORDS)[:, None]

@@ -92,6 +92,8 @@ def test_weights_that_decay_follow_from_items_that_are_alike_unless_nothing_is_l
     less, nothing = (dataclasses.replace(decayed, beyond=Beyond("norm", share, 0.7)) for share in (0.5, 0.01))
     assert rooted(alike, less) == {"oversmoothing": ["over_regularised"]}
     assert rooted(alike, nothing) == {"over_regularised": ["oversmoothing"]}
+    shares = Line("share that varies", "units", np.arange(2.0), np.array([0.1, 0.01]), 0.2)
+    assert rooted(dataclasses.replace(alike, evidence=(shares,)), nothing) == {"oversmoothing": ["over_regularised"]}
 
 
 def test_causes_and_effects_are_rules():

@@ -1,4 +1,4 @@
-"""`lr_too_low` where weights go next to nowhere, and the loss is no better than guessing, whatever gradients say."""
+"""Losses that are no better than that of guessing: where weights go next to nowhere, and where they go far."""
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from tb_netviz_plugin.diagnosis.answers import guess
 from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import training
 
 FEATURES, CLASSES = 10, 4
 MIX = torch.randn(FEATURES, CLASSES, generator=torch.Generator().manual_seed(3))
@@ -47,6 +48,44 @@ def test_a_loss_no_better_than_guessing_needs_no_gradients_that_agree(train, tol
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_network_that_has_learned_before_may_be_tuned_by_next_to_nothing(train, told, frozen):
     assert told_of(train, told, network(frozen=frozen, learned=100)) == []
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(4e-5, 1), (1e-2, 0)])
+def test_weights_that_go_a_little_further_while_gradients_agree(train, told, rate, expected):
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+    run = train(model, nn.CrossEntropyLoss(), lambda step: batch(step, 256), 150, optimizer=optimizer)
+    findings = told(run, "lr_too_low")
+    assert ["at a learning rate of 4e-5" in finding.message for finding in findings] == [True] * expected
+    assert all(0.02 < finding.beyond.measured < finding.beyond.threshold == 0.1 for finding in findings)
+
+
+def shuffled(step):
+    """Return inputs that say nothing of their classes."""
+    inputs, _ = batch(step, 64)
+    return inputs, torch.randint(CLASSES, (64,), generator=torch.Generator().manual_seed(step))
+
+
+def loud(model):
+    """Begin with large outputs, so that the loss has a long way to come down to that of guessing."""
+    with torch.no_grad():
+        model[2].weight.mul_(12)
+    return model
+
+
+@pytest.mark.parametrize(("drawn", "expected"), [(shuffled, 1), (lambda step: batch(step, 64), 0)])
+def test_a_loss_that_came_down_to_that_of_guessing_and_stays_there(train, told, drawn, expected):
+    run = train(loud(network()), nn.CrossEntropyLoss(), drawn, 400, rate=3e-2)
+    findings = told(run, "loss_plateau")
+    assert ["nothing in the inputs has helped" in finding.message for finding in findings] == [True] * expected
+    assert all(0.93 <= finding.beyond.measured <= 1.1 and finding.first_step == 0 for finding in findings)
+
+
+def test_a_loss_that_is_about_to_fall_below_that_of_guessing(train, told):
+    run = train(network(), nn.CrossEntropyLoss(), lambda step: batch(step, 64), 110, rate=4e-4)
+    loss = training(Case(run))
+    assert 0.93 < loss.end / np.log(CLASSES) < 1
+    assert told(run, "loss_plateau") == []
 
 
 def yes_or_no(step):

@@ -116,6 +116,13 @@ def test_nan_that_comes_out_of_nothing_is_no_harm_of_the_rate(record, grown, exp
     assert ["was not finite" in finding.message for finding in findings] == [True] * expected
 
 
+@pytest.mark.parametrize(("ratio", "expected"), [(0.15, 0), (0.8, 1)])
+def test_nan_in_the_second_record_takes_a_step_that_replaced_the_weights(ratio, expected):
+    model = large_from(0, ratio, count=1)
+    model.norms[1:] = model.weights[1:] = np.nan
+    assert len(found("lr_too_high", model)) == expected
+
+
 def test_large_steps_that_a_training_gets_over_are_left_alone():
     assert found("lr_too_high", large_from(0), train=falling()) == []
     assert found("lr_too_high", large_from(0, ratio=2.0, count=1), train=falling()) == []
