@@ -29,7 +29,7 @@ _SAMPLES = 16
 """Entries on either side from which on moments mean something."""
 SPREAD = 4.0
 """Factor between the middle deviations of features: augmentation makes one of 2, another source hardly one of 3."""
-_NARROW = 20.0
+_NARROW = 8.0
 """The same where those in the evaluation are the smaller ones: it may be of a narrow choice of the data."""
 _SIGNED = 2.0
 """The same that is enough where one side has both signs and the other has not: scaled to 0…1, and to mean 0."""

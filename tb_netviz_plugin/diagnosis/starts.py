@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tb_netviz_plugin.analysis.outputs import CLASS_INDICES
 from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import fold, number
@@ -24,8 +25,8 @@ FAINT = 0.3
 _FEWEST = 3
 """Matrices of which most may be loud."""
 _ALL, _SURE, _OUT = 0.5, 2.0, 2.0
-"""Share of the matrices from which on most are loud; and where they are, the first cross-entropy over that of guessing,
-and the deviation of the outputs, at which the network is sure of wrong answers."""
+"""Share of the matrices from which on most are loud; and where they are, or inputs are looked up, the first
+cross-entropy over that of guessing, and the deviation of the outputs, at which it is sure of wrong answers."""
 _LARGE = 5.0
 """Deviation of outputs, and loss, from which on they are large for any data of a common scale."""
 _SHARE = 0.3
@@ -118,10 +119,11 @@ def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
     gains = {layer: gain for layer in layers if np.isfinite(gain := gain_of(case, layer))}
     gains = {layer: gain for layer, gain in gains.items() if _maps(case, layer)}
     too_large = [layer for layer, gain in gains.items() if gain > LOUD]
-    if not grown and not too_large:
+    tokens = found.input_kind[0] == CLASS_INDICES
+    if not grown and not too_large and not tokens:
         return None  # Large inputs, or scores that are scaled on purpose.
     most = len(gains) >= _FEWEST and len(too_large) > _ALL * len(gains)
-    factor, large = (_SURE, _OUT) if most else (factor, _LARGE)
+    factor, large = (_SURE, _OUT) if most or tokens else (factor, _LARGE)
     loss, guess = float(found.loss[0]), float(np.log(found.classes[0]))
     if not loss >= factor * guess or not spread >= large or not is_cross_entropy(case, found):
         return None
@@ -141,7 +143,11 @@ def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
             Line("deviation of the outputs", "outputs", found.steps, found.outputs.std),
         ),
         remedies=SCALE,
-        excluded=("Not large inputs alone: the network makes what it gets far larger.",),
+        excluded=(
+            "Not large inputs: they are looked up."
+            if tokens
+            else "Not large inputs alone: the network makes what it gets far larger.",
+        ),
         view="activations",
     )
 

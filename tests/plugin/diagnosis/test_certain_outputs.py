@@ -80,6 +80,29 @@ def test_weights_that_are_too_large_everywhere_need_less_of_a_first_loss(train, 
     assert [finding.layers for finding in findings] == ([(0, 1, 2)] if deviation == 1.0 else [])
 
 
+class Tied(nn.Module):
+    """Tells the next of 30 words by the table with which it looks words up."""
+
+    def __init__(self, deviation):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.mix = nn.Embedding(30, 32), nn.Sequential(nn.Linear(32, 32), nn.LayerNorm(32))
+        nn.init.normal_(self.embed.weight, std=deviation)
+
+    def forward(self, words):
+        return nn.functional.linear(self.mix(self.embed(words)), self.embed.weight)
+
+
+@pytest.mark.parametrize(("deviation", "expected"), [(1.0, 1), (0.02, 0)])
+def test_a_head_that_shares_a_table_which_is_too_large(train, told, deviation, expected):
+    def words(step):
+        drawn = torch.randint(30, (64, 2), generator=torch.Generator().manual_seed(step))
+        return drawn[:, 0], drawn[:, 1]
+
+    findings = told(train(Tied(deviation), nn.CrossEntropyLoss(), words, steps=30, rate=1e-6), RULE)
+    assert ["guessing among 30 classes costs 3.4" in finding.message for finding in findings] == [True] * expected
+
+
 @pytest.mark.parametrize("criterion", [nn.MSELoss(), nn.BCELoss()])
 @pytest.mark.parametrize(("scale", "expected"), [(300.0, 1), (1.0, 0)])
 def test_outputs_of_a_sigmoid_that_begin_decided(train, told, criterion, scale, expected):

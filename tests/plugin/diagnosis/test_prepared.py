@@ -165,8 +165,8 @@ class Measured(ModelledRun):
     [
         (measured(factor=5.0), 1, 0),
         (measured(factor=3.0), 0, 0),  # Of another source.
-        (measured(factor=0.1), 0, 0),  # Of a narrow choice of the data.
-        (measured(factor=0.01), 1, 0),
+        (measured(factor=0.2), 0, 0),  # Of a narrow choice of the data.
+        (measured(factor=0.1), 1, 0),
         (measured(factor=5.0, count=2), 0, 0),  # Too few to tell.
         (measured(factor=5.0, samples=8.0), 0, 0),
         (measured(factor=5.0, kind=1), 0, 0),  # Indices of tokens.
