@@ -179,7 +179,7 @@ def _marks(given: Evaluations, spread: float) -> tuple[_Mark, ...]:
     now, then = given.evaluated, given.trained
     signed = (_has_both_signs(now) & (then.smallest >= 0)) | (_has_both_signs(then) & (now.smallest >= 0))
     ever, of_signed = np.ones(given.steps.size, np.bool_), min(_SIGNED, spread)
-    larger = now.size / then.size >= _LARGER
+    larger = _over(now.size, then.size) >= _LARGER
     beyond = _reach(now) >= _REACH * _reach(then)
     return (
         _Mark(
@@ -190,7 +190,7 @@ def _marks(given: Evaluations, spread: float) -> tuple[_Mark, ...]:
         ),
         _Mark(
             "deviation of a feature in training over that in evaluations, at the middle",
-            1 / given.factor,
+            _over(1.0, given.factor),
             np.where(signed, of_signed, _NARROW),
             ever,
         ),
@@ -229,10 +229,10 @@ def _differs(given: Evaluations, mark: _Mark) -> _Difference:
 
 def _of_outputs(given: Evaluations, limit: float) -> _Difference | None:
     """Find outputs that are far larger than in training, of inputs that are alike."""
-    size, factor = given.evaluated.size / given.trained.size, given.factor
-    alike = np.isfinite(size) & (np.maximum(size, 1 / size) <= _ALIKE) & (given.shift_largest <= _NEAR)
-    alike &= np.maximum(factor, 1 / factor) <= _ALIKE
-    ratio = given.output_size / given.trained_output_size
+    size, factor = _over(given.evaluated.size, given.trained.size), given.factor
+    alike = (np.maximum(size, _over(1.0, size)) <= _ALIKE) & (given.shift_largest <= _NEAR)
+    alike &= np.maximum(factor, _over(1.0, factor)) <= _ALIKE
+    ratio = _over(given.output_size, given.trained_output_size)
     if not _mostly(_enough(given) & alike & (ratio >= limit)):
         return None
     return _Difference(
@@ -247,6 +247,13 @@ def _of_outputs(given: Evaluations, limit: float) -> _Difference | None:
         remedies=_OF_OUTPUTS,
         excluded="Not inputs that differ: their means and deviations are about those of training.",
     )
+
+
+def _over(some: Floats | float, others: Floats) -> Floats:
+    """Return one over the other, [E]; NaN where that is nothing or not known."""
+    shares: Floats = np.full(len(others), np.nan)
+    np.divide(some, others, out=shares, where=(others > 0) & np.isfinite(others))
+    return shares
 
 
 def _enough(given: Evaluations) -> Bools:
