@@ -21,8 +21,8 @@ _GAP = 0.15
 _CHANCE = 0.05
 """Share by which it fell at the least: what never fell is a plateau."""
 _PATH = 0.1
-_TINY = 5
-"""Elements for each input and output below which a network is tiny."""
+_TINY = 10
+"""Elements for each input and output below which a network is tiny, too small to learn much by heart."""
 _LARGER = (
     Remedy("Take a wider or deeper network.", "nn.Linear(n, 4 * m)"),
     Remedy("Give it inputs that tell more, or train on where the loss still falls."),
@@ -55,12 +55,17 @@ def _flat(loss: Course) -> bool:
 
 def _too_small(case: Case, layers: list[int], loss: Course, rest: float, limit: float) -> list[Finding]:
     held_out = course(case.curve("val_loss"))
-    if held_out is None or loss.learned < _CHANCE or held_out.end > loss.end * (1 + _GAP) + 2 * loss.noise:
-        return []
-    late = float(loss.steps[-1] - _LATE * (loss.steps[-1] - loss.steps[0]))
     elements, ends = _size(case, layers)
     tiny = 0 < elements < _TINY * ends
-    size = f", a network of {elements:,} numbers between {ends:,} inputs and outputs" if tiny else ""
+    apart = held_out is not None and held_out.end > loss.end * (1 + _GAP) + 2 * loss.noise
+    if loss.learned < _CHANCE or apart or (held_out is None and not tiny):
+        return []
+    late = float(loss.steps[-1] - _LATE * (loss.steps[-1] - loss.steps[0]))
+    size = f"a network of {elements:,} numbers between {ends:,} inputs and outputs"
+    beside = f", and {held_out.name} at {number(held_out.end)}: it fits neither" if held_out else ""
+    lines = [Line(loss.name, loss.name, loss.steps, loss.values, limit * loss.start)]
+    if held_out:
+        lines.append(Line(held_out.name, held_out.name, held_out.steps, held_out.values))
     return [
         Finding(
             rule="underfitting",
@@ -69,14 +74,15 @@ def _too_small(case: Case, layers: list[int], loss: Course, rest: float, limit: 
             first_step=float(loss.steps[0]) if tiny else late,
             last_step=float(loss.steps[-1]),
             message=f"{loss.name} has stayed at {number(loss.end)} since step {late:,.0f}, {rest:.0%} of its first "
-            f"value, and {held_out.name} at {number(held_out.end)}: it fits neither{size}.",
+            f"value{beside}{', ' + size if tiny else ''}.",
             beyond=Beyond("loss over its first value", rest, limit),
-            evidence=(
-                Line(loss.name, loss.name, loss.steps, loss.values, limit * loss.start),
-                Line(held_out.name, held_out.name, held_out.steps, held_out.values),
-            ),
+            evidence=tuple(lines),
             remedies=_LARGER,
-            excluded=("Not overfitting: the validation loss is about the same.",),
+            excluded=(
+                "Not overfitting: the validation loss is about the same."
+                if held_out
+                else "Not overfitting: so few numbers hold little by heart.",
+            ),
             view="overview",
         )
     ]

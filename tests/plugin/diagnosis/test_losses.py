@@ -371,12 +371,14 @@ class TestUnderfitting:
         assert finding.severity is Severity.INFO
         assert found("underfitting", Model(), train=loss, val=loss + 1.0) == []
 
-    def test_a_tiny_network_is_a_reason(self):
+    @pytest.mark.parametrize(("width", "expected"), [(1, [Severity.WARNING]), (40, [])])
+    def test_a_tiny_network_is_a_reason_also_without_validation(self, width, expected):
         loss = falling(end=1.5)
         loss[20:] = flat(40, 1.5)
-        model = Model(layers={"fc1": {"weight": (1, 64)}, "head": {"weight": (10, 1)}})
+        model = Model(layers={"fc1": {"weight": (width, 64)}, "head": {"weight": (10, width)}})
         (finding,) = found("underfitting", model, train=loss, val=loss)
-        assert (finding.severity, finding.first_step) == (Severity.WARNING, 0)
+        assert (finding.severity is Severity.WARNING) == bool(expected)
+        assert [one.severity for one in found("underfitting", model, train=loss)] == expected
 
     def test_a_loss_that_still_falls_is_left_alone(self):
         loss = np.linspace(2.3, 1.2, RECORDS)
