@@ -16,6 +16,11 @@ EVALUATED_IN_TRAINING, TRAINED_IN_EVALUATION = "evaluated_in_training_mode", "tr
 
 _TRAINING = {"train", "training", "tr"}
 _VALIDATION = {"val", "valid", "validation", "test", "testing", "eval", "evaluation", "dev"}
+_NEUTRAL = {
+    *("total", "overall", "mean", "avg", "average", "running", "epoch", "batch", "step", "iter", "iteration"),
+    *("ssl", "contrastive", "pretrain", "pretraining"),
+}
+"""What is said of a training loss beside that it is one; a part of it, such as `loss/kl`, has a name of its own."""
 # Words of a tag: "valLoss/epoch_1" has the words val, Loss, epoch, 1.
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
@@ -48,7 +53,7 @@ def guess(tag: str) -> str:
         return OTHER
     if words & _VALIDATION:
         return VAL_LOSS
-    return TRAIN_LOSS if words & _TRAINING or words == {"loss"} else OTHER
+    return TRAIN_LOSS if words & _TRAINING or words <= {"loss", *_NEUTRAL} else OTHER
 
 
 class StepLoss:
