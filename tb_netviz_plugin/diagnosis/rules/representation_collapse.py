@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Sequence
 
 import numpy as np
 
 from tb_netviz_plugin.analysis.outputs import CLASS_INDICES, NUMBERS, Outputs
+from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.answers import answers, is_cross_entropy, output_layers
 from tb_netviz_plugin.diagnosis.case import Case
-from tb_netviz_plugin.diagnosis.course import training
+from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import lasting, to_the_end
 from tb_netviz_plugin.diagnosis.variety import Variety, varieties
+from tb_netviz_plugin.schema.description import Response
 
 _LASTS = 0.2
 """Share of the run, up to its end, over which it has to last."""
@@ -26,6 +27,12 @@ _FALL = 4.0
 _SHRINKS, _SHRINKS_TOO, _FALLS = 10.0, 3.0, 8.0
 """Factor by which the deviation itself has to fall, where it is not known what the outputs are compared with; less will
 do where the share falls by so much more."""
+
+_LEAST, _APART, _AGREED = -1.05, -0.7, -0.8
+"""What a loss that is minus a cosine never falls below, and where it is at first at the least, and at the end."""
+_WIDER, _LESS, _ENDS = 3.5, 2.0, 3
+"""Factor over the share that may vary there, and by which it has to fall: what is compared are directions only; and how
+many layers are looked at from the last one on, as of a predictor behind the embedding."""
 
 _ALIKE = 0.1
 """Deviation of latent means over samples below which they say nothing beside noise of deviation 1."""
@@ -87,46 +94,65 @@ def _are_scores(case: Case, given: Outputs) -> bool:
 
 
 def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding | None:
-    looks = varieties(case, model, last_first=True)
-    last = next(looks, None)
-    if last is None:
+    looks = list(varieties(case, model, last_first=True))
+    if not looks:
         return None
-    share = last.share
-    stretch = to_the_end(share <= limit, np.isfinite(share))
-    if stretch is None or stretch.first == 0 or not lasting(stretch, last.steps, _LASTS):
-        return None
-    before, after = float(np.nanmax(share[: stretch.first])), float(np.nanmedian(share[stretch.first :]))
-    shrunk = np.nanmax(last.deviation[: stretch.first]) / last.deviation[-1] if last.deviation[-1] > 0 else np.inf
-    shrinks = shrunk >= _SHRINKS or (shrunk >= _SHRINKS_TOO and before >= _FALLS * after)
-    if before < _FALL * after or not (known or shrinks):
-        return None
-    since = float(last.steps[stretch.first])
-    earlier = _earlier(looks, last)
-    if any(_is_silent(look, since) for look in earlier):
+    last, earlier = looks[0], _earlier(looks)
+    found = _since(last, limit, _FALL, known=known)
+    if found is None and _agrees(training(case)):
+        # Only directions are compared then: their common part may well grow, and the rest with it.
+        linear = [look for look in looks if look.row.activation.response is Response.NONE][:_ENDS]
+        since = [(one, look) for look in linear if (one := _since(look, _WIDER * limit, _LESS, known=True))]
+        found, last = min(since, key=lambda pair: pair[0], default=(None, last))
+        limit *= _WIDER
+    if found is None or any(_is_silent(look, found) for look in earlier):
         return None  # Nothing comes through: its units are dead.
+    share, began = last.share, float(np.nanmax(last.share[last.steps < found]))
     return Finding(
         rule="representation_collapse",
         severity=Severity.CRITICAL,
         layers=() if last.row.layer is None else (last.row.layer,),
-        first_step=since,
+        first_step=found,
         last_step=float(last.steps[-1]),
-        message=f"Since step {since:,.0f} {last.row.label} puts out nearly the same for all samples: what varies is "
-        f"{share[stretch.last]:.2%} of its outputs, from {before:.0%} before.",
-        beyond=Beyond("share of the outputs that varies from sample to sample", float(share[stretch.last]), limit),
-        evidence=(last.line(limit), *(look.line() for look in earlier)),
+        message=f"Since step {found:,.0f} {last.row.label} puts out nearly the same for all samples: what varies is "
+        f"{_end(share):.2%} of its outputs, from {began:.0%} before.",
+        beyond=Beyond("share of the outputs that varies from sample to sample", _end(share), limit),
+        evidence=(last.line(limit), *(look.line() for look in earlier if look is not last)),
         remedies=_REMEDIES,
         excluded=(
             "Not dead units: they still put something out, the same for all samples.",
-            f"Not as it was from the start: {before:.0%} varied before.",
+            f"Not as it was from the start: {began:.0%} varied before.",
             "Not inputs that are all the same.",
         ),
         view="units",
     )
 
 
-def _earlier(looks: Iterator[Variety], last: Variety) -> list[Variety]:
-    """Return the two activations in front of the last one, of other layers."""
-    return [*islice((look for look in looks if look.row.layer != last.row.layer), 2)][::-1]
+def _since(look: Variety, limit: float, fall: float, *, known: bool) -> float | None:
+    """Return the step since which no more than this share varies, if that is far less than before."""
+    share = look.share
+    stretch = to_the_end(share <= limit, np.isfinite(share))
+    if stretch is None or stretch.first == 0 or not lasting(stretch, look.steps, _LASTS):
+        return None
+    before, after = float(np.nanmax(share[: stretch.first])), float(np.nanmedian(share[stretch.first :]))
+    shrunk = np.nanmax(look.deviation[: stretch.first]) / look.deviation[-1] if look.deviation[-1] > 0 else np.inf
+    shrinks = shrunk >= _SHRINKS or (shrunk >= _SHRINKS_TOO and before >= _FALLS * after)
+    return float(look.steps[stretch.first]) if before >= fall * after and (known or shrinks) else None
+
+
+def _agrees(loss: Course | None) -> bool:
+    """Whether a loss seems to be minus the cosine of two outputs, and to have reached nearly all there is."""
+    return loss is not None and loss.values.min() >= _LEAST and loss.start >= _APART and loss.end <= _AGREED
+
+
+def _end(share: Floats) -> float:
+    """Return the last share that is known."""
+    return float(share[np.isfinite(share)][-1])
+
+
+def _earlier(looks: Sequence[Variety]) -> list[Variety]:
+    """Return the two activations in front of the last one, which stands first, of other layers."""
+    return [look for look in looks if look.row.layer != looks[0].row.layer][1::-1]
 
 
 def _is_silent(look: Variety, since: float) -> bool:
