@@ -41,10 +41,20 @@ _HALF = 0.5
 EFFECTS: Mapping[str, frozenset[str]] = {
     "nonfinite": frozenset({"loss_plateau", "loss_spike", "dead_units"}),
     "exploding_gradient": frozenset(
-        {"nonfinite", "loss_spike", "loss_plateau", "clip_saturated", "dead_units", "poor_init", "lr_too_high"}
+        {
+            "class_imbalance",
+            "nonfinite",
+            "loss_spike",
+            "loss_plateau",
+            "clip_saturated",
+            "dead_units",
+            "poor_init",
+            "lr_too_high",
+        }
     ),
     "lr_too_high": frozenset(
         {
+            "class_imbalance",
             "nonfinite",
             "exploding_gradient",
             "loss_spike",
@@ -62,6 +72,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
     ),
     "poor_init": frozenset(
         {
+            "class_imbalance",
             "nonfinite",
             "vanishing_gradient",
             "exploding_gradient",
@@ -80,7 +91,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "oversmoothing",
         }
     ),
-    "saturation": frozenset({"vanishing_gradient", "loss_plateau"}),
+    "saturation": frozenset({"class_imbalance", "vanishing_gradient", "loss_plateau"}),
     "dead_units": frozenset(
         {"vanishing_gradient", "loss_plateau", "underfitting", "class_imbalance", "unused_parameter"}
     ),
@@ -96,11 +107,16 @@ EFFECTS: Mapping[str, frozenset[str]] = {
         }
     ),
     "lr_too_low": frozenset({"loss_plateau", "underfitting", "class_imbalance"}),
-    "unused_parameter": frozenset({"loss_plateau", "underfitting", "vanishing_gradient", "over_regularised"}),
-    "layer_not_training": frozenset({"loss_plateau", "underfitting", "unused_parameter", "vanishing_gradient"}),
-    "missing_nonlinearity": frozenset({"underfitting", "loss_plateau"}),
+    "unused_parameter": frozenset(
+        {"class_imbalance", "loss_plateau", "underfitting", "vanishing_gradient", "over_regularised"}
+    ),
+    "layer_not_training": frozenset(
+        {"class_imbalance", "loss_plateau", "underfitting", "unused_parameter", "vanishing_gradient"}
+    ),
+    "missing_nonlinearity": frozenset({"class_imbalance", "underfitting", "loss_plateau"}),
     "missing_zero_grad": frozenset(
         {
+            "class_imbalance",
             "exploding_gradient",
             "lr_too_high",
             "loss_oscillation",
@@ -114,6 +130,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
     ),
     "input_unnormalised": frozenset(
         {
+            "class_imbalance",
             "poor_init",
             "nonfinite",
             "lr_too_high",
@@ -132,6 +149,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
     ),
     "wrong_output_or_loss": frozenset(
         {
+            "class_imbalance",
             "nonfinite",
             "exploding_gradient",
             "vanishing_gradient",
@@ -147,10 +165,19 @@ EFFECTS: Mapping[str, frozenset[str]] = {
         }
     ),
     "low_precision_underflow": frozenset(
-        {"vanishing_gradient", "layer_not_training", "loss_plateau", "lr_too_low", "underfitting", "unused_parameter"}
+        {
+            "class_imbalance",
+            "vanishing_gradient",
+            "layer_not_training",
+            "loss_plateau",
+            "lr_too_low",
+            "underfitting",
+            "unused_parameter",
+        }
     ),
     "representation_collapse": frozenset(
         {
+            "class_imbalance",
             "dead_units",
             "redundant_units",
             "saturation",
@@ -161,16 +188,17 @@ EFFECTS: Mapping[str, frozenset[str]] = {
         }
     ),
     "oversmoothing": frozenset(
-        {"loss_plateau", "underfitting", "redundant_units", "over_regularised", "vanishing_gradient"}
+        {"class_imbalance", "loss_plateau", "underfitting", "redundant_units", "over_regularised", "vanishing_gradient"}
     ),
     "train_eval_mismatch": frozenset({"overfitting"}),
     "class_imbalance": frozenset({"overfitting", "loss_plateau"}),
     "label_noise": frozenset({"loss_plateau", "underfitting", "overfitting"}),
-    "clip_saturated": frozenset({"lr_too_low", "loss_plateau", "underfitting", "over_regularised"}),
+    "clip_saturated": frozenset({"class_imbalance", "lr_too_low", "loss_plateau", "underfitting", "over_regularised"}),
     "loss_spike": frozenset({"dead_units", "loss_plateau"}),
     "loss_oscillation": frozenset({"loss_spike", "underfitting", "lr_too_high", "loss_plateau"}),
     "over_regularised": frozenset(
         {
+            "class_imbalance",
             "dead_units",
             "vanishing_gradient",
             "loss_plateau",
