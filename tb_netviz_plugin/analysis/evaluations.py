@@ -22,7 +22,6 @@ class Inputs:
         size: Their root mean square, [E].
         smallest: The smallest, [E].
         largest: The largest, [E].
-        zeros: Share of them that is exactly zero, [E].
     """
 
     samples: Floats
@@ -31,7 +30,6 @@ class Inputs:
     size: Floats
     smallest: Floats
     largest: Floats
-    zeros: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,6 @@ class Evaluations:
         shift: Middle over features of the distance between both means, in pooled standard deviations, [E].
         shift_largest: The largest, [E].
         factor: Middle over features of the standard deviation in the evaluation over that in training, [E].
-        factor_smallest: The smallest, [E].
         factor_largest: The largest, [E].
         output_size: Root mean square of the outputs, [E]; NaN where there are others in training.
         trained_output_size: That of the last pass in training that was measured, [E].
@@ -57,7 +54,6 @@ class Evaluations:
     shift: Floats
     shift_largest: Floats
     factor: Floats
-    factor_smallest: Floats
     factor_largest: Floats
     output_size: Floats
     trained_output_size: Floats
@@ -72,7 +68,7 @@ def evaluations_from(records: Records) -> Evaluations | None:
     named = dict(zip((column.id for column in EVALUATION_COLUMNS), values, strict=True))
 
     def inputs(prefix: str) -> Inputs:
-        names = ("samples", "in_kind", "in_mean", "in_size", "in_min", "in_max", "in_zeros")
+        names = ("samples", "in_kind", "in_mean", "in_size", "in_min", "in_max")
         return Inputs(*(named[prefix + name] for name in names))
 
     return Evaluations(
@@ -82,7 +78,6 @@ def evaluations_from(records: Records) -> Evaluations | None:
         shift=named["in_shift"],
         shift_largest=named["in_shift_max"],
         factor=named["in_factor"],
-        factor_smallest=named["in_factor_min"],
         factor_largest=named["in_factor_max"],
         output_size=named["out_size"],
         trained_output_size=named["trained_out_size"],

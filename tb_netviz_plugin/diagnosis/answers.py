@@ -9,14 +9,23 @@ from typing import Any
 import numpy as np
 
 from tb_netviz_plugin.analysis.activations import ActivationRow
-from tb_netviz_plugin.analysis.outputs import Outputs, Values
+from tb_netviz_plugin.analysis.outputs import Classes, Outputs, Values
 from tb_netviz_plugin.analysis.records import Bools, Floats
 from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.stretches import at_end
 from tb_netviz_plugin.diagnosis.variety import varieties
 
 _CROSS_ENTROPIES = ("CrossEntropyLoss", "NLLLoss")
 _ALIKE = 1e-3
 """Share of the outputs of the first layer that varies where samples are the same but for rounding."""
+_LATE = 0.3
+"""Share of the run, at its end, in which answers are looked at."""
+_LOGITS, _SLIGHT = 0.5, 0.2
+"""Deviation of logits over samples, and of numbers as a share of that of the targets, that hardly tell them apart."""
+_LUCK, _ERRORS = 0.02, 3.0
+"""Share of samples, and standard errors, by which more may be right than by always telling the most frequent class."""
+_DECIDED = 0.9
+"""Share of the variance of answers that are yes or no, below which some lie in between."""
 _SAME = 0.2
 """Share by which the loss that was logged may differ from a cross-entropy where the type of the loss is not known."""
 
@@ -68,7 +77,8 @@ def logged_loss(case: Case, steps: Floats) -> Floats:
 def guess(case: Case, model: str) -> float | None:
     """Return what always telling the frequencies of the answers costs, or their mean; None where that is unknown.
 
-    Of classes it is taken as if all of them were as frequent, which is the most that it can be.
+    Of classes it is taken as if all of them were as frequent, which is the most that it can be. Of answers that are
+    neither yes nor no even the truth has a cost of its own, so that nothing is said of them.
     """
     found = answers(case)
     if found is None or found.model != model:
@@ -82,9 +92,38 @@ def guess(case: Case, model: str) -> float | None:
     mean, deviation = float(found.targets.mean[known].mean()), float(found.targets.std[known].mean())
     if found.criterion == "MSELoss" and deviation > 0:
         return deviation**2
-    if found.criterion in ("BCELoss", "BCEWithLogitsLoss") and 0 < mean < 1:
+    if found.criterion in ("BCELoss", "BCEWithLogitsLoss") and 0 < mean < 1 and _are_decided(mean, deviation):
         return float(-mean * np.log(mean) - (1 - mean) * np.log(1 - mean))
     return None
+
+
+def _are_decided(mean: float, deviation: float) -> bool:
+    """Whether answers are 0 or 1, and nothing in between: then the one follows from the other."""
+    return deviation**2 >= _DECIDED * mean * (1 - mean)
+
+
+def tells_nothing(case: Case, model: str) -> bool:
+    """Whether the answers hardly hang on the samples late in training: no better than always telling the same."""
+    found = answers(case)
+    if found is None or found.model != model:
+        return False
+    late = at_end(found.steps, _LATE)
+    if is_cross_entropy(case, found):
+        return case.classes is not None and _guesses_classes(found, case.classes, late)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        varies = found.outputs.std[late] / (1.0 if found.criterion == "BCEWithLogitsLoss" else found.targets.std[late])
+    most = _LOGITS if found.criterion == "BCEWithLogitsLoss" else _SLIGHT
+    return bool(np.isfinite(varies).any()) and bool(np.nanmedian(varies) <= most)
+
+
+def _guesses_classes(found: Outputs, classes: Classes, late: Bools) -> bool:
+    """Whether no more samples are right than belong to the most frequent class, as far as their number tells."""
+    counted, seen = found.labelled[late].sum(), classes.targets.sum()
+    if not counted > 0 or not seen > 0:
+        return False
+    accuracy = float(np.nansum(found.accuracy[late] * found.labelled[late]) / counted)
+    frequent = float(classes.targets.sum(axis=1).max() / seen)
+    return bool(accuracy <= frequent + _LUCK + _ERRORS * np.sqrt(frequent * (1 - frequent) / counted))
 
 
 def is_cross_entropy(case: Case, found: Outputs) -> bool:

@@ -42,7 +42,7 @@ _GROWN, _WORSENED = 2.0, 1.5
 _WORSE = 3.0
 """Deviations of single records above its first value from which on a loss without a scale is worse."""
 _THROWN, _RECOVERED = 10.0, 0.7
-"""Factor over its first value to which a loss is thrown, and the share by which it falls where it has got over that."""
+"""Factor over its first value to which a loss is thrown, and the share by which it falls where it has got over all."""
 _NARROW = ("float16",)
 """Formats of weights that overflow, and in which what an optimizer divides by becomes zero, at any learning rate."""
 _BEYOND = 1e4
@@ -139,6 +139,8 @@ def swept(case: Case, layers: list[int], loss: Course) -> Harm | None:
     early, begun = loss.values[:AFTERWARDS], _first_loss(case, loss)
     highest, scatter = float(early.max()), _WORSE * loss.noise if first < _GONE else 0.0
     if first < _SWEPT or len(early) < AFTERWARDS or not highest >= _LEAPT * begun + scatter > 0:
+        return None
+    if loss.has_scale and loss.learned >= _RECOVERED:
         return None
     words = f"little is left of the weights that it began with; the loss, {number(begun)} at first, leapt to "
     excluded = (

@@ -47,6 +47,8 @@ OUTPUTS = 3.0
 """Factor between the sizes of outputs that neither dropout nor learning by heart makes."""
 _FEWEST = 3
 """Validations that it takes to tell."""
+_FALLS = 0.8
+"""Share of its first value at which a validation loss has fallen."""
 _WORSE = 1.3
 """Factor of the validation loss over that of training from which on it is the worse one."""
 
@@ -60,6 +62,7 @@ _OF_INPUTS = (
         "for inputs, _ in (next(iter(train_loader)), next(iter(val_loader))):\n"
         "    print(inputs.dtype, inputs.shape, inputs.mean(), inputs.std(), inputs.min(), inputs.max())",
     ),
+    Remedy("If it is of another time or source, let the model see what does not change, such as differences."),
 )
 _OF_OUTPUTS = (
     Remedy(
@@ -75,13 +78,18 @@ _OF_OUTPUTS = (
 
 @dataclass(frozen=True, slots=True)
 class _Difference:
-    """What differs: in words with the numbers of both sides, what decided, what shows it, and what to try."""
+    """What differs: in words with the numbers of both sides, what decided, what shows it, and what to try.
+
+    Attributes:
+        worst: How bad it can be at most.
+    """
 
     words: str
     beyond: Beyond
     evidence: tuple[Line, ...]
     remedies: tuple[Remedy, ...]
     excluded: str
+    worst: Severity = Severity.WARNING
 
 
 def prepared(case: Case, limit: float = SPREAD) -> list[Finding]:
@@ -91,7 +99,7 @@ def prepared(case: Case, limit: float = SPREAD) -> list[Finding]:
 
 def larger(case: Case, limit: float = OUTPUTS) -> list[Finding]:
     """Find evaluations in which alike inputs give far larger outputs than in training, where the loss is worse."""
-    return _found(case, lambda evaluations: _of_outputs(evaluations, limit))
+    return _found(case, lambda evaluations: _of_outputs(evaluations, limit, goes_well=_goes_well(case)))
 
 
 def _found(case: Case, look: Callable[[Evaluations], _Difference | None]) -> list[Finding]:
@@ -99,7 +107,13 @@ def _found(case: Case, look: Callable[[Evaluations], _Difference | None]) -> lis
     differences = ((evaluations, look(evaluations)) for evaluations in case.evaluations.values())
     known = [(evaluations, difference) for evaluations, difference in differences if difference]
     severity = _severity(case) if known else None
-    return [] if severity is None else [_finding(case, *known[0], severity)]
+    return [] if severity is None else [_finding(case, *known[0], min(severity, known[0][1].worst))]
+
+
+def _goes_well(case: Case) -> bool:
+    """Whether the validation loss falls, in whatever unit: outputs may be scaled back to that on purpose."""
+    held_out = course(case.curve("val_loss"))
+    return held_out is not None and held_out.end <= _FALLS * held_out.values[0]
 
 
 def falls_along(held_out: Course, trained: Course, factor: float = 1.5) -> bool:
@@ -145,7 +159,7 @@ def _severity(case: Case) -> Severity | None:
     gap = float(np.median((held_out.values - beside)[half:]))
     if gap <= (_WORSE - 1) * abs(float(np.median(beside[half:]))) or falls_along(held_out, trained):
         return None
-    return Severity.CRITICAL if held_out.end > trained.start else Severity.WARNING
+    return Severity.WARNING
 
 
 class _Mark(NamedTuple):
@@ -214,7 +228,7 @@ def _marks(given: Evaluations, spread: float) -> tuple[_Mark, ...]:
 def _differs(given: Evaluations, mark: _Mark) -> _Difference:
     middle = float(np.nanmedian(mark.values))
     return _Difference(
-        words="What the model is evaluated on is not prepared as what it is trained on: inputs have "
+        words="What the model is evaluated on differs from what it is trained on: inputs have "
         f"{_moments(given.evaluated)} in evaluations, and {_moments(given.trained)} in training"
         + mark.detail.format(number(middle)),
         beyond=Beyond(mark.label, middle, float(np.nanmedian(mark.limits))),
@@ -227,7 +241,7 @@ def _differs(given: Evaluations, mark: _Mark) -> _Difference:
     )
 
 
-def _of_outputs(given: Evaluations, limit: float) -> _Difference | None:
+def _of_outputs(given: Evaluations, limit: float, *, goes_well: bool) -> _Difference | None:
     """Find outputs that are far larger than in training, of inputs that are alike."""
     size, factor = _over(given.evaluated.size, given.trained.size), given.factor
     alike = (np.maximum(size, _over(1.0, size)) <= _ALIKE) & (given.shift_largest <= _NEAR)
@@ -246,6 +260,7 @@ def _of_outputs(given: Evaluations, limit: float) -> _Difference | None:
         ),
         remedies=_OF_OUTPUTS,
         excluded="Not inputs that differ: their means and deviations are about those of training.",
+        worst=Severity.INFO if goes_well else Severity.WARNING,
     )
 
 

@@ -13,6 +13,7 @@ from tb_netviz_plugin.analysis.records import Bools, Floats
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import fold, layer_name, number
 from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.answers import guess
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.causes import SUMS
 from tb_netviz_plugin.diagnosis.course import training
@@ -192,6 +193,8 @@ def _of_signal(case: Case, layers: list[int], factor: float) -> Finding | None:
     found = trend(case, layers, factor)
     if found is None or found.decades < 0 or not middle_gain(case, found.layers(case)) <= LOUD:
         return None
+    if _gets_by(case, case.network.layers[layers[0]].model):
+        return None
     sizes = _over_weights(case, layers)
     known = sizes[np.isfinite(sizes)]
     if known.size < PERSISTING:
@@ -216,6 +219,14 @@ def _of_signal(case: Case, layers: list[int], factor: float) -> Finding | None:
         view="activations",
         subject=SUMS,
     )
+
+
+def _gets_by(case: Case, model: str) -> bool:
+    """Whether the network learns, by what guessing costs, else by how far the loss falls."""
+    loss, guessing = training(case), guess(case, model)
+    if loss is None or not loss.has_scale:
+        return False
+    return loss.end < guessing if guessing else loss.learned >= _LEARNED
 
 
 def _over_weights(case: Case, layers: list[int]) -> Floats:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.answers import guess
+from tb_netviz_plugin.diagnosis.answers import guess, tells_nothing
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -33,9 +34,9 @@ _HAD_LEARNED = 0.3
 _FROZEN = 0.5
 """Share of the layers that are frozen where a model that has learned already is fine-tuned."""
 
-_GUESSING, _DECLINE = (0.93, 1.1), 0.03
+_GUESSING, _FEWEST_LATE = (0.93, 1.1), 12
 """Shares of what guessing costs between which a loss ends where inputs have not helped (of one above, guessing is no
-measure), and by which it falls in the second half at most."""
+measure), and values in the second half that show that it stands."""
 
 _REMEDIES = (
     Remedy(
@@ -81,16 +82,16 @@ def _since_the_start(loss: Course, fall: float) -> Finding | None:
 
 def _guesses(case: Case, loss: Course) -> Finding | None:
     """Find a loss that is that of always telling how frequent the answers are, or their mean, whatever goes in."""
-    guessing = next((cost for model in case.network.models if (cost := guess(case, model))), None)
-    if guessing is None:
+    costs = ((model, guess(case, model)) for model in case.network.models)
+    model, guessing = next(((model, cost) for model, cost in costs if cost), ("", None))
+    if guessing is None or not tells_nothing(case, model):
         return None
     least, most = (share * guessing for share in _GUESSING)
     below = np.flatnonzero(loss.level < least)
     since = float(loss.steps[below[-1] + 1 if below.size and below[-1] + 1 < len(loss.steps) else 0])
-    half = loss.upto(float(loss.steps[0] + loss.steps[-1]) / 2)
-    still = half is not None and half.end - loss.end <= _DECLINE * guessing
+    late = loss.values[loss.steps >= (loss.steps[0] + loss.steps[-1]) / 2]
     lasts = loss.steps[-1] - since >= _LASTING * (loss.steps[-1] - loss.steps[0])
-    if not least <= loss.end <= most or not still or not lasts:
+    if not least <= loss.end <= most or not lasts or late.size < _FEWEST_LATE or _declines(late):
         return None
     return _finding(
         loss,
@@ -99,7 +100,7 @@ def _guesses(case: Case, loss: Course) -> Finding | None:
         f"{number(guessing)}: for {loss.steps[-1] - since:,.0f} steps nothing in the inputs has helped.",
         Beyond("loss over that of guessing", loss.end / guessing, _GUESSING[0]),
         least,
-        "Not converged: a network that uses its inputs does better than guessing.",
+        "Not converged to what little there is to know: the answers hardly hang on what goes in.",
     )
 
 
@@ -139,11 +140,15 @@ def _could_tell(case: Case, loss: Course) -> bool:
 
 
 def _falling(loss: Course) -> bool:
-    third = len(loss.values) // 3
-    first, last = loss.values[:third], loss.values[-third:]
+    return _declines(loss.values, _SLOWLY * abs(loss.start)) and bool(loss.level[-1] < loss.start)
+
+
+def _declines(values: Floats, least: float = 0.0) -> bool:
+    """Whether the last third of a loss lies below the first, by more than its scatter and by so much at least."""
+    third = len(values) // 3
+    first, last = values[:third], values[-third:]
     error = np.sqrt(first.var() / third + last.var() / third)
-    least = max(_SIGNIFICANT * error, _SLOWLY * abs(loss.start))
-    return bool(first.mean() - last.mean() > least and loss.level[-1] < loss.start)
+    return bool(first.mean() - last.mean() > max(_SIGNIFICANT * error, least))
 
 
 def _since(loss: Course, fall: float) -> float:

@@ -68,7 +68,8 @@ def _of_model(case: Case, layers: list[int], loss: Course, limits: Limits) -> Fi
     span = float(case.steps[-1] - case.steps[0])
     hardly = moves.path < _HARDLY * limits["path"]
     guessing = guess(case, case.network.layers[layers[0]].model)
-    ignorant = guessing is not None and loss.end >= _NO_BETTER * guessing  # Whatever the gradients of batches say.
+    # Whatever the gradients of batches say.
+    ignorant = guessing is not None and min(loss.start, loss.end) >= _NO_BETTER * guessing
     backbone = _fine_tuned(case, layers)
     if span < _FEWEST_STEPS or not known.any() or (backbone and not (ignorant and hardly)) or _warming_up(case, layers):
         return None

@@ -137,7 +137,6 @@ def _blurred(case: Case, model: str, limit: float, *, learns: bool) -> Finding |
         remedies=_REMEDIES,
         excluded=(
             "Not places that are alike to begin with, nor padding: early layers tell them apart.",
-            "Not pooling: each entry still has several places there.",
             "Not one layer: all that follow and have places are like that.",
             f"Not what a sound network needs: {idle} attentions behind it have nothing to choose from."
             if learns

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tb_netviz_plugin.diagnosis.answers import guess
+from tb_netviz_plugin.diagnosis.answers import guess, tells_nothing
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import training
 
@@ -81,6 +81,32 @@ def test_a_loss_that_came_down_to_that_of_guessing_and_stays_there(train, told, 
     assert all(0.93 <= finding.beyond.measured <= 1.1 and finding.first_step == 0 for finding in findings)
 
 
+def seldom(step):
+    """Return classes of which the inputs tell one in six only."""
+    inputs, targets = batch(step, 64)
+    generator = torch.Generator().manual_seed(step)
+    drawn = torch.randint(CLASSES, (64,), generator=generator)
+    return inputs, torch.where(torch.rand(64, generator=generator) < 1 / 6, targets, drawn)
+
+
+def noisy(step):
+    """Return numbers of which the inputs tell a tenth, beside an offset that a network has to learn first."""
+    inputs, _ = batch(step, 64)
+    noise = 3 * torch.randn(64, 1, generator=torch.Generator().manual_seed(step + 10**6))
+    return inputs, 3 + inputs[:, :1] + noise
+
+
+@pytest.mark.parametrize(
+    ("outputs", "criterion", "drawn"), [(CLASSES, nn.CrossEntropyLoss(), seldom), (1, nn.MSELoss(), noisy)]
+)
+def test_little_that_there_is_to_know_is_learned(train, told, outputs, criterion, drawn):
+    run = train(network(outputs), criterion, drawn, 400, rate=1e-2)
+    case = Case(run)
+    assert 0.85 < training(case).end / guess(case, "") < 1.05
+    assert not tells_nothing(case, "")
+    assert told(run, "loss_plateau") == []
+
+
 def test_a_loss_that_is_about_to_fall_below_that_of_guessing(train, told):
     run = train(network(), nn.CrossEntropyLoss(), lambda step: batch(step, 64), 110, rate=4e-4)
     loss = training(Case(run))
@@ -91,6 +117,12 @@ def test_a_loss_that_is_about_to_fall_below_that_of_guessing(train, told):
 def yes_or_no(step):
     inputs, targets = batch(step, 64)
     return inputs, (targets == 0).float()[:, None]
+
+
+def nearly(step):
+    """Return probabilities, of which even the truth costs something."""
+    inputs, targets = yes_or_no(step)
+    return inputs, 0.3 + 0.4 * targets
 
 
 def zeros(step):
@@ -106,6 +138,7 @@ def zeros(step):
         (CLASSES, nn.CrossEntropyLoss(reduction="sum"), batch, None),  # Of how many samples is not known.
         (CLASSES, nn.MultiMarginLoss(), batch, None),
         (1, nn.BCEWithLogitsLoss(), yes_or_no, 0.53),
+        (1, nn.BCEWithLogitsLoss(), nearly, None),
         (1, nn.MSELoss(), yes_or_no, 0.17),
         (1, nn.MSELoss(), zeros, None),  # As of a residual: there is nothing to guess.
     ],

@@ -148,8 +148,8 @@ def test_weights_that_were_replaced_at_the_start_and_a_loss_that_hardly_fell(rat
         (0.7, 2, "LBFGS", 0),
     ],
 )
-def test_weights_of_which_the_first_step_left_little_however_it_went_on(ratio, leap, optimizer, expected):
-    model, loss = large_from(0, ratio, count=1), falling(noise=0)
+def test_weights_of_which_the_first_step_left_little(ratio, leap, optimizer, expected):
+    model, loss = large_from(0, ratio, count=1), falling(end=1.0, noise=0)
     groups = tuple(replace(group, optimizer=optimizer) for group in model.description.groups)
     model.description = replace(model.description, groups=groups)
     loss[1:5] = leap * loss[0]
@@ -159,13 +159,19 @@ def test_weights_of_which_the_first_step_left_little_however_it_went_on(ratio, l
 
 @pytest.mark.parametrize(("ratio", "expected"), [(0.7, 1), (0.55, 0)])
 def test_a_loss_that_scatters_leaps_only_where_nothing_is_left(ratio, expected):
-    model, loss = large_from(0, ratio, count=1), falling(noise=0) + np.where(np.arange(RECORDS) % 2, 0.2, -0.2)
+    model, loss = large_from(0, ratio, count=1), falling(end=1.0, noise=0) + np.where(np.arange(RECORDS) % 2, 0.2, -0.2)
     loss[3] = 1.2 * loss[0]
     assert len(found("lr_too_high", model, train=loss)) == expected
 
 
+def test_a_first_step_that_the_training_gets_over_is_left_alone():
+    loss = falling(noise=0)
+    loss[1:5] = 2 * loss[0]
+    assert found("lr_too_high", large_from(0, 0.8, count=1), train=loss) == []
+
+
 def test_rows_of_a_table_may_be_rewritten():
-    model, loss = large_from(0, 0.8, count=1), falling(noise=0)
+    model, loss = large_from(0, 0.8, count=1), falling(end=1.0, noise=0)
     loss[1:5] = 2 * loss[0]
     modules = tuple(
         replace(module, type="Embedding") if module.type == "Linear" else module for module in model.description.modules

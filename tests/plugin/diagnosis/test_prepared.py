@@ -52,8 +52,8 @@ def judged(train, told, batch, prepare, every=15):
     [
         (lambda inputs: 10 * inputs + 5, "in evaluations, and a mean of"),
         (lambda inputs: 0.02 * inputs, "in evaluations, and a mean of"),
-        (lambda inputs: 60 * inputs.sigmoid(), "not prepared as what it is trained on"),
-        (lambda inputs: (inputs.clamp(-2, 2) + 2) / 12, "not prepared as what it is trained on"),
+        (lambda inputs: 60 * inputs.sigmoid(), "differs from what it is trained on"),
+        (lambda inputs: (inputs.clamp(-2, 2) + 2) / 12, "differs from what it is trained on"),
         (lambda inputs: inputs + PLACES, "; the means of one feature lie "),
         (
             lambda inputs: torch.cat([1000 * inputs[:, :1], inputs[:, 1:]], 1),
@@ -142,8 +142,8 @@ def measured(count=6, samples=64.0, kind=2, ratio=1.0, **about):
     """Return evaluations on inputs of mean 0 and deviation 1, of which `about` says how they differ."""
     ones = np.ones(count)
     side = {"kind": kind * ones, "mean": 0 * ones, "size": ones, "smallest": -3 * ones, "largest": 3 * ones}
-    sides = [Inputs(samples=samples * ones, zeros=0 * ones, **side)] * 2
-    names = ("shift", "shift_largest", "factor", "factor_smallest", "factor_largest", "output_size")
+    sides = [Inputs(samples=samples * ones, **side)] * 2
+    names = ("shift", "shift_largest", "factor", "factor_largest", "output_size")
     numbers = {name: about.get(name, float("shift" not in name)) * ones for name in names}
     return Evaluations(np.arange(count) * 90.0, *sides, **numbers, trained_output_size=ones / ratio)
 

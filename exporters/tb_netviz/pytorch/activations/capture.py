@@ -279,6 +279,7 @@ class Capture:
             model is not None
             and model.training
             and torch._C._current_graph_task_id() == -1
+            and not torch.is_inference_mode_enabled()  # Nothing is learned from such a pass.
             and "_is_replica" not in module.__dict__
         )
 

@@ -107,10 +107,11 @@ def rows_of(tensor: Tensor, axis: int, sampling: Sampling) -> Tensor:
     outer, inner = sampling
     length = tensor.shape[axis]
     tensor = tensor.detach()
+    tensor = tensor[::outer]  # Before axes are joined, which may copy.
     if axis == 1:
-        values = tensor.flatten(2)[::outer, :, ::inner].movedim(1, -1) if tensor.ndim > 2 else tensor[::outer]
+        values = tensor.flatten(2)[:, :, ::inner].movedim(1, -1) if tensor.ndim > 2 else tensor
     else:
-        values = tensor.reshape(len(tensor), -1, length)[::outer, ::inner]
+        values = tensor.reshape(len(tensor), -1, length)[:, ::inner]
     return real(values.reshape(-1, length))
 
 

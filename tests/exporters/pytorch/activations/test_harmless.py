@@ -166,3 +166,18 @@ def test_pause_and_resume(tmp_path):
             optimizer.step()
             optimizer.zero_grad()
     assert sorted(read(tmp_path).units) == [0, 1, 4, 5]
+
+
+def test_an_inference_pass_in_training_mode_stops_nothing(tmp_path, recwarn):
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, optimizer, every=1)
+        for _ in range(6):
+            with torch.inference_mode():
+                model(torch.randn(4, 1, 6, 6))
+            model(torch.randn(4, 1, 6, 6)).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    assert not [one for one in recwarn if issubclass(one.category, NetVizWarning)]
+    assert sorted(read(tmp_path).activations) == list(range(6))
