@@ -36,8 +36,9 @@ _TRANSIENT = 0.5
 _LEAST = 0.1
 """Share of the usual loss that a leap is above."""
 _LATER = 10
-_BEYOND = 30.0
-"""Factor over its first value from which on a leap matters however short it is: no network is that wrong by itself."""
+_BEYOND = 9.0
+"""Factor over its first value from which on a leap matters however short it is, and however many there are: no network
+is that wrong by itself."""
 _RISEN = 0.1
 """Share of its height that a leap has reached where it begins."""
 _LARGE, _ORDINARY = 0.9, 1.5
@@ -75,11 +76,12 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     overwritten = near and written.size <= _FEW
     # Weights that are set again and again are so on purpose, as those of meta-learning before each task.
     changed = not overwritten if near else _data_changed(case, loss, worst, usual, recovery)
+    beyond = heights[worst] >= _BEYOND * _start(case) > 0
     return [
         Finding(
             rule="loss_spike",
             severity=Severity.INFO
-            if changed or moments > _FEW
+            if changed or (moments > _FEW and not beyond)
             else _severity(case, loss, worst, overwritten or recovery > max(_AT_ONCE, _AFTER * len(out))),
             layers=(),
             first_step=float(loss.steps[_begins(out, at[0])]),
@@ -115,9 +117,9 @@ def _beside(overwritten: bool) -> str:
 
 def _severity(case: Case, loss: Curve, worst: int, lasts: bool) -> Severity:
     """Return how bad it is to lose this much of all that was gained, or to leap so far beyond the beginning."""
-    height, start = float(loss.high[worst] - _before(_filled(loss.values))[worst]), _start(case)
+    height = float(loss.high[worst] - _before(_filled(loss.values))[worst])
     lost = height / max(_gain(case), 1e-12)
-    grave = (lasts and lost >= _LASTING) or lost >= _HUGE or height >= _BEYOND * start > 0
+    grave = (lasts and lost >= _LASTING) or lost >= _HUGE or height >= _BEYOND * _start(case) > 0
     return Severity.WARNING if grave else Severity.INFO
 
 

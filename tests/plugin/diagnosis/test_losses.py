@@ -169,6 +169,14 @@ class TestSpike:
         (finding,) = found("loss_spike", model, train=loss)
         assert finding.severity is Severity.WARNING
 
+    @pytest.mark.parametrize(("height", "expected"), [(30.0, Severity.WARNING), (3.0, Severity.INFO)])
+    def test_leaps_that_keep_coming_matter_where_no_network_is_that_wrong(self, height, expected):
+        model, loss = Model(records=LONG), flat(LONG, 0.7, noise=0.05)
+        at = np.arange(60, LONG - 20, 20)
+        loss[at], model.norms[at] = height, model.norms[at] * 300
+        (finding,) = found("loss_spike", model, train=loss)
+        assert finding.severity is expected
+
     def test_a_small_leap_is_worth_knowing_only(self):
         model, loss = leaping(height=0.6)
         (finding,) = found("loss_spike", model, train=loss)
