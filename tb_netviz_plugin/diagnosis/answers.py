@@ -97,6 +97,20 @@ def guess(case: Case, model: str) -> float | None:
     return None
 
 
+def guess_frequencies(case: Case, model: str) -> float | None:
+    """Return what always telling how frequent the classes are costs; what `guess` says, where that is not known."""
+    usual, classes = guess(case, model), case.classes
+    if usual is None or classes is None or not classes.targets.sum() > 0:
+        return usual
+    found = answers(case)
+    if found is None or not is_cross_entropy(case, found):
+        return usual
+    shares = classes.targets.sum(axis=1) / classes.targets.sum()
+    shares = shares[shares > 0]
+    entropy = float(-(shares * np.log(shares)).sum())
+    return entropy if entropy > 0 else usual
+
+
 def _are_decided(mean: float, deviation: float) -> bool:
     """Whether answers are 0 or 1, and nothing in between: then the one follows from the other."""
     return deviation**2 >= _DECIDED * mean * (1 - mean)

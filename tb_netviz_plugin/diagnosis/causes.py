@@ -190,6 +190,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
     "oversmoothing": frozenset(
         {"class_imbalance", "loss_plateau", "underfitting", "redundant_units", "over_regularised", "vanishing_gradient"}
     ),
+    "underfitting": frozenset({"loss_plateau"}),
     "train_eval_mismatch": frozenset({"overfitting"}),
     "class_imbalance": frozenset({"overfitting", "loss_plateau"}),
     "label_noise": frozenset({"loss_plateau", "underfitting", "overfitting"}),

@@ -7,7 +7,7 @@ import numpy as np
 from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.answers import guess, tells_nothing
+from tb_netviz_plugin.diagnosis.answers import guess_frequencies, tells_nothing
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -82,12 +82,12 @@ def _since_the_start(loss: Course, fall: float) -> Finding | None:
 
 def _guesses(case: Case, loss: Course) -> Finding | None:
     """Find a loss that is that of always telling how frequent the answers are, or their mean, whatever goes in."""
-    costs = ((model, guess(case, model)) for model in case.network.models)
+    costs = ((model, guess_frequencies(case, model)) for model in case.network.models)
     model, guessing = next(((model, cost) for model, cost in costs if cost), ("", None))
     if guessing is None or not tells_nothing(case, model):
         return None
     least, most = (share * guessing for share in _GUESSING)
-    below = np.flatnonzero(loss.level < least)
+    below = np.flatnonzero(loss.level < least - loss.noise)
     since = float(loss.steps[below[-1] + 1 if below.size and below[-1] + 1 < len(loss.steps) else 0])
     late = loss.values[loss.steps >= (loss.steps[0] + loss.steps[-1]) / 2]
     lasts = loss.steps[-1] - since >= _LASTING * (loss.steps[-1] - loss.steps[0])

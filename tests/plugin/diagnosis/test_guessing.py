@@ -66,6 +66,13 @@ def shuffled(step):
     return inputs, torch.randint(CLASSES, (64,), generator=torch.Generator().manual_seed(step))
 
 
+def unequal(step):
+    """Return the same of classes that are not as frequent."""
+    inputs, _ = batch(step, 64)
+    chances, generator = torch.tensor([0.6, 0.2, 0.1, 0.1]), torch.Generator().manual_seed(step)
+    return inputs, chances.multinomial(64, replacement=True, generator=generator)
+
+
 def loud(model):
     """Begin with large outputs, so that the loss has a long way to come down to that of guessing."""
     with torch.no_grad():
@@ -73,7 +80,7 @@ def loud(model):
     return model
 
 
-@pytest.mark.parametrize(("drawn", "expected"), [(shuffled, 1), (lambda step: batch(step, 64), 0)])
+@pytest.mark.parametrize(("drawn", "expected"), [(shuffled, 1), (unequal, 1), (lambda step: batch(step, 64), 0)])
 def test_a_loss_that_came_down_to_that_of_guessing_and_stays_there(train, told, drawn, expected):
     run = train(loud(network()), nn.CrossEntropyLoss(), drawn, 400, rate=3e-2)
     findings = told(run, "loss_plateau")
