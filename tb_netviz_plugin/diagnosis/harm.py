@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tb_netviz_plugin.analysis.derive import State
+from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.units import UnitState
 from tb_netviz_plugin.analysis.wording import fold, number
@@ -30,6 +31,8 @@ REPLACED, _HARDLY_LEARNED = 0.5, 0.3
 _SWEPT, _GONE, _AT_ONCE, _LEAPT = 0.5, 0.65, 3, 1.1
 """The same at which little is left of how they began, and next to nothing; records within which that is so at once, and
 the factor over its first value to which the loss leaps then, beyond its scatter in the first case."""
+_FAR_UP, _TIMES = 2.0, 3
+"""That factor where nothing was left and the training got over it, and in how many records."""
 _SEARCHES = ("LBFGS",)
 """Optimizers whose first steps are as long as they have to be."""
 _HALF = 0.5
@@ -137,16 +140,22 @@ def swept(case: Case, layers: list[int], loss: Course) -> Harm | None:
         return None
     first = float(np.nanmax(movement(case, maps).ratios[:_AT_ONCE], initial=0.0))
     early, begun = loss.values[:AFTERWARDS], _first_loss(case, loss)
-    highest, scatter = float(early.max()), _WORSE * loss.noise if first < _GONE else 0.0
-    if first < _SWEPT or len(early) < AFTERWARDS or not highest >= _LEAPT * begun + scatter > 0:
+    if first < _SWEPT or len(early) < AFTERWARDS or not _throws(loss, np.sort(early), begun, gone=first >= _GONE):
         return None
-    if loss.has_scale and loss.learned >= _RECOVERED:
-        return None
+    highest = float(early.max())
     words = f"little is left of the weights that it began with; the loss, {number(begun)} at first, leapt to "
     excluded = (
         "Not matrices that begin about zero, which any step rewrites, nor rows of a table: these do not count.",
     )
     return Harm(f"{words}{number(highest)}", fatal=False, excluded=excluded)
+
+
+def _throws(loss: Course, early: Floats, begun: float, *, gone: bool) -> bool:
+    """Whether the first values of a loss, in increasing order, are thrown up far enough for how it went on."""
+    scatter = _WORSE * loss.noise
+    if loss.has_scale and loss.learned >= _RECOVERED:
+        return gone and bool(early[-_TIMES] >= _FAR_UP * begun + scatter > 0)
+    return bool(early[-1] >= _LEAPT * begun + (0.0 if gone else scatter) > 0)
 
 
 def _first_loss(case: Case, loss: Course) -> float:

@@ -164,10 +164,11 @@ def test_a_loss_that_scatters_leaps_only_where_nothing_is_left(ratio, expected):
     assert len(found("lr_too_high", model, train=loss)) == expected
 
 
-def test_a_first_step_that_the_training_gets_over_is_left_alone():
+@pytest.mark.parametrize(("ratio", "leap", "expected"), [(0.8, 2.5, 1), (0.6, 2.5, 0), (0.8, 1.5, 0)])
+def test_first_steps_that_the_training_gets_over_have_to_leave_nothing(ratio, leap, expected):
     loss = falling(noise=0)
-    loss[1:5] = 2 * loss[0]
-    assert found("lr_too_high", large_from(0, 0.8, count=1), train=loss) == []
+    loss[1:5] = leap * loss[0]
+    assert len(found("lr_too_high", large_from(0, ratio, count=1), train=loss)) == expected
 
 
 def test_rows_of_a_table_may_be_rewritten():
