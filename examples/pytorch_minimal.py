@@ -6,7 +6,8 @@ from torch import nn
 from tb_netviz.pytorch import NetVizWriter
 
 torch.manual_seed(0)
-inputs, targets = torch.randn(512, 16), torch.randint(4, (512,))
+inputs = torch.randn(512, 16)
+targets = inputs[:, :4].argmax(1)
 loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(inputs, targets), batch_size=32, shuffle=True)
 
 model = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
