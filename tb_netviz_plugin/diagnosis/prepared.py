@@ -233,8 +233,8 @@ def _differs(given: Evaluations, mark: _Mark) -> _Difference:
         + mark.detail.format(number(middle)),
         beyond=Beyond(mark.label, middle, float(np.nanmedian(mark.limits))),
         evidence=(
-            Line("root mean square of the inputs in evaluations", "inputs", given.steps, given.evaluated.size),
-            Line("root mean square of the inputs in training", "inputs", given.steps, given.trained.size),
+            Line("evaluations", "size of the inputs", given.steps, given.evaluated.size),
+            Line("training", "size of the inputs", given.steps, given.trained.size),
         ),
         remedies=_OF_INPUTS,
         excluded="Not augmentation, nor another sample of the same data: neither changes scale or place by so much.",
@@ -255,8 +255,8 @@ def _of_outputs(given: Evaluations, limit: float, *, goes_well: bool) -> _Differ
         "mean square), though the inputs are alike: the network does something else there",
         beyond=Beyond("size of the outputs over that in training", float(np.median(ratio)), limit),
         evidence=(
-            Line("root mean square of the outputs in evaluations", "outputs", given.steps, given.output_size),
-            Line("root mean square of the outputs in training", "outputs", given.steps, given.trained_output_size),
+            Line("evaluations", "size of the outputs", given.steps, given.output_size),
+            Line("training", "size of the outputs", given.steps, given.trained_output_size),
         ),
         remedies=_OF_OUTPUTS,
         excluded="Not inputs that differ: their means and deviations are about those of training.",

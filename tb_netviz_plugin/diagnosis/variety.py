@@ -65,7 +65,7 @@ class Places:
 
     def line(self, threshold: float | None = None) -> Line:
         """Return the share over the steps."""
-        label = f"{self.row.label}: share of its outputs that varies within an entry"
+        label = f"{self.row.label}: share that varies within an entry"
         return Line(label, "activation_std", self.steps, self.share, threshold)
 
 

@@ -69,7 +69,7 @@ export function Figure(props: FigureProps) {
       <header class="figure-head">
         {heading ?? (
           <>
-            <h3>{title}</h3>
+            <h3 title={title}>{title}</h3>
             {statistic !== undefined && <Explain id={statistic} />}
             {caption !== undefined && <span class="caption clip">{caption}</span>}
           </>
