@@ -72,3 +72,10 @@ def test_a_signal_that_grows_under_a_small_gradient_does_no_harm(trained, told):
     torch.manual_seed(0)
     run = trained(Sums(), loss=lambda: lambda outputs, _targets: nn.functional.softsign(outputs).mean())
     assert [finding for finding in told(run, RULE) if finding.subject] == []
+
+
+def test_a_gradient_that_is_large_in_its_unit_is_no_explosion_where_the_loss_falls(train, told):
+    torch.manual_seed(0)
+    steps = iter(range(60))
+    run = train(Sums(), lambda outputs, _targets: 0.9 ** next(steps) * outputs.square().mean(), drawn, 60, rate=1e-9)
+    assert [finding for finding in told(run, RULE) if finding.subject] == []
