@@ -32,6 +32,7 @@ def answer(reader: Reader, call: Call) -> Reply:
                     "optimizer": group.optimizer,
                     "index": group.index,
                     "learning_rate": group.learning_rate,
+                    "settings": dict(group.settings),
                 }
                 for model, group in network.groups
             ],

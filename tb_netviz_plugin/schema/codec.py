@@ -105,7 +105,10 @@ def encode_description(description: RunDescription) -> netviz_pb2.RunDescription
         edges=[netviz_pb2.Edge(source=edge.source, target=edge.target) for edge in description.edges],
         groups=[
             netviz_pb2.OptimizerGroup(
-                optimizer=text(group.optimizer), index=group.index, learning_rate=group.learning_rate
+                optimizer=text(group.optimizer),
+                index=group.index,
+                learning_rate=group.learning_rate,
+                settings=[netviz_pb2.Setting(name=text(name), value=value) for name, value in group.settings],
             )
             for group in description.groups
         ],
@@ -162,7 +165,15 @@ def decode_description(content: bytes) -> RunDescription:
         ),
         activations=tuple(_decode_activation(activation) for activation in message.activations),
         edges=tuple(Edge(edge.source, edge.target) for edge in message.edges),
-        groups=tuple(OptimizerGroup(group.optimizer, group.index, group.learning_rate) for group in message.groups),
+        groups=tuple(
+            OptimizerGroup(
+                group.optimizer,
+                group.index,
+                group.learning_rate,
+                tuple((setting.name, setting.value) for setting in group.settings),
+            )
+            for group in message.groups
+        ),
         chunks=tuple(
             Chunk(chunk.tag, chunk.family, chunk.first_row, chunk.rows, tuple(chunk.columns))
             for chunk in message.chunks

@@ -112,11 +112,24 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class OptimizerGroup:
-    """A parameter group, with the learning rate that it had when the description was written."""
+    """A parameter group, as it was when the description was written.
+
+    Attributes:
+        optimizer: Class of its optimizer.
+        index: Its place in it.
+        learning_rate: 0 where it has none.
+        settings: Its other numbers by name, in alphabetical order, such as momentum and weight_decay; those of a tuple
+            as betas.0 and betas.1. Empty where they were not recorded.
+    """
 
     optimizer: str
     index: int
     learning_rate: float = 0.0
+    settings: tuple[tuple[str, float], ...] = ()
+
+    def setting(self, name: str) -> float | None:
+        """Return one of its other numbers, or None where it is not known."""
+        return dict(self.settings).get(name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,14 +111,24 @@ class Edge(_message.Message):
     def __init__(self, source: _Optional[int] = ..., target: _Optional[int] = ...) -> None: ...
 
 class OptimizerGroup(_message.Message):
-    __slots__ = ("optimizer", "index", "learning_rate")
+    __slots__ = ("optimizer", "index", "learning_rate", "settings")
     OPTIMIZER_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
     optimizer: str
     index: int
     learning_rate: float
-    def __init__(self, optimizer: _Optional[str] = ..., index: _Optional[int] = ..., learning_rate: _Optional[float] = ...) -> None: ...
+    settings: _containers.RepeatedCompositeFieldContainer[Setting]
+    def __init__(self, optimizer: _Optional[str] = ..., index: _Optional[int] = ..., learning_rate: _Optional[float] = ..., settings: _Optional[_Iterable[_Union[Setting, _Mapping]]] = ...) -> None: ...
+
+class Setting(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: float
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
 
 class Chunk(_message.Message):
     __slots__ = ("tag", "family", "first_row", "rows", "columns")

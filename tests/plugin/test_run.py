@@ -96,7 +96,9 @@ def test_a_run_describes_its_network(tmp_path, open_logdir):
         "group": 0,
     }
     assert run["parameters"][0]["group"] is None
-    assert run["groups"] == [{"model": "", "optimizer": "SGD", "index": 0, "learning_rate": 0.3}]
+    (group,) = run["groups"]
+    assert group.pop("settings") == {"momentum": 0.9, "weight_decay": 0.01}
+    assert group == {"model": "", "optimizer": "SGD", "index": 0, "learning_rate": 0.3}
     # The first record stands for one step, the second for eight.
     assert run["cost"] == {"fraction": pytest.approx((0.001 + 8 * 0.003) / 0.9), "interval": 4, "dropped": 2}
     assert run["sampling"] == {"records": 2, "first_step": 0, "last_step": 8, "evicted": False}

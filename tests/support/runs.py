@@ -104,7 +104,7 @@ def describe(
         modules=modules,
         parameters=parameters,
         activations=tuple(activations),
-        groups=(OptimizerGroup("SGD", 0, learning_rate),),
+        groups=(OptimizerGroup("SGD", 0, learning_rate, (("momentum", 0.9), ("weight_decay", 0.01))),),
         chunks=chunks,
         schedule=Schedule(every=1, records_per_octave=128, unit_records_per_octave=32 if activations else 0),
     )

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
+import sys
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
 from tb_netviz_plugin.schema.description import OptimizerGroup
+
+MOST_SETTINGS = 32
+"""Numbers that are recorded of an optimizer group."""
+_NO_SETTINGS = frozenset({"params", "lr", "initial_lr", "foreach", "fused", "capturable", "differentiable"})
+"""What an optimizer group holds beside settings: its parameters, learning rates, and how a step is computed."""
 
 
 def innermost(optimizer: Optimizer) -> Optimizer:
@@ -67,5 +74,21 @@ def describe_groups(optimizers: Iterable[Optimizer]) -> tuple[tuple[OptimizerGro
     for optimizer in optimizers:
         for index, group in enumerate(optimizer.param_groups):
             places.update((id(parameter), len(groups)) for parameter in group["params"])
-            groups.append(OptimizerGroup(type(optimizer).__name__, index, float(group.get("lr", 0.0))))
+            rate = float(group.get("lr", 0.0))
+            groups.append(OptimizerGroup(type(optimizer).__name__, index, rate, settings_of(group)))
     return tuple(groups), places
+
+
+def settings_of(group: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    """Return the finite numbers of an optimizer group beside its learning rate, in alphabetical order; no tensors."""
+    named = ((str(name), value) for name, value in group.items() if name not in _NO_SETTINGS)
+    numbers = (number for name, value in named for number in _numbers(name, value))
+    return tuple(sorted(numbers)[:MOST_SETTINGS])
+
+
+def _numbers(name: str, value: object) -> list[tuple[str, float]]:
+    if isinstance(value, int | float):
+        return [(name, float(value))] if abs(value) <= sys.float_info.max else []
+    if isinstance(value, tuple | list):
+        return [number for index, one in enumerate(value) for number in _numbers(f"{name}.{index}", one)]
+    return []

@@ -8,6 +8,7 @@ from torch import nn
 
 from tb_netviz.pytorch import NetVizWriter
 from tb_netviz.pytorch.details import detail_of
+from tb_netviz.pytorch.membership import MOST_SETTINGS
 from tests.support.watching import read
 
 
@@ -25,9 +26,9 @@ class Reordered(nn.Module):
         return self.head(self.body(x)) * self.scale
 
 
-def record(folder, model, batch, *, watched=None, forward=None, **options):
+def record(folder, model, batch, *, watched=None, forward=None, optimizer=None, **options):
     """Train two steps, watching `watched` and calling `forward`; return the recording."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=0.1)
     forward = model if forward is None else forward
     with NetVizWriter(folder) as writer:
         writer.watch(model if watched is None else watched, optimizer, every=1, **options)
@@ -69,6 +70,39 @@ def test_modules_have_types_shapes_and_details(tmp_path):
     assert description.framework.startswith("pytorch 2.")
     assert description.writer.startswith("tb-netviz")
     assert [(group.optimizer, group.learning_rate) for group in description.groups] == [("SGD", 0.1)]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "settings"),
+    [
+        (
+            lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True),
+            {"momentum": 0.9, "dampening": 0.0, "weight_decay": 0.01, "nesterov": 1.0},
+        ),
+        (torch.optim.AdamW, {"betas.0": 0.9, "betas.1": 0.999, "weight_decay": 0.01}),
+        (lambda parameters: torch.optim.RMSprop(parameters, eps=1e-3), {"alpha": 0.99, "eps": 1e-3, "centered": 0.0}),
+    ],
+)
+def test_the_numbers_of_an_optimizer(tmp_path, optimizer, settings):
+    model = nn.Linear(4, 2)
+    (group,) = record(tmp_path, model, torch.ones(3, 4), optimizer=optimizer(model.parameters())).description.groups
+    assert {name: group.setting(name) for name in settings} == settings
+    assert group.settings == tuple(sorted(group.settings))
+    assert not {name for name, _ in group.settings} & {"params", "lr", "fused", "foreach"}
+
+
+def test_of_a_hostile_group_there_are_some_numbers_all_the_same(tmp_path):
+    model = nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    odd: dict[Any, Any] = {"words": "many", "none": None, "tensor": torch.ones(2), "list": [1, "two", (3.0,)]}
+    odd |= {"huge": 10**400, "endless": float("inf"), 7: 8.0}
+    optimizer.param_groups[0].update({**odd, **{f"z{index:03}": index for index in range(100)}})
+    (group,) = record(tmp_path, model, torch.ones(3, 4), optimizer=optimizer).description.groups
+    assert len(group.settings) == MOST_SETTINGS
+    assert (group.setting("list.0"), group.setting("list.2.0")) == (1.0, 3.0)
+    assert (
+        group.setting("words") is group.setting("tensor") is group.setting("huge") is group.setting("endless") is None
+    )
 
 
 @pytest.mark.parametrize(
