@@ -32,6 +32,8 @@ _LATE = 0.3
 """Share of the run in which it has to swing at the least."""
 _UNTIL = 0.6
 """Share of the run up to which it has to swing: what has died down by then does no harm."""
+_HEAVY, _FEWER = 0.98, 0.6
+"""Momentum that carries steps past where they ought to end, and the share of the swings that show it then."""
 _FEWEST_SAMPLES = 8
 """Samples of a batch from which on it is a matter of their order that their targets are alike."""
 _MIDDLE = (0.1, 0.9)
@@ -48,6 +50,7 @@ _LEAPS, _MANY = 1.25, 0.4
 _BACK = 0.4
 """Share of the stretches of one kind that had come before: else it is the task that changes."""
 
+_LESS_MOMENTUM = "torch.optim.SGD(model.parameters(), lr=lr, momentum=0.5)"
 _SHUFFLE = (
     Remedy("Shuffle the data: each batch has to hold targets of all kinds.", "DataLoader(dataset, shuffle=True)"),
     Remedy("If they come as a stream, draw batches from a buffer of what came before."),
@@ -57,7 +60,7 @@ _REMEDIES = (
         "Lower the learning rate, or let it fall.", "torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)"
     ),
     Remedy("Take larger batches, and shuffle the data.", "DataLoader(dataset, batch_size=256, shuffle=True)"),
-    Remedy("Take less momentum.", "torch.optim.SGD(model.parameters(), lr=lr, momentum=0.5)"),
+    Remedy("Take less momentum.", _LESS_MOMENTUM),
 )
 
 
@@ -139,12 +142,12 @@ def _of_steps(case: Case, loss: Course, least: float) -> list[Finding]:
     swings = int(peaks.sum())
     if set_from_outside(case, range(len(case.network.layers))).sum() >= swings:
         return []  # As in meta-learning, where each task begins from the same weights.
-    if abs(linked) < _LINKED or swings < least or (linked < 0 and not _undone(case)):
+    heavy = _momentum(case) >= _HEAVY
+    if abs(linked) < _LINKED or swings < (_FEWER * least if heavy else least):
         return []
     at = np.flatnonzero(peaks)
     first, last = float(loss.steps[at[0]]), float(loss.steps[at[-1]])
-    span = loss.steps[-1] - loss.steps[0]
-    if last - first < _LATE * span or last < loss.steps[0] + _UNTIL * span:
+    if not heavy and ((linked < 0 and not _undone(case)) or not _lasts(loss, first, last)):
         return []
     height = float(np.median(values[at]))
     return [
@@ -155,10 +158,15 @@ def _of_steps(case: Case, loss: Course, least: float) -> list[Finding]:
             first_step=first,
             last_step=last,
             message=f"{loss.name} fell to {number(loss.best)} at best and rose again {swings:,} times, to "
-            f"{number(height)} at the median, from step {first:,.0f} to step {last:,.0f}.",
+            f"{number(height)} at the median, from step {first:,.0f} to step {last:,.0f}"
+            + (
+                f": a momentum of {_momentum(case):g} carries the weights past where they ought to end."
+                if heavy
+                else "."
+            ),
             beyond=Beyond("swings", float(swings), least),
             evidence=(Line(loss.name, loss.name, loss.steps, loss.values, loss.best + _HIGH * loss.gain),),
-            remedies=_REMEDIES,
+            remedies=_lighter(case) if heavy else _REMEDIES,
             excluded=(
                 f"Not the scatter of single batches: successive records are linked (correlation {linked:.2f}).",
                 "Not the schedule: the learning rate does not return to higher values.",
@@ -203,6 +211,25 @@ def _undone(case: Case) -> bool:
     agreement = movement(case, range(len(case.network.layers))).agreement
     known = agreement[np.isfinite(agreement)]
     return bool(known.size) and float(np.median(known)) <= _AGAINST
+
+
+def _lasts(loss: Course, first: float, last: float) -> bool:
+    """Whether it swings for long, and in the later part of the run."""
+    span = loss.steps[-1] - loss.steps[0]
+    return bool(last - first >= _LATE * span and last >= loss.steps[0] + _UNTIL * span)
+
+
+def _lighter(case: Case) -> tuple[Remedy, ...]:
+    """Return what to do about a momentum that is too large: that first."""
+    betas = any(group.setting("betas.0") is not None for _, group in case.network.groups)
+    code = "torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.999))" if betas else _LESS_MOMENTUM
+    return (Remedy("Take less momentum.", code), *(one for one in _REMEDIES if one.code != _LESS_MOMENTUM))
+
+
+def _momentum(case: Case) -> float:
+    """Return the largest momentum of an optimizer group, 0 where none is known."""
+    known = [group.setting(name) for _, group in case.network.groups for name in ("momentum", "betas.0")]
+    return max((one for one in known if one is not None), default=0.0)
 
 
 def _rate_returns(case: Case) -> bool:
