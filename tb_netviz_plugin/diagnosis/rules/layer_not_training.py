@@ -31,8 +31,9 @@ _TURNS = 50
 
 _TRACES = 40
 """Records over which updates have to leave no trace."""
-_RESTLESS = 0.15
-"""Mean square of the changes of a norm over its variance (von Neumann's ratio); that of drifts is far lower."""
+_RESTLESS, _WANDERING = 0.15, 24.0
+"""Mean square of the changes of a norm over its variance (von Neumann's ratio); that of drifts is far lower. That of a
+random walk of n records is about 6 / n, and may come out as a few times that."""
 _RESOLVED, _REWRITTEN = 1e-5, 0.1
 """Updates over weights between which a norm shows what became of an update."""
 _FAR = 5.0
@@ -164,7 +165,7 @@ def _restless(norms: Floats, updates: Floats) -> bool:
     norms, usual = norms[known], float(np.median(updates[known]))
     if not _RESOLVED <= usual / norms[-1] <= _REWRITTEN or norms.max() - norms.min() > usual or not norms.var() > 0:
         return False
-    return bool((np.diff(norms) ** 2).mean() >= _RESTLESS * norms.var())
+    return bool((np.diff(norms) ** 2).mean() >= max(_RESTLESS, _WANDERING / len(norms)) * norms.var())
 
 
 def _drifts(norms: Floats, updates: Floats) -> Floats:
