@@ -1,4 +1,4 @@
-"""All scenarios: those in the `SCENARIOS` of every file in `faulty/` and `healthy/`, of the files in alphabetical order.
+"""All scenarios: the `SCENARIOS` of every file in `faulty/` and `healthy/`, of the files in alphabetical order.
 
 To add one, write its training beside the others of its kind, and a line in that file's SCENARIOS.
 """
