@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +15,10 @@ from tb_netviz_plugin.diagnosis.answers import answers
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
-from tb_netviz_plugin.diagnosis.stretches import at_end, smooth
+from tb_netviz_plugin.diagnosis.stretches import smooth
 
-_LATE = 0.3
-"""Share of the run, at its end, that is judged."""
+_STRETCH, _APART, _BEGINNING = 0.3, 0.1, 0.1
+"""Share of the run that is judged at once, how far such stretches begin apart, and what comes before the first."""
 _FEWEST_CLASSES = 3
 """Classes from which on even errors tell: between two, all errors look alike."""
 _FEWEST_SAMPLES = 500
@@ -26,7 +27,7 @@ _ABOVE_CHANCE = 1.5
 _MOST_RIGHT = 0.93
 """Accuracy up to which there are enough errors to tell what they are like."""
 _FLAT = 0.1
-"""Share of itself by which the loss falls at most over the end."""
+"""Share of itself by which the loss falls at most over a stretch."""
 _MOST = 1.15
 """Loss, and its deviation, over those of labels drawn at random, up to which they may be of these."""
 _EVEN = 0.1
@@ -45,16 +46,20 @@ _REMEDIES = (
 
 
 @dataclass(frozen=True, slots=True)
-class _End:
-    """What the cross-entropies of single samples are like at the end.
+class _Stretch:
+    """What the cross-entropies of single samples are like for a while.
 
     Attributes:
+        first: Its first step.
+        last: Its last step.
         accuracy: Share of samples that are right.
         loss: Mean of their cross-entropies.
         spread: Standard deviation.
         classes: How many there are.
     """
 
+    first: float
+    last: float
     accuracy: float
     loss: float
     spread: float
@@ -74,69 +79,88 @@ class _End:
 
 
 def find(case: Case, limits: Limits) -> list[Finding]:
-    """Find a classifier that is wrong as often, and as surely, as random labels make it."""
+    """Find a classifier that is wrong as often, and as surely, as random labels make it, at the end or for a while."""
     given, classes = answers(case), case.classes
-    if given is None or classes is None or (end := _end(given)) is None or not _plateau(given):
+    if given is None or classes is None:
         return []
-    loss, spread = end.loss / end.even_loss, end.spread / end.even_spread
-    lowest = limits["even"]
-    if not lowest <= loss <= _MOST or not lowest <= spread <= _MOST or not _same_for_all(classes):
-        return []
-    since, wrong = float(given.steps[0]), 1 - end.accuracy
-    return [
-        Finding(
-            rule="label_noise",
-            severity=Severity.WARNING,
-            layers=(),
-            first_step=since,
-            last_step=float(given.steps[-1]),
-            message=f"{wrong:.0%} of the training samples stay wrong, alike in all {end.classes:,.0f} classes, and the "
-            f"loss is {number(end.loss)} where as many labels drawn at random make {number(end.even_loss)}: about so "
-            "many labels seem to be wrong.",
-            beyond=Beyond("loss over that which labels drawn at random make", loss, lowest),
-            evidence=(
-                Line("cross-entropy", "outputs", given.steps, given.loss, end.even_loss),
-                Line("deviation of the cross-entropy over samples", "outputs", given.steps, given.loss_std),
-                Line("accuracy in training", "outputs", given.steps, given.accuracy),
-            ),
-            remedies=_REMEDIES,
-            excluded=(
-                "Not classes that are hard to tell apart: errors would gather in these, and in samples between them.",
-                f"Not too early to tell: the loss is flat, and its deviation over samples is {number(end.spread)}.",
-            ),
-            view="overview",
-        )
-    ]
+    stretches = (_stretch(given, first, last) for first, last in _spans(given.steps))
+    found = (one for one in stretches if one is not None and _as_random(one, limits["even"]) and _same(classes, one))
+    noisy = next(found, None)
+    return [] if noisy is None else [_finding(given, noisy, limits["even"])]
 
 
-def _end(given: Outputs) -> _End | None:
-    late = at_end(given.steps, _LATE) & (given.labelled > 0)
-    weights = given.labelled[late]
-    if weights.sum() < _FEWEST_SAMPLES or not np.isfinite(given.loss[late]).all():
+def _finding(given: Outputs, noisy: _Stretch, lowest: float) -> Finding:
+    by_heart = noisy.last < given.steps[-1]
+    stay = f"stayed wrong from step {noisy.first:,.0f} to step {noisy.last:,.0f}" if by_heart else "stay wrong"
+    then = ", before the network began to learn them by heart" if by_heart else ""
+    return Finding(
+        rule="label_noise",
+        severity=Severity.WARNING,
+        layers=(),
+        first_step=float(given.steps[0]),
+        last_step=float(given.steps[-1]),
+        message=f"{1 - noisy.accuracy:.0%} of the training samples {stay}, alike in all {noisy.classes:,.0f} classes, "
+        f"and the loss {'was' if by_heart else 'is'} {number(noisy.loss)} where as many labels drawn at random make "
+        f"{number(noisy.even_loss)}{then}: about so many labels seem to be wrong.",
+        beyond=Beyond("loss over that which labels drawn at random make", noisy.loss / noisy.even_loss, lowest),
+        evidence=(
+            Line("cross-entropy", "outputs", given.steps, given.loss, noisy.even_loss),
+            Line("deviation of the cross-entropy over samples", "outputs", given.steps, given.loss_std),
+            Line("accuracy in training", "outputs", given.steps, given.accuracy),
+        ),
+        remedies=_REMEDIES,
+        excluded=(
+            "Not classes that are hard to tell apart: errors would gather in these, and in samples between them.",
+            f"Not too early to tell: the loss was flat, and its deviation over samples {number(noisy.spread)}.",
+        ),
+        view="overview",
+    )
+
+
+def _spans(steps: Floats) -> Iterator[tuple[float, float]]:
+    """Yield the first and last step of each stretch, that at the end first."""
+    begin, span = float(steps[0]), float(steps[-1] - steps[0])
+    for index in range(round((1 - _STRETCH - _BEGINNING) / _APART) + 1):
+        last = 1 - index * _APART
+        yield begin + (last - _STRETCH) * span, begin + last * span
+
+
+def _stretch(given: Outputs, first: float, last: float) -> _Stretch | None:
+    """Return what single samples are like from `first` to `last`, or None where that can't tell of their labels."""
+    at = (given.steps >= first) & (given.steps <= last) & (given.labelled > 0)
+    weights, losses = given.labelled[at], given.loss[at]
+    if weights.sum() < _FEWEST_SAMPLES or not np.isfinite(losses).all() or not _flat(losses):
         return None
-    accuracy, loss = _mean(given.accuracy[late], weights), _mean(given.loss[late], weights)
-    squares = _mean(np.square(given.loss_std[late]) + np.square(given.loss[late]), weights)
+    accuracy, loss = _mean(given.accuracy[at], weights), _mean(losses, weights)
+    squares = _mean(np.square(given.loss_std[at]) + np.square(losses), weights)
     classes = float(np.nanmax(given.classes))
     learned = _ABOVE_CHANCE / classes < accuracy < _MOST_RIGHT
-    spread = float(np.sqrt(max(squares - loss**2, 0.0)))
-    return _End(accuracy, loss, spread, classes) if classes >= _FEWEST_CLASSES and learned else None
+    if classes < _FEWEST_CLASSES or not learned:
+        return None
+    return _Stretch(first, last, accuracy, loss, float(np.sqrt(max(squares - loss**2, 0.0))), classes)
+
+
+def _as_random(stretch: _Stretch, lowest: float) -> bool:
+    """Whether the losses of single samples are those that labels drawn at random make."""
+    shares = (stretch.loss / stretch.even_loss, stretch.spread / stretch.even_spread)
+    return all(lowest <= share <= _MOST for share in shares)
 
 
 def _mean(values: Floats, weights: Floats) -> float:
     return float(np.average(values, weights=weights))
 
 
-def _plateau(given: Outputs) -> bool:
-    """Whether the loss has stopped falling."""
-    level = smooth(given.loss[at_end(given.steps, _LATE) & np.isfinite(given.loss)])
+def _flat(losses: Floats) -> bool:
+    """Whether the loss hardly falls."""
+    level = smooth(losses)
     third = max(1, len(level) // 3)
     return bool(level[:third].mean() - level[-third:].mean() <= _FLAT * level[:third].mean())
 
 
-def _same_for_all(classes: Classes) -> bool:
+def _same(classes: Classes, stretch: _Stretch) -> bool:
     """Whether the share of right answers is the same in all classes, as far as their samples tell."""
-    late = at_end(classes.steps, _LATE)
-    targets, hits = classes.targets[:, late].sum(axis=1), classes.hits[:, late].sum(axis=1)
+    at = (classes.steps >= stretch.first) & (classes.steps <= stretch.last)
+    targets, hits = classes.targets[:, at].sum(axis=1), classes.hits[:, at].sum(axis=1)
     seen = targets > 0
     if seen.sum() < _FEWEST_CLASSES:
         return False

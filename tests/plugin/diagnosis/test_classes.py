@@ -108,6 +108,21 @@ def test_labels_drawn_at_random(train, told, share):
     assert f"{share * (CLASSES - 1) / CLASSES:.0%}"[0] == finding.message[0]
 
 
+def test_labels_drawn_at_random_that_are_learned_by_heart_later(train, told):
+    """The same few samples again and again, by a network that is wide enough to tell each of them."""
+    inputs, targets = (torch.cat(parts) for parts in zip(*(noisy(step, 0.5) for step in range(8)), strict=True))
+    orders = torch.Generator().manual_seed(0)
+
+    def batch(_):
+        chosen = torch.randperm(len(targets), generator=orders)[:96]
+        return inputs[chosen], targets[chosen]
+
+    wide = nn.Sequential(nn.Linear(FEATURES, 512), nn.ReLU(), nn.Linear(512, CLASSES))
+    (finding,) = told(train(wide, nn.CrossEntropyLoss(), batch, steps=300, rate=4e-3), "label_noise")
+    assert "stayed wrong from step" in finding.message
+    assert "learn them by heart" in finding.message
+
+
 @pytest.mark.parametrize(("share", "apart"), [(0.0, 2.0), (0.0, 0.5), (0.0, 0.3), (0.03, 2.0), (1.0, 2.0)])
 def test_tasks_that_are_easy_or_hard(train, told, share, apart):
     run = train(network(), nn.CrossEntropyLoss(), lambda step: noisy(step, share, apart), steps=150)
