@@ -32,8 +32,9 @@ _LATE = 0.3
 """Share of the run in which it has to swing at the least."""
 _UNTIL = 0.6
 """Share of the run up to which it has to swing: what has died down by then does no harm."""
-_HEAVY, _FEWER = 0.98, 0.6
-"""Momentum that carries steps past where they ought to end, and the share of the swings that show it then."""
+_HEAVY, _FEWER, _LOWER = 0.98, 0.6, 0.4
+"""Momentum that carries steps past where they ought to end, and the shares of the swings, in number and in height, that
+show it then."""
 _FEWEST_SAMPLES = 8
 """Samples of a batch from which on it is a matter of their order that their targets are alike."""
 _MIDDLE = (0.1, 0.9)
@@ -136,13 +137,13 @@ def _of_steps(case: Case, loss: Course, least: float) -> list[Finding]:
     if loss.gain <= 0 or _rate_returns(case):
         return []
     linked = _linked(loss)
+    heavy = _momentum(case) >= _HEAVY
     # Undone from step to step, the swings show in single records; slow ones stand out from those around them.
     values = loss.values if linked < 0 else loss.level
-    peaks = _swings(values, loss, 0.0 if linked < 0 else 3 * loss.noise)
+    peaks = _swings(values, loss, 0.0 if linked < 0 else 3 * loss.noise, _LOWER if heavy else 1.0)
     swings = int(peaks.sum())
     if set_from_outside(case, range(len(case.network.layers))).sum() >= swings:
         return []  # As in meta-learning, where each task begins from the same weights.
-    heavy = _momentum(case) >= _HEAVY
     if abs(linked) < _LINKED or swings < (_FEWER * least if heavy else least):
         return []
     at = np.flatnonzero(peaks)
@@ -176,12 +177,20 @@ def _of_steps(case: Case, loss: Course, least: float) -> list[Finding]:
     ]
 
 
-def _swings(values: Floats, loss: Course, scatter: float) -> Bools:
-    """Return the records at which the loss has come back up after it had been low, and gained something, [T]."""
+def _swings(values: Floats, loss: Course, scatter: float, height: float) -> Bools:
+    """Return the records at which the loss has come back up after it had been low, and gained something, [T].
+
+    Args:
+        values: The loss, or its course, [T].
+        loss: It.
+        scatter: What it has to have gained at the least.
+        height: Share of the usual heights between which a swing goes.
+    """
     best = np.minimum.accumulate(values)
     least = max(_GAINED * abs(loss.start), scatter)
     gained = np.where(loss.start - best >= least, loss.start - best, 0.0)
-    low, high = values <= best + _LOW * gained, (values >= best + _HIGH * gained) & (gained > 0)
+    low = values <= best + height * _LOW * gained
+    high = (values >= best + height * _HIGH * gained) & (gained > 0)
     # After each record that is low or high, whether the last such one was low.
     marks = np.where(high, 1, np.where(low & (gained > 0), -1, 0))
     seen = np.flatnonzero(marks)
