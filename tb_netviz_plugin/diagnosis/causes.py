@@ -21,6 +21,8 @@ PARTS = "parts"
 """Subject of single parameters without a gradient in layers that have one."""
 SORTED = "sorted"
 """Subject of a loss that swings since each batch holds targets of one kind."""
+OFFSET = "offset"
+"""Subject of outputs that begin far from the targets, and take long to get there at any rate that is common."""
 SUMS = "sums"
 """Subject of a signal that grows from layer to layer by something else than weights."""
 KNOWN = frozenset({"no_optimizer", "no_rate", "never_stepped", GONE, SORTED})
@@ -106,7 +108,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "dead_units",
         }
     ),
-    "lr_too_low": frozenset({"loss_plateau", "underfitting", "class_imbalance"}),
+    "lr_too_low": frozenset({"loss_plateau", "underfitting", "class_imbalance", "poor_init"}),
     "unused_parameter": frozenset(
         {"class_imbalance", "loss_plateau", "underfitting", "vanishing_gradient", "over_regularised"}
     ),
@@ -159,6 +161,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "dead_units",
             "layer_not_training",
             "loss_plateau",
+            "poor_init",
             "missing_zero_grad",  # Of a loss without a lower end the gradient grows in one direction, too.
             "underfitting",
             "representation_collapse",
@@ -194,7 +197,9 @@ EFFECTS: Mapping[str, frozenset[str]] = {
     "train_eval_mismatch": frozenset({"overfitting"}),
     "class_imbalance": frozenset({"overfitting", "loss_plateau"}),
     "label_noise": frozenset({"loss_plateau", "underfitting", "overfitting"}),
-    "clip_saturated": frozenset({"class_imbalance", "lr_too_low", "loss_plateau", "underfitting", "over_regularised"}),
+    "clip_saturated": frozenset(
+        {"class_imbalance", "lr_too_low", "loss_plateau", "underfitting", "over_regularised", "poor_init"}
+    ),
     "loss_spike": frozenset({"dead_units", "loss_plateau"}),
     "loss_oscillation": frozenset({"loss_spike", "underfitting", "lr_too_high", "loss_plateau"}),
     "over_regularised": frozenset(
@@ -280,6 +285,11 @@ _ENOUGH: Mapping[tuple[str, str], Callable[[Finding, Finding], bool]] = {
     ("layer_not_training", "vanishing_gradient"): _of_its_layers,
     ("exploding_gradient", "poor_init"): lambda cause, _effect: _subject(cause) == SUMS,
     ("exploding_gradient", "lr_too_high"): lambda cause, _effect: _subject(cause) == SUMS,
+    ("lr_too_low", "poor_init"): lambda _cause, effect: _subject(effect) == OFFSET,
+    ("clip_saturated", "poor_init"): lambda _cause, effect: _subject(effect) == OFFSET,
+    ("wrong_output_or_loss", "poor_init"): lambda _cause, effect: _subject(effect) == OFFSET,
+    ("poor_init", "lr_too_low"): lambda cause, _effect: _subject(cause) != OFFSET,
+    ("poor_init", "clip_saturated"): lambda cause, _effect: _subject(cause) != OFFSET,
     ("poor_init", "exploding_gradient"): lambda _cause, effect: _subject(effect) != SUMS,
     ("lr_too_high", "exploding_gradient"): lambda _cause, effect: _subject(effect) != SUMS,
     ("oversmoothing", "vanishing_gradient"): lambda cause, effect: effect.last_step < _OUTLASTED * cause.last_step,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tb_netviz_plugin.analysis.outputs import CLASS_INDICES
+from tb_netviz_plugin.analysis.outputs import CLASS_INDICES, Outputs
 from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import fold, number
@@ -130,7 +130,9 @@ def certain(case: Case, layers: list[int], factor: float) -> Finding | None:
     return Finding(
         rule="poor_init",
         severity=Severity.WARNING,
-        layers=tuple(too_large) if most else () if multiplied else _first_of(case, rows),
+        layers=tuple(too_large)
+        if most
+        else _scorer(case, layers, rows, found) or (() if multiplied else _first_of(case, rows)),
         first_step=float(found.steps[0]),
         last_step=float(found.steps[0]),
         message=f"The loss begins at {number(loss)} at step {found.steps[0]:,.0f}, where guessing among "
@@ -205,6 +207,19 @@ def _maps(case: Case, layer: int) -> bool:
     """Whether a layer has a matrix, and not only a table such as that of places, which has a first axis of length 1."""
     shapes = [case.network.parameters[row].parameter.shape for row in matrices(case, [layer])]
     return any(shape[0] > 1 for shape in shapes)
+
+
+def _scorer(case: Case, layers: list[int], rows: list[int], found: Outputs) -> tuple[int, ...]:
+    """Return the table that scores the classes too, where nothing of a layer is as loud: it alone has a row for each.
+
+    A head that shares its weight has no parameter of its own, and none was measured where it is a function.
+    """
+    starts = case.numbers("activation_std")[rows, 0]
+    if _first_of(case, rows) and np.nanmax(starts) >= _SHARE * found.outputs.std[0]:
+        return ()
+    shapes = {row: case.network.parameters[row].parameter.shape for row in matrices(case, layers)}
+    held = [layer for layer in layers for row in matrices(case, [layer]) if shapes[row][0] == found.classes[0]]
+    return tuple(held) if len(held) == 1 else ()
 
 
 def _first_of(case: Case, rows: list[int]) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from tb_netviz_plugin.analysis.wording import fold, layer_name, number, subject
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.offsets import far_off
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.scales import faint_throughout, loud_throughout
 from tb_netviz_plugin.diagnosis.signal import middle_gain, trend
@@ -40,6 +41,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
             or faint_throughout(case, layers)
             or loud(case, layers, limits["loud"])
             or certain(case, layers, limits["certain"])
+            or far_off(case, layers, limits["offset"])
             or loud_throughout(case, layers)
             or decided(case, layers, limits["decided"])
             or _saturating(case, layers)
@@ -162,6 +164,7 @@ RULE = Rule(
         Threshold("factor", 100.0, "factor between the deviations of two layers' outputs", 3.0, 1e9),
         Threshold("loud", 5.0, "loss and outputs at the start over those at the end", 1.5, 1e6),
         Threshold("certain", 10.0, "first cross-entropy over that of guessing", 2.0, 1e6),
+        Threshold("offset", 5.0, "first distance of outputs from targets, in the deviations of these", 2.0, 1e6),
         Threshold("decided", 0.8, "first deviation of outputs between 0 and 1, over the most there can be", 0.1, 1.0),
     ),
     find=find,

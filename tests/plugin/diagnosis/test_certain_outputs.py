@@ -83,24 +83,30 @@ def test_weights_that_are_too_large_everywhere_need_less_of_a_first_loss(train, 
 class Tied(nn.Module):
     """Tells the next of 30 words by the table with which it looks words up."""
 
-    def __init__(self, deviation):
+    def __init__(self, deviation, *, module):
         super().__init__()
         torch.manual_seed(0)
         self.embed, self.mix = nn.Embedding(30, 32), nn.Sequential(nn.Linear(32, 32), nn.LayerNorm(32))
         nn.init.normal_(self.embed.weight, std=deviation)
+        self.head = nn.Linear(32, 30, bias=False) if module else None
+        if module:
+            self.head.weight = self.embed.weight
 
     def forward(self, words):
-        return nn.functional.linear(self.mix(self.embed(words)), self.embed.weight)
+        hidden = self.mix(self.embed(words))
+        return self.head(hidden) if self.head else nn.functional.linear(hidden, self.embed.weight)
 
 
+@pytest.mark.parametrize("module", [True, False])
 @pytest.mark.parametrize(("deviation", "expected"), [(1.0, 1), (0.02, 0)])
-def test_a_head_that_shares_a_table_which_is_too_large(train, told, deviation, expected):
+def test_a_head_that_shares_a_table_which_is_too_large(train, told, deviation, expected, module):
     def words(step):
         drawn = torch.randint(30, (64, 2), generator=torch.Generator().manual_seed(step))
         return drawn[:, 0], drawn[:, 1]
 
-    findings = told(train(Tied(deviation), nn.CrossEntropyLoss(), words, steps=30, rate=1e-6), RULE)
+    findings = told(train(Tied(deviation, module=module), nn.CrossEntropyLoss(), words, steps=30, rate=1e-6), RULE)
     assert ["guessing among 30 classes costs 3.4" in finding.message for finding in findings] == [True] * expected
+    assert [finding.layers for finding in findings] == [(0,)] * expected
 
 
 @pytest.mark.parametrize("criterion", [nn.MSELoss(), nn.BCELoss()])
