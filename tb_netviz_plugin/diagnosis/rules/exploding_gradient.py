@@ -13,17 +13,14 @@ from tb_netviz_plugin.analysis.records import Bools, Floats
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import fold, layer_name, number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.answers import guess
 from tb_netviz_plugin.diagnosis.case import Case
-from tb_netviz_plugin.diagnosis.causes import SUMS
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.depth import deep, rise
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.movement import matrices, movement, stepped, total
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
-from tb_netviz_plugin.diagnosis.signal import middle_gain, trend
-from tb_netviz_plugin.diagnosis.starts import LOUD
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING, Stretch, above, lasting, smooth
+from tb_netviz_plugin.diagnosis.sums import both_ways, of_signal
 
 _SHARE = 0.1
 """Share of the run's steps that growth through the depth has to last, unless it ends in NaN."""
@@ -59,10 +56,6 @@ _REMEDIES = (
     Remedy("Normalise between the layers.", "nn.Sequential(nn.Linear(n, m), nn.LayerNorm(m), nn.ReLU())"),
     Remedy("Lower the learning rate, and backpropagate through fewer time steps."),
 )
-_SUMS = (
-    Remedy("Take the mean over neighbours, time steps or branches in place of their sum.", "adjacency / degrees"),
-    Remedy("Add blocks at a scale that keeps the sum's.", "hidden = hidden + block(hidden) / math.sqrt(depth)"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +80,10 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     findings: list[Finding] = []
     for model in case.layers_of_models():
         layers = stepped(case, model)
-        found = (
-            _through_depth(case, layers, limits["depth"])
-            or _of_signal(case, layers, limits["depth"])
-            or _over_time(case, layers, limits["growth"])
-        )
+        ways = (both_ways, _through_depth, of_signal)
+        through = [one for way in ways if (one := way(case, layers, limits["depth"])) is not None]
+        found = min(through, key=lambda one: one.first_step, default=None)
+        found = found or _over_time(case, layers, limits["growth"])
         findings += [found] if found else []
     return findings
 
@@ -186,55 +178,6 @@ def _of_outputs(case: Case, layers: list[int], factor: float) -> Finding | None:
     )
     names = [case.network.activations[index].label for index, _ in places]
     return _grown([layer for _, layer in places], names, profile, stretch, (line, steps), "the norm", factor)
-
-
-def _of_signal(case: Case, layers: list[int], factor: float) -> Finding | None:
-    """Find a signal that grows with each layer though the weights don't make it: gradients are as large all over."""
-    found = trend(case, layers, factor)
-    if found is None or found.decades < 0 or not middle_gain(case, found.layers(case)) <= LOUD:
-        return None
-    if _gets_by(case, case.network.layers[layers[0]].model):
-        return None
-    sizes = _over_weights(case, layers)
-    known = sizes[np.isfinite(sizes)]
-    if known.size < PERSISTING:
-        return None
-    first, last = float(np.median(known[:PERSISTING])), float(np.median(known[-PERSISTING:]))
-    if min(first, last) < factor:
-        return None
-    (begin, end), (before, after) = found.labels(case), found.deviations
-    return Finding(
-        rule="exploding_gradient",
-        severity=Severity.CRITICAL,
-        layers=found.layers(case),
-        first_step=float(case.steps[0]),
-        last_step=float(case.steps[-1]),
-        message=f"The signal grows {fold(found.factor)} from {begin} to {end}, {found.each:.1f}-fold with each layer: "
-        f"its deviation is {number(before)} there and {number(after)} here, and the norm of the gradient is "
-        f"{fold(first)} that of the weights at first, and {fold(last)} at the end.",
-        beyond=Beyond("factor between two depths", found.factor, factor),
-        evidence=(*found.lines(case), Line("gradient : weight", "gradient_norm", case.steps, sizes, factor)),
-        remedies=_SUMS + _REMEDIES[2:3],
-        excluded=("Not weights that begin too large: by themselves they would hardly change the scale.",),
-        view="activations",
-        subject=SUMS,
-    )
-
-
-def _gets_by(case: Case, model: str) -> bool:
-    """Whether the network learns, by what guessing costs, else by how far the loss falls."""
-    loss, guessing = training(case), guess(case, model)
-    if loss is None or not loss.has_scale:
-        return False
-    return loss.end < guessing if guessing else loss.learned >= _LEARNED
-
-
-def _over_weights(case: Case, layers: list[int]) -> Floats:
-    """Return the norm of the gradient over that of the weights, [T]; NaN where it is not known."""
-    gradients, weights = total(case.numbers("gradient_norm")[layers]), total(case.numbers("weight_norm")[layers])
-    sizes = np.full(len(gradients), np.nan)
-    np.divide(gradients, weights, out=sizes, where=weights > 0)
-    return sizes
 
 
 def _steep(case: Case, layers: Sequence[int], size: Floats, steps: Floats, factor: float) -> Stretch | None:
