@@ -37,6 +37,8 @@ all there is, and makes items alike."""
 _REPLACED, _AT_ONCE = 0.5, 3
 """Norm of an update over that of the weights, in one of so many first records, from which on it, and no decay, is what
 made these others."""
+_TENFOLD, _SOME = 10.0, 5
+"""Factor by which embeddings become more alike, over so many records, where no large step does it any more."""
 _HALF = 0.5
 """Share of the run by which the cause of a failure may be noticed later than that."""
 
@@ -187,6 +189,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "vanishing_gradient",
             "layer_not_training",
             "lr_too_low",
+            "lr_too_high",
             "loss_plateau",
         }
     ),
@@ -280,6 +283,14 @@ def _of_its_layers(cause: Finding, effect: Finding) -> bool:
     return _subject(cause) == GONE and set(effect.layers) <= set(cause.layers)
 
 
+def _goes_on(collapse: Finding, large: Finding) -> bool:
+    """Whether what varies goes on to dwindle long after the last large step: the loss itself pulls all together."""
+    first = collapse.evidence[0]
+    known = np.isfinite(first.values)
+    after = first.values[known & (first.steps > large.last_step)]
+    return bool(after.size >= _SOME and after[0] > 0 and np.median(after[-_SOME:]) * _TENFOLD <= after[0])
+
+
 _ENOUGH: Mapping[tuple[str, str], Callable[[Finding, Finding], bool]] = {
     ("layer_not_training", "unused_parameter"): _of_its_layers,
     ("layer_not_training", "vanishing_gradient"): _of_its_layers,
@@ -300,6 +311,8 @@ _ENOUGH: Mapping[tuple[str, str], Callable[[Finding, Finding], bool]] = {
     ("over_regularised", "oversmoothing"): lambda _cause, effect: not _from_the_first(effect),
     ("lr_too_high", "over_regularised"): lambda cause, _effect: _at_once(cause) >= _REPLACED,
     ("over_regularised", "lr_too_high"): lambda _cause, effect: _at_once(effect) < _REPLACED,
+    ("lr_too_high", "representation_collapse"): lambda cause, effect: not _goes_on(effect, cause),
+    ("representation_collapse", "lr_too_high"): _goes_on,
     ("loss_oscillation", "lr_too_high"): lambda cause, _effect: _subject(cause) == SORTED,
     ("loss_oscillation", "loss_plateau"): lambda cause, _effect: _subject(cause) == SORTED,
     # Nearly all units of a layer have to be dead to cut a gradient off.

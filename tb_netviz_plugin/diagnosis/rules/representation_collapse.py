@@ -28,8 +28,19 @@ _SHRINKS, _SHRINKS_TOO, _FALLS = 10.0, 3.0, 8.0
 """Factor by which the deviation itself has to fall, where it is not known what the outputs are compared with; less will
 do where the share falls by so much more."""
 
-_LEAST, _APART, _AGREED = -1.05, -0.7, -0.8
-"""What a loss that is minus a cosine never falls below, and where it is at first at the least, and at the end."""
+_DWINDLES = 2.0
+"""Factor over the share that may vary where the deviation shrinks by `_SHRINKS`, whatever is compared."""
+_HALVED = 0.5
+"""Share of what varied before, below which it had begun to dwindle."""
+_OWN, _FIRST = 0.05, 3
+"""Share of the targets' deviation by which outputs and targets differ at most, in mean and deviation, in so many first
+records, where the network makes both: of two views of a sample, say."""
+
+_LEAST, _APART, _AGREED, _NEARLY = -1.05, -0.7, -0.8, 0.05
+"""What a loss that is minus a cosine never falls below, and where it is at first at the least, and at the end; and how
+much of what it was above -1 at first is left at most where it began lower."""
+_NOTHING = 0.01
+"""Share of its first value at which a loss ends that all-equal targets leave nothing to ask."""
 _WIDER, _LESS, _ENDS = 3.5, 2.0, 3
 """Factor over the share that may vary there, and by which it has to fall: what is compared are directions only; and how
 many layers are looked at from the last one on, as of a predictor behind the embedding."""
@@ -40,6 +51,9 @@ _HALF_OF_IT = 0.5
 """Share of the run over which that lasts."""
 _LONG_ENOUGH, _LAST_OF_IT = 1000, 0.4
 """Steps after which it is no beginning any more, and the last part of the run over which the loss stands, else."""
+_FELL, _STAYS, _FEWEST_STEPS, _WITHOUT = 4.0, 1.25, 150, 0.2
+"""Else the factor by which the deviation of the means fell, and by which it may rise again since; steps after which
+that tells; and the share by which the loss falls without them, if there is one."""
 _MEAN = re.compile(r"(^|[._])(fc_|to_|z_|latent_)?(mu|mean|means|loc)$", re.IGNORECASE)
 _LOG_VARIANCE = re.compile(r"log_?var(iance)?s?$", re.IGNORECASE)
 
@@ -78,11 +92,12 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     """Find models whose last representation has become the same for all samples, and constant answers."""
     given = answers(case)
     kinds = frozenset(given.target_kind) if given is not None else frozenset()
+    alone = not kinds & {NUMBERS, CLASS_INDICES}
     found = [_constant(case, limits["answers"])] if NUMBERS in kinds else []
     for model in case.network.models:
         known = given is not None and model == given.model
         if not (known and given is not None and _are_scores(case, given)):
-            found.append(_collapsed(case, model, limits["share"], known=known and CLASS_INDICES not in kinds))
+            found.append(_collapsed(case, model, limits["share"], known=known and alone))
         found.append(_posterior(case, model))
     return [finding for finding in found if finding]
 
@@ -90,7 +105,24 @@ def find(case: Case, limits: Limits) -> list[Finding]:
 def _are_scores(case: Case, given: Outputs) -> bool:
     """Whether outputs are compared with targets one by one; else they are embeddings, and targets only tell pairs."""
     kinds = frozenset(given.target_kind)
-    return NUMBERS in kinds or (CLASS_INDICES in kinds and is_cross_entropy(case, given))
+    if NUMBERS in kinds:
+        return not (_are_its_own(given) or _asks_nothing(given, training(case)))
+    return CLASS_INDICES in kinds and is_cross_entropy(case, given)
+
+
+def _are_its_own(given: Outputs) -> bool:
+    """Whether targets are outputs of the network as well: both are as large before anything was learned."""
+    one, other = given.outputs, given.targets
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gaps = np.maximum(np.abs(one.mean - other.mean), np.abs(one.std - other.std)) / other.std
+    return len(gaps) >= _FIRST and bool((gaps[:_FIRST] <= _OWN).all())
+
+
+def _asks_nothing(given: Outputs, loss: Course | None) -> bool:
+    """Whether all targets are one number, such as pairs that all belong together, and the loss is next to none."""
+    same = bool((given.targets.smallest == given.targets.largest).all())
+    same = same and len(set(given.targets.largest.tolist())) == 1
+    return same and loss is not None and 0 <= loss.end <= _NOTHING * loss.start
 
 
 def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding | None:
@@ -99,12 +131,14 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
         return None
     last, earlier = looks[0], _earlier(looks)
     found = _since(last, limit, _FALL, known=known)
-    if found is None and _agrees(training(case)):
+    if found is None and (found := _since(last, _DWINDLES * limit, _FALL, known=False)) is not None:
+        limit *= _DWINDLES
+    if found is None and _is_pulled_together(case, model):
         # Only directions are compared then: their common part may well grow, and the rest with it.
         linear = [look for look in looks if look.row.activation.response is Response.NONE][:_ENDS]
-        since = [(one, look) for look in linear if (one := _since(look, _WIDER * limit, _LESS, known=True))]
-        found, last = min(since, key=lambda pair: pair[0], default=(None, last))
         limit *= _WIDER
+        since = ((_since(look, limit, _LESS, known=True), look) for look in linear)
+        found, last = next((pair for pair in since if pair[0] is not None), (None, last))
     if found is None or any(_is_silent(look, found) for look in earlier):
         return None  # Nothing comes through: its units are dead.
     share, began = last.share, float(np.nanmax(last.share[last.steps < found]))
@@ -112,7 +146,7 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
         rule="representation_collapse",
         severity=Severity.CRITICAL,
         layers=() if last.row.layer is None else (last.row.layer,),
-        first_step=found,
+        first_step=_halved(last, began),
         last_step=float(last.steps[-1]),
         message=f"Since step {found:,.0f} {last.row.label} puts out nearly the same for all samples: what varies is "
         f"{_end(share):.2%} of its outputs, from {began:.0%} before.",
@@ -128,6 +162,12 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
     )
 
 
+def _halved(look: Variety, began: float) -> float:
+    """Return the step from which on less than half of what varied at most, `began`, is left."""
+    more = np.flatnonzero(look.share >= _HALVED * began)
+    return float(look.steps[min(more[-1] + 1, len(look.steps) - 1)])
+
+
 def _since(look: Variety, limit: float, fall: float, *, known: bool) -> float | None:
     """Return the step since which no more than this share varies, if that is far less than before."""
     share = look.share
@@ -140,9 +180,17 @@ def _since(look: Variety, limit: float, fall: float, *, known: bool) -> float | 
     return float(look.steps[stretch.first]) if before >= fall * after and (known or shrinks) else None
 
 
+def _is_pulled_together(case: Case, model: str) -> bool:
+    """Whether the loss asks for nothing but that outputs agree, and nearly has it."""
+    given, loss = answers(case), training(case)
+    return _agrees(loss) or (given is not None and given.model == model and _asks_nothing(given, loss))
+
+
 def _agrees(loss: Course | None) -> bool:
     """Whether a loss seems to be minus the cosine of two outputs, and to have reached nearly all there is."""
-    return loss is not None and loss.values.min() >= _LEAST and loss.start >= _APART and loss.end <= _AGREED
+    if loss is None or loss.values.min() < _LEAST or loss.end > _AGREED:
+        return False
+    return loss.start >= _APART or 1 + loss.end <= _NEARLY * (1 + loss.start)
 
 
 def _end(share: Floats) -> float:
@@ -190,9 +238,10 @@ def _posterior(case: Case, model: str) -> Finding | None:
     label, loss = look.row.label, training(case)
     settled = loss is not None and loss.stands(_LAST_OF_IT)
     lasted = look.steps[-1] - look.steps[0] >= _LONG_ENOUGH
+    pressed = _is_pressed(look, stretch.first) and (loss is None or loss.learned >= _WITHOUT)
     return Finding(
         rule="representation_collapse",
-        severity=Severity.WARNING if settled or lasted else Severity.INFO,  # All begin like that.
+        severity=Severity.WARNING if settled or lasted or pressed else Severity.INFO,  # All begin like that.
         layers=tuple(pairs[0]),
         first_step=since,
         last_step=float(look.steps[-1]),
@@ -205,9 +254,23 @@ def _posterior(case: Case, model: str) -> Finding | None:
         excluded=(
             "Not single latent units that are left unused: it is so of all of them together.",
             *(("Not a beginning: the loss stands.",) if settled else ()),
+            *(("Not means that began small: they differed more at first.",) if pressed else ()),
         ),
         view="units",
     )
+
+
+def _is_pressed(look: Variety, first: int) -> bool:
+    """Whether latent means came to be alike by and by, from a record on, and do not come apart again."""
+    alike = look.deviation[first:]
+    third = len(alike) // 3
+    if third < 3 or look.steps[-1] - look.steps[0] < _FEWEST_STEPS:
+        return False
+    begun, early, late = (
+        float(look.deviation[0]),
+        *(float(np.nanmedian(part)) for part in (alike[:-third], alike[-third:])),
+    )
+    return begun >= _FELL * late and late <= _STAYS * early
 
 
 def _constant(case: Case, limit: float) -> Finding | None:

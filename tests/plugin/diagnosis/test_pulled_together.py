@@ -1,0 +1,147 @@
+"""Embeddings that a loss pulls together, and codes that a divergence presses flat, beside those that stay apart."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tb_netviz.pytorch import NetVizWriter
+from tb_netviz.reading import read_runs
+from tb_netviz_plugin.diagnosis import Severity, causes
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line
+
+COLLAPSE = "representation_collapse"
+FEATURES, WIDTH = 12, 16
+
+
+@pytest.fixture
+def record(tmp_path, _one_thread):
+    """Return what trains a model by `loss_of(model, samples, writer)` and reads what was recorded."""
+
+    def run(model, loss_of, steps=200, rate=2e-3, every=2, log=True):
+        optimizer, generator = torch.optim.Adam(model.parameters(), rate), torch.Generator().manual_seed(1)
+        with NetVizWriter(tmp_path) as writer:
+            writer.watch(model, optimizer, every=every, histograms=False, on_finding="ignore")
+            for _ in range(steps):
+                loss = loss_of(model, torch.randn(64, FEATURES, generator=generator), writer)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                if log:
+                    writer.add_scalar("loss/train", loss, writer.step)
+        (recorded,) = read_runs(tmp_path)
+        return recorded
+
+    return run
+
+
+def told_badly(told, run):
+    return [finding for finding in told(run, COLLAPSE) if finding.severity > Severity.INFO]
+
+
+def encoder():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(FEATURES, 64), nn.ReLU(), nn.Linear(64, WIDTH))
+
+
+def two_views(model, samples):
+    return (model(samples + 0.2 * torch.randn_like(samples)) for _view in range(2))
+
+
+class World(nn.Module):
+    """Says the next state from this one, both as an encoder sees them, and a push."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.dynamics = nn.Sequential(nn.Linear(WIDTH + FEATURES, 48), nn.ReLU(), nn.Linear(48, WIDTH))
+        self.eye = encoder()
+
+    def forward(self, now, push):
+        return self.dynamics(torch.cat([self.eye(now), push], 1)), self.eye(now + push)
+
+
+@pytest.mark.parametrize(("kept", "expected"), [(0.0, 1), (1.0, 0)])
+def test_a_world_model_that_is_trained_on_its_own_next_state(record, told, kept, expected):
+    def loss_of(model, samples, _writer):
+        foretold, state = model(samples, 0.2 * torch.randn_like(samples))
+        return functional.mse_loss(foretold, state) + kept * functional.relu(1 - state.std(0)).mean()
+
+    findings = told_badly(told, record(World(), loss_of, steps=400, rate=1e-2, log=False))
+    assert len(findings) == expected
+    assert all(finding.first_step < 100 for finding in findings)
+
+
+@pytest.mark.parametrize(("kept", "expected"), [(0.0, 1), (1.0, 0)])
+def test_targets_that_the_network_makes_itself(record, told, kept, expected):
+    def loss_of(model, samples, writer):
+        one, two = two_views(model, samples)
+        loss = (one - two).square().mean() + kept * functional.relu(1 - one.std(0)).mean()
+        writer.observe(outputs=one, targets=two, loss=loss)
+        return loss
+
+    assert len(told_badly(told, record(encoder(), loss_of, rate=5e-3))) == expected
+
+
+@pytest.mark.parametrize(("kept", "expected"), [(0.0, 1), (1.0, 0)])
+def test_a_cosine_that_begins_near_its_end(record, told, kept, expected):
+    def loss_of(model, samples, _writer):
+        one, two = two_views(model, samples)
+        apart = functional.cosine_similarity(one, one.roll(1, 0)).mean()
+        return -functional.cosine_similarity(one, two).mean() + kept * functional.relu(apart)
+
+    assert len(told_badly(told, record(encoder(), loss_of))) == expected
+
+
+@pytest.mark.parametrize(("others", "expected"), [(False, 1), (True, 0)])
+def test_pairs_that_all_belong_together(record, told, others, expected):
+    def loss_of(model, samples, writer):
+        one, two = two_views(model, samples)
+        scores = torch.cat([(one * two).sum(1), (one * two.roll(1, 0)).sum(1)])[: 128 if others else 64]
+        targets = (torch.arange(len(scores)) < 64).float()
+        loss = functional.binary_cross_entropy_with_logits(scores, targets)
+        writer.observe(outputs=scores, targets=targets, loss=loss)
+        return loss
+
+    assert len(told_badly(told, record(encoder(), loss_of, rate=1e-2, steps=300))) == expected
+
+
+class Coder(nn.Module):
+    """A variational autoencoder."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder, self.mu, self.logvar = nn.Linear(FEATURES, 32), nn.Linear(32, 6), nn.Linear(32, 6)
+        self.decoder = nn.Linear(6, FEATURES)
+
+    def forward(self, samples):
+        hidden = functional.relu(self.encoder(samples))
+        mu, logvar = self.mu(hidden), self.logvar(hidden)
+        return self.decoder(mu + (0.5 * logvar).exp() * torch.randn_like(mu)), mu, logvar
+
+
+@pytest.mark.parametrize(("weight", "expected"), [(1.0, 1), (0.01, 0)])
+def test_a_code_that_a_divergence_presses_flat(record, told, weight, expected):
+    def loss_of(model, samples, _writer):
+        made, mu, logvar = model(samples)
+        divergence = -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum(1).mean()
+        return functional.mse_loss(made, samples) + weight * divergence
+
+    findings = told_badly(told, record(Coder(), loss_of, steps=160, rate=1e-2, log=False))
+    assert len(findings) == expected
+    assert all("posterior collapse" in finding.message for finding in findings)
+
+
+@pytest.mark.parametrize(("after", "cause"), [(0.1, "lr_too_high"), (0.001, COLLAPSE)])
+def test_what_goes_on_to_dwindle_after_the_last_large_step_is_pulled_by_the_loss(after, cause):
+    def finding(rule, last, evidence=()):
+        beyond = Beyond("", 0.0, 0.0)
+        return Finding(rule, Severity.CRITICAL, (0,), 0.0, last, rule, beyond, tuple(evidence), (), (), "overview")
+
+    steps = np.arange(100.0)
+    shares = np.where(steps < 10, 0.5, np.geomspace(0.1, after, 100))
+    found = [finding("lr_too_high", 9.0), finding(COLLAPSE, 99.0, [Line("", "units", steps, shares, 0.1)])]
+    (folded,) = causes.fold(found)
+    assert folded.rule == cause
