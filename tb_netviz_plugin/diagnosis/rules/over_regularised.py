@@ -10,10 +10,11 @@ from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.answers import tells_nothing
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import matrices
+from tb_netviz_plugin.diagnosis.movement import group_of, matrices
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.schema.description import Module
 
@@ -30,8 +31,17 @@ _BETTER, _MOSTLY = 0.96, 0.8
 _NOTHING, _BEGINS, _LEARNED = 0.02, 0.85, 0.3
 """Shares of the first norm at which next to nothing is left, and by which that began, and share by which the loss falls
 where the network learns all the same."""
+_LITTLE = 0.05
+"""Share of the first norm at which little is left, where the answers are the same whatever goes in: what the loss falls
+by is a penalty in it."""
 _NEARLY_ALL, _LONG = 0.9, 100
-"""Share from which on what dropout leaves out tells without a validation, where little was learned in so many steps."""
+"""Share from which on what dropout leaves out tells without a validation, where little was learned in so many steps;
+what several leave out one after another counts together where the answers do not hang on the samples."""
+_ADDED = ("SGD", "Adam", "NAdam", "RAdam", "Adamax", "Adagrad", "Adadelta", "RMSprop")
+"""Optimizers that add the decay to the gradient, and then scale both together."""
+_AT_FIRST, _STALLED, _APART = 3, 0.2, 1.25
+"""Records in which that decay outweighs the gradient; the share of its first value at which a loss shows that it did
+harm, and the factor over it at which a validation loss shows that it is needed."""
 
 _DECAY = (
     Remedy("Take a smaller weight decay.", "torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)"),
@@ -47,7 +57,11 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     models = list(case.layers_of_models())
     if loss is None or len(models) != 1 or loss.start <= 0:
         return []
-    found = [_decayed(case, models[0], loss, limits["shrunk"]), _dropped(case, loss, limits["dropout"])]
+    found = [
+        _decayed(case, models[0], loss, limits["shrunk"]),
+        _outweighed(case, models[0], loss, limits["shrunk"], limits["outweighs"]),
+        _dropped(case, models[0], loss, limits["dropout"]),
+    ]
     return [finding for finding in found if finding][:1]
 
 
@@ -61,7 +75,9 @@ def _vanished(case: Case, layers: list[int], loss: Course | None) -> Finding | N
     """Find weights of which a decay left next to nothing, unless the network learns nevertheless."""
     shares = _shares(case, layers)
     learns = loss is not None and loss.has_scale and loss.learned >= _LEARNED
-    if shares is None or not shares[-1] <= _NOTHING or learns:
+    if shares is None or not shares[-1] <= (_LITTLE if learns else _NOTHING):
+        return None
+    if learns and not tells_nothing(case, case.network.layers[layers[0]].model):
         return None
     first = float(case.steps[np.flatnonzero(shares <= _BEGINS)[0]])
     more = "" if loss is None else f", and {loss.name}, {number(loss.start)} at first, is {number(loss.end)}"
@@ -120,6 +136,58 @@ def _decayed(case: Case, layers: list[int], loss: Course, limit: float) -> Findi
     )
 
 
+def _outweighed(case: Case, layers: list[int], loss: Course, limit: float, outweighs: float) -> Finding | None:
+    """Find a decay that is added to gradients and larger than these as training begins: steps go by the decay."""
+    ratios, shares, held_out = _decay_over_gradient(case, layers), _shares(case, layers), course(case.curve("val_loss"))
+    if ratios is None or shares is None or not nanmedian(ratios[:_AT_FIRST, None])[0] >= outweighs:
+        return None
+    needed = held_out is not None and held_out.end > _APART * loss.end
+    if np.nanmin(shares) > limit or not loss.has_scale or loss.end < _STALLED * loss.start or needed:
+        return None
+    first = float(nanmedian(ratios[:_AT_FIRST, None])[0])
+    return Finding(
+        rule="over_regularised",
+        severity=Severity.WARNING,
+        layers=(),
+        first_step=float(case.steps[0]),
+        last_step=float(case.steps[-1]),
+        message=f"The weight decay is added to the gradients, and {first:.2g} times as large as these at first: the "
+        f"weights shrank to {np.nanmin(shares):.0%} before they grew, and {loss.name}, {number(loss.start)} at first, "
+        f"is {number(loss.end)}.",
+        beyond=Beyond("decay over the gradient, at first", first, outweighs),
+        evidence=(
+            Line("decay over the gradient, median of the matrices", "gradient_norm", case.steps, ratios, outweighs),
+            Line(
+                "norm of the weights over the first, median of the matrices", "weight_norm", case.steps, shares, limit
+            ),
+        ),
+        remedies=(
+            Remedy(
+                "Keep the decay out of the gradients.", "torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.1)"
+            ),
+            Remedy("Take a smaller weight decay: 1e-4, say, where it is added to the gradients."),
+        ),
+        excluded=(
+            "Not a decay that gradients outweigh, nor one that balances them where little is left to learn.",
+            *(("Not one that keeps from overfitting: the validation loss is no higher.",) if held_out else ()),
+        ),
+        view="overview",
+    )
+
+
+def _decay_over_gradient(case: Case, layers: list[int]) -> Floats | None:
+    """Return what decay adds to the gradient over that, the median of the matrices, [T]; None where it adds nothing."""
+    group = group_of(case, layers)
+    decay = group.setting("weight_decay") if group is not None and group.optimizer in _ADDED else None
+    rows = matrices(case, layers)
+    if group is None or not decay or group.setting("decoupled_weight_decay") or not rows or not case.steps.size:
+        return None
+    gradients = case.of_parameters("gradient_norm")[rows]
+    ratios = np.full(gradients.shape, np.nan)
+    np.divide(decay * case.column("weight_norm")[rows], gradients, out=ratios, where=gradients > 0)
+    return nanmedian(ratios)
+
+
 def _poor(loss: Course, held_out: Course | None, shrunk: float) -> bool:
     if loss.end >= _POOR * loss.start:
         return True
@@ -137,7 +205,7 @@ def _shares(case: Case, layers: list[int]) -> Floats | None:
     return middle if np.isfinite(middle[-1]) else None
 
 
-def _dropped(case: Case, loss: Course, limit: float) -> Finding | None:
+def _dropped(case: Case, layers: list[int], loss: Course, limit: float) -> Finding | None:
     """Find dropout that leaves out most units, where the network does better without it, or nearly all of them."""
     dropouts = {module.name: _probability(module.detail) for module in _modules(case) if "Dropout" in module.type}
     name, most = max(dropouts.items(), key=lambda item: item[1], default=("", 0.0))
@@ -145,14 +213,18 @@ def _dropped(case: Case, loss: Course, limit: float) -> Finding | None:
     if most < limit or loss.end < _POOR * loss.start:
         return None
     better = held_out if held_out is not None and _better(held_out, loss) else None
-    if better is None and (most < _NEARLY_ALL or loss.steps[-1] - loss.steps[0] < _LONG):
+    if better is None and loss.steps[-1] - loss.steps[0] < _LONG:
+        return None
+    left = float(np.prod([1 - share for share in dropouts.values() if share >= limit]))
+    nothing = left <= 1 - _NEARLY_ALL and tells_nothing(case, case.network.layers[layers[0]].model)
+    if better is None and most < _NEARLY_ALL and not nothing:
         return None
     without = f"; without dropout the network does better: {better.name} is {number(better.end)}" if better else ""
     lines = [Line(one.name, one.name, one.steps, one.values) for one in (loss, held_out) if one is not None]
     return Finding(
         rule="over_regularised",
         severity=Severity.WARNING,
-        layers=(),
+        layers=_behind(case, name, layers),
         first_step=float(loss.steps[0]),
         last_step=float(loss.steps[-1]),
         message=f"{name} leaves out {most:.0%} of what it gets, and {loss.name} is {number(loss.end)}, having begun at "
@@ -175,6 +247,14 @@ def _better(held_out: Course, loss: Course) -> bool:
     return bool((held_out.values < _BETTER * beside).mean() >= _MOSTLY and held_out.end < _BETTER * loss.end)
 
 
+def _behind(case: Case, name: str, layers: list[int]) -> tuple[int, ...]:
+    """Return the layer that stands behind a module, as what gets too little."""
+    names = [module.name for module in _modules(case)]
+    order = {other: index for index, other in enumerate(names)}
+    behind = [one for one in layers if order.get(case.network.layers[one].module.name, -1) > order[name]]
+    return tuple(behind[:1])
+
+
 def _modules(case: Case) -> list[Module]:
     return [module for description in case.network.descriptions for module in description.modules]
 
@@ -195,6 +275,7 @@ RULE = Rule(
     ),
     thresholds=(
         Threshold("shrunk", 0.7, "norm of the weights over the first", 0.0, 1.0),
+        Threshold("outweighs", 1.0, "decay that is added to gradients over these, at first", 0.0, 100.0),
         Threshold("dropout", 0.7, "share that dropout leaves out", 0.0, 1.0),
     ),
     find=find,

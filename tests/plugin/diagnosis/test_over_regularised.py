@@ -1,0 +1,59 @@
+"""Decay, penalties and dropout that leave nothing to learn with, in short trainings, beside those that do no harm."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tb_netviz_plugin.diagnosis import Severity
+
+RULE = "over_regularised"
+FEATURES, CLASSES = 12, 4
+
+
+def network(*, drop=0.0):
+    torch.manual_seed(0)
+    layers = [nn.Linear(FEATURES, 32), nn.ReLU(), nn.Dropout(drop), nn.Linear(32, 32), nn.ReLU(), nn.Dropout(drop)]
+    return nn.Sequential(*layers, nn.Linear(32, CLASSES))
+
+
+def classes(step):
+    inputs = torch.randn(64, FEATURES, generator=torch.Generator().manual_seed(step))
+    return inputs, inputs[:, :CLASSES].argmax(1)
+
+
+def guesses(step):
+    inputs, targets = classes(step)
+    return inputs, targets[torch.randperm(64, generator=torch.Generator().manual_seed(step + 5000))]
+
+
+@pytest.mark.parametrize(("weight", "expected"), [(0.05, [Severity.WARNING]), (1e-4, [])])
+def test_a_penalty_whose_fall_looks_like_learning(train, told, weight, expected):
+    model = network()
+
+    def penalised(outputs, targets):
+        return functional.cross_entropy(outputs, targets) + weight * sum(one.abs().sum() for one in model.parameters())
+
+    findings = told(train(model, penalised, classes, steps=300, rate=3e-3), RULE)
+    assert [finding.severity for finding in findings] == expected
+
+
+@pytest.mark.parametrize(("decay", "expected"), [(0.07, 1), (0.02, 0)])
+def test_a_decay_that_outweighs_the_gradient_as_training_begins(train, told, decay, expected):
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3, weight_decay=decay)
+    findings = told(train(model, nn.CrossEntropyLoss(), classes, steps=300, optimizer=optimizer), RULE)
+    assert len(findings) == expected
+    assert all("added to the gradients" in finding.message for finding in findings)
+
+
+def test_a_decay_that_is_kept_out_of_gradients_may_be_as_large(train, told):
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.1)
+    assert told(train(model, nn.CrossEntropyLoss(), classes, steps=200, optimizer=optimizer), RULE) == []
+
+
+@pytest.mark.parametrize(("drop", "batch", "expected"), [(0.8, guesses, 1), (0.8, classes, 0), (0.5, guesses, 0)])
+def test_dropouts_one_after_another_that_leave_out_nearly_all_together(train, told, drop, batch, expected):
+    findings = told(train(network(drop=drop), nn.CrossEntropyLoss(), batch, steps=150, rate=3e-3), RULE)
+    assert [finding.layers for finding in findings] == [(1,)] * expected
