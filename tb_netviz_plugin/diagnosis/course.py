@@ -77,6 +77,11 @@ class Course:
         held = self.steps <= step
         return _course(self.name, self.steps[held], self.values[held])
 
+    def since(self, step: float) -> Course | None:
+        """Return how it went from a step on, or None where it had ended before."""
+        held = self.steps >= step
+        return _course(self.name, self.steps[held], self.values[held])
+
 
 def course(curve: Curve | None) -> Course | None:
     """Return how a scalar went, or None where none of its values is finite."""

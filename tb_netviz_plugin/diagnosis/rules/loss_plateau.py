@@ -11,6 +11,7 @@ from tb_netviz_plugin.diagnosis.answers import guess_frequencies, tells_nothing
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.leaps import leap_of_data
 from tb_netviz_plugin.diagnosis.movement import movement
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 
@@ -31,6 +32,8 @@ _RISEN, _SCATTERED = 1.5, 0.5
 """Factor over its first value up to which a loss stays there, and deviation of single records, as a share of that."""
 _HAD_LEARNED = 0.3
 """Share of its first value by which a loss had fallen that rises above it all the same."""
+_ANEW = 0.2
+"""Share of its value just after a leap by which a loss falls from then on where it learns a harder task."""
 _FROZEN = 0.5
 """Share of the layers that are frozen where a model that has learned already is fine-tuned."""
 
@@ -54,7 +57,9 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     loss = training(case)
     if loss is None or not loss.has_scale or not _could_tell(case, loss):
         return []
-    found = _since_the_start(loss, limits["fall"]) or _guesses(case, loss)
+    leap = leap_of_data(case, loss)
+    harder = leap is not None and leap.since.learned >= _ANEW and leap.since.gain > 3 * leap.since.noise
+    found = (None if harder else _since_the_start(loss, limits["fall"])) or _guesses(case, loss)
     return [found] if found else []
 
 

@@ -12,7 +12,8 @@ from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case, Curve
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import movement, set_from_outside, total
+from tb_netviz_plugin.diagnosis.leaps import steps_were_ordinary
+from tb_netviz_plugin.diagnosis.movement import set_from_outside, total
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING, smooth
 
@@ -41,8 +42,8 @@ _BEYOND = 9.0
 is that wrong by itself."""
 _RISEN = 0.1
 """Share of its height that a leap has reached where it begins."""
-_LARGE, _ORDINARY = 0.9, 1.5
-"""Quantile of the steps so far that is a large one, and its factor up to which a step did not bring a leap about."""
+_AS_HIGH = 0.5
+"""Share of such a leap from which on an earlier one is of the same kind, however early."""
 _STAYS = 0.1
 """Share of the records over which a loss has to be learned down again where it is a new task, and not a bad batch."""
 _RAISED = 1.5
@@ -84,7 +85,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
             if changed or (moments > _FEW and not beyond)
             else _severity(case, loss, worst, overwritten or recovery > max(_AT_ONCE, _AFTER * len(out))),
             layers=(),
-            first_step=float(loss.steps[_begins(out, at[0])]),
+            first_step=float(loss.steps[_first(loss, worst, _begins(out, at[0]), beyond=beyond)]),
             last_step=float(loss.steps[at[-1]]),
             message=f"{loss.name} leapt to {number(float(loss.high[worst]))} at step {step:,.0f}, from {number(usual)} "
             f"around it, {_beside(overwritten)}{_others(moments)}; it took {recovery:,} records to come down.",
@@ -136,11 +137,7 @@ def _data_changed(case: Case, loss: Curve, worst: int, usual: float, recovery: i
     values = _filled(loss.values)
     low = np.flatnonzero(values[:worst] <= usual + _RISEN * (values[worst] - usual))
     onset = float(loss.steps[low[-1] + 1 if low.size else worst])
-    past = np.flatnonzero(case.steps < onset)[-_AROUND:]
-    sizes = movement(case, range(len(case.network.layers))).ratios[past]
-    if np.isfinite(sizes).sum() < 2 * PERSISTING:
-        return False
-    ordinary = np.nanmax(sizes[-_AT_ONCE - 1 :], initial=0.0) <= _ORDINARY * np.nanquantile(sizes, _LARGE)
+    ordinary = steps_were_ordinary(case, onset)
     return bool(ordinary and (loss.high[worst] <= _start(case) or recovery >= _STAYS * len(values)))
 
 
@@ -212,14 +209,22 @@ def _is_spike(case: Case, loss: Curve, heights: Floats, wild: Floats, place: tup
     later = _filled(loss.values)[index + _LATER : index + _LATER + PERSISTING]
     leap = float(loss.high[index]) - usual
     passed = later.size > 0 and float(np.median(later)) - usual <= _TRANSIENT * leap and _recovers(case, usual)
+    thrown = leap >= _BEYOND * _start(case) > 0 and _comes_down(case, usual, leap)
     seen = leap > _LEAST * abs(usual) and heights[index] > 0
-    return together and passed and seen and not _raised(case, float(loss.steps[index]))
+    at_once = thrown and steps_were_ordinary(case, float(loss.steps[first]))
+    return together and (passed or at_once) and seen and not _raised(case, float(loss.steps[index]))
 
 
 def _recovers(case: Case, usual: float) -> bool:
     """Whether the loss ends near what it was before, so that a leap was no more than that."""
     loss = training(case)
     return loss is not None and loss.end - usual <= _TRANSIENT * max(loss.start - usual, 0.0)
+
+
+def _comes_down(case: Case, usual: float, leap: float) -> bool:
+    """Whether the loss ends far below a leap so high that it can't be the network's, whatever it has learned since."""
+    loss = training(case)
+    return loss is not None and loss.end - usual <= _TRANSIENT * leap
 
 
 def _raised(case: Case, step: float) -> bool:
@@ -242,6 +247,12 @@ def _begins(out: Bools, index: int) -> int:
     """Return the first of the records in a row that stand out, of which `index` is one."""
     within = np.flatnonzero(~out[:index])
     return int(within[-1]) + 1 if within.size else 0
+
+
+def _first(loss: Curve, worst: int, seen: int, *, beyond: bool) -> int:
+    """Return the first record of such leaps; of those beyond all else also one before there is anything to compare."""
+    high = np.flatnonzero(loss.high >= _AS_HIGH * loss.high[worst]) if beyond else np.zeros(0, np.int64)
+    return min([seen, *high[:1].tolist()])
 
 
 def _moments(at: list[int]) -> int:

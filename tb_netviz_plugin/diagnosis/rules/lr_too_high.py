@@ -10,6 +10,7 @@ from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.harm import AFTERWARDS, LOST, died, harm_of
+from tb_netviz_plugin.diagnosis.leaps import leap_of_data
 from tb_netviz_plugin.diagnosis.movement import JUMP, Movement, group_of, learning_rate, matrices, movement
 from tb_netviz_plugin.diagnosis.rates import Raise, raised
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
@@ -17,6 +18,8 @@ from tb_netviz_plugin.diagnosis.stretches import PERSISTING
 
 _ALL = 0.75
 """Share of it from which on all is lost."""
+_DID_WELL = 0.3
+"""Share of its first value by which a loss had fallen where its steps were not too large."""
 _STEADY = 3.0
 """Factor by which a step for a gradient of the same size may grow, without the learning rate being behind it."""
 
@@ -42,7 +45,10 @@ def _by_its_steps(case: Case, layers: list[int], limits: Limits) -> Finding | No
         return None
     worst = float(np.nanmax(moves.ratios))
     last = float(case.steps[large[-1]])
-    harm = harm_of(case, layers, onset, last, worst=worst) or died(case, layers, onset, last, worst=worst)
+    undone = _undone_by_data(case) if grown is None else None
+    harm = harm_of(case, layers, onset, last, worst=worst) if undone is None else None
+    if harm is None and (undone is None or onset < undone):
+        harm = died(case, layers, onset, last, worst=worst)
     if harm is None:
         return None
     ratios = case.numbers("update_ratio")[layers][:, large]
@@ -98,6 +104,16 @@ def _by_its_rate(case: Case, layers: list[int], factor: float) -> Finding | None
             "Not a restart that the training got over: the loss did not recover.",
         ),
     )
+
+
+def _undone_by_data(case: Case) -> float | None:
+    """Return the step until which the loss did well, whatever its steps, and a wrong batch or a harder task threw it up.
+
+    None where there was no such leap.
+    """
+    loss = training(case)
+    leap = None if loss is None else leap_of_data(case, loss)
+    return leap.step if leap and leap.before.learned >= _DID_WELL and leap.before.lost < LOST else None
 
 
 def _undone(loss: Course) -> float | None:
