@@ -21,7 +21,8 @@ _ALIKE = 1e-3
 _LATE = 0.3
 """Share of the run, at its end, in which answers are looked at."""
 _LOGITS, _SLIGHT = 0.5, 0.2
-"""Deviation of logits over samples, and of numbers as a share of that of the targets, that hardly tell them apart."""
+"""Deviation of logits over samples where both answers are as frequent, and of numbers as a share of that of the
+targets, that hardly tell them apart."""
 _LUCK, _ERRORS = 0.02, 3.0
 """Share of samples, and standard errors, by which more may be right than by always telling the most frequent class."""
 _DECIDED = 0.9
@@ -124,10 +125,19 @@ def tells_nothing(case: Case, model: str) -> bool:
     late = at_end(found.steps, _LATE)
     if is_cross_entropy(case, found):
         return case.classes is not None and _guesses_classes(found, case.classes, late)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        varies = found.outputs.std[late] / (1.0 if found.criterion == "BCEWithLogitsLoss" else found.targets.std[late])
-    most = _LOGITS if found.criterion == "BCEWithLogitsLoss" else _SLIGHT
+    if found.criterion == "BCEWithLogitsLoss":
+        # The rarer one answer is, the less a logit tells: by how much it moves what is expected.
+        varies, most = 2 * found.outputs.std[late] * _spread(found), _LOGITS
+    else:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            varies, most = found.outputs.std[late] / found.targets.std[late], _SLIGHT
     return bool(np.isfinite(varies).any()) and bool(np.nanmedian(varies) <= most)
+
+
+def _spread(found: Outputs) -> float:
+    """Return the deviation of answers that are yes or no, at most a half; that where they lie in between."""
+    mean = float(np.nanmean(found.targets.mean))
+    return float(np.sqrt(mean * (1 - mean))) if 0 < mean < 1 else 0.5
 
 
 def _guesses_classes(found: Outputs, classes: Classes, late: Bools) -> bool:

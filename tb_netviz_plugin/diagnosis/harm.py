@@ -84,6 +84,19 @@ def died(case: Case, layers: list[int], onset: float, last: float, *, worst: flo
     return None
 
 
+def dead_layers(case: Case, layers: list[int], onset: float) -> list[int]:
+    """Return those of these layers most of whose units died after the first large step, in the order in which they did.
+
+    They are what is lost for good, wherever steps were the largest.
+    """
+    if nothing_to_tell_apart(case):
+        return []
+    found = stuck_units(case, UnitState.DEAD, (Response.RECTIFIER, Response.SMOOTH))
+    gone = [one for one in found if one.share >= _DIED and one.since_share(_DIED) > onset]
+    gone.sort(key=lambda one: one.since_share(_DIED))
+    return list(dict.fromkeys(one.row.layer for one in gone if one.row.layer is not None and one.row.layer in layers))
+
+
 def _comes_out_of_nothing(case: Case, layers: list[int], spoiled: int, last: float, *, replaced: bool) -> bool:
     """Whether no large step, the last at `last`, went just before that record, and no gradient that grew.
 

@@ -8,7 +8,7 @@ from tb_netviz_plugin.analysis.outputs import NUMBERS, Classes
 from tb_netviz_plugin.analysis.records import Bools, Floats
 from tb_netviz_plugin.analysis.wording import fold, number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.answers import answers
+from tb_netviz_plugin.diagnosis.answers import answers, guess
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -30,6 +30,8 @@ _SIGNIFICANT = 2.0
 _BINARY = {"BCEWithLogitsLoss": 0.0, "BCELoss": 0.5}
 """By loss, the output from which on the answer is yes."""
 
+_PLENTY, _NO_BETTER = 50.0, 0.93
+"""Rare answers in a batch that are enough to learn from, and loss over that of guessing where nothing was learned."""
 _SURE, _NOTHING = 500, 0.01
 """Samples that all have one answer, and share of the first loss that is left where nothing else was to be learned."""
 
@@ -147,6 +149,8 @@ def _of_two(case: Case, limits: Limits) -> Finding | None:
     rare_samples = share * float(np.nansum(given.samples[late]))
     if given_at_all.any() or rare_samples < _FEWEST:
         return None
+    if share * np.nanmedian(given.samples) >= _PLENTY and _nothing_learned(case, given.model):
+        return None  # Rare answers are not what it lacks: the inputs tell it nothing.
     word = "yes" if yes else "no"
     return Finding(
         rule="class_imbalance",
@@ -165,6 +169,12 @@ def _of_two(case: Case, limits: Limits) -> Finding | None:
         excluded=(f"Not chance: about {rare_samples:,.0f} samples whose answer is {word} were seen in that time.",),
         view="overview",
     )
+
+
+def _nothing_learned(case: Case, model: str) -> bool:
+    """Whether the loss is no better than that of always telling how frequent the answers are."""
+    guessing, loss = guess(case, model), training(case)
+    return guessing is not None and loss is not None and loss.end >= _NO_BETTER * guessing
 
 
 def _of_one(case: Case) -> Finding | None:

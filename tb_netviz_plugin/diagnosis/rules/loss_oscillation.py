@@ -14,6 +14,7 @@ from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.causes import SORTED
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.leaps import steps_were_ordinary
 from tb_netviz_plugin.diagnosis.movement import movement, set_from_outside
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import smooth
@@ -51,6 +52,13 @@ _LEAPS, _MANY = 1.25, 0.4
 _BACK = 0.4
 """Share of the stretches of one kind that had come before: else it is the task that changes."""
 
+_ABOVE, _LEFT = 2.0, 0.5
+"""Factor by which two records lie above the three before where a block of other data begins, and share of that leap
+which is left over the first records of it: a single wrong batch is over at once."""
+
+_BLOCK = 5
+"""Records that a block has at the least."""
+
 _LESS_MOMENTUM = "torch.optim.SGD(model.parameters(), lr=lr, momentum=0.5)"
 _SHUFFLE = (
     Remedy("Shuffle the data: each batch has to hold targets of all kinds.", "DataLoader(dataset, shuffle=True)"),
@@ -70,7 +78,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     loss = training(case)
     if loss is None or len(case.network.models) > 1:
         return []
-    return _of_order(case, loss, limits["swings"]) or _of_steps(case, loss, limits["swings"])
+    least = limits["swings"]
+    return _of_order(case, loss, least) or _of_blocks(case, loss, least) or _of_steps(case, loss, least)
 
 
 def _of_order(case: Case, loss: Course, least: float) -> list[Finding]:
@@ -118,6 +127,55 @@ def _of_order(case: Case, loss: Course, least: float) -> list[Finding]:
     ]
 
 
+def _of_blocks(case: Case, loss: Course, least: float) -> list[Finding]:
+    """Find a loss that leaps beyond its beginning again and again, behind no large step, and is learned down each time.
+
+    Only where targets are not known: else it is seen whether they are of one kind, and whether kinds come back.
+    """
+    if answers(case) is not None or not loss.has_scale or _rate_returns(case):
+        return []
+    at = [place for place in _block_starts(loss) if steps_were_ordinary(case, float(loss.steps[place]))]
+    if len(at) < max(least, 2) or loss.steps[at[-1]] - loss.steps[at[0]] < _LATE * (loss.steps[-1] - loss.steps[0]):
+        return []
+    if set_from_outside(case, range(len(case.network.layers))).sum() >= len(at):
+        return []
+    before, after = (float(np.median(loss.values[np.array(at) + side])) for side in (-1, 0))
+    return [
+        Finding(
+            rule="loss_oscillation",
+            severity=Severity.WARNING,
+            layers=(),
+            first_step=float(loss.steps[at[0]]),
+            last_step=float(loss.steps[at[-1]]),
+            message=f"{loss.name} leapt beyond its first value {len(at):,} times, from {number(before)} to "
+            f"{number(after)} at the median, though no step before was large, and was learned down each time: as if "
+            "data came in blocks of one kind, of which it learns the one and forgets the other.",
+            beyond=Beyond("leaps beyond the first value", float(len(at)), least),
+            evidence=(Line(loss.name, loss.name, loss.steps, loss.values, loss.start),),
+            remedies=_SHUFFLE,
+            excluded=(
+                "Not single batches: each time it took several records to come down.",
+                "Not the size of the steps: those before a leap were no larger than usual.",
+            ),
+            view="overview",
+            subject=SORTED,
+        )
+    ]
+
+
+def _block_starts(loss: Course) -> list[int]:
+    """Return the records from which on a loss has leapt beyond its first value, and come down slowly."""
+    found: list[int] = []
+    for at in range(_BLOCK, len(loss.values) - _BLOCK):
+        past, first, block = loss.values[at - 3 : at], loss.values[at : at + 2], loss.values[at : at + _BLOCK]
+        if found and at - found[-1] < _BLOCK:
+            continue
+        high = first.min() >= max(_ABOVE * float(past.max()), loss.start)
+        if high and np.median(block) >= _LEFT * first.max():
+            found.append(at)
+    return found
+
+
 def _leap(loss: Course, step: float, end: float) -> float:
     """Return the loss just after a step over that just before; 0 where it does not come down again until `end`.
 
@@ -158,7 +216,7 @@ def _of_steps(case: Case, loss: Course, least: float) -> list[Finding]:
             layers=(),
             first_step=first,
             last_step=last,
-            message=f"{loss.name} fell to {number(loss.best)} at best and rose again {swings:,} times, to "
+            message=f"{loss.name}, {number(loss.best)} at best, rose again {swings:,} times after it had fallen, to "
             f"{number(height)} at the median, from step {first:,.0f} to step {last:,.0f}"
             + (
                 f": a momentum of {_momentum(case):g} carries the weights past where they ought to end."

@@ -9,7 +9,7 @@ from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.harm import AFTERWARDS, LOST, died, harm_of
+from tb_netviz_plugin.diagnosis.harm import AFTERWARDS, LOST, dead_layers, died, harm_of
 from tb_netviz_plugin.diagnosis.leaps import leap_of_data
 from tb_netviz_plugin.diagnosis.movement import JUMP, Movement, group_of, learning_rate, matrices, movement
 from tb_netviz_plugin.diagnosis.rates import Raise, raised
@@ -53,7 +53,9 @@ def _by_its_steps(case: Case, layers: list[int], limits: Limits) -> Finding | No
         return None
     ratios = case.numbers("update_ratio")[layers][:, large]
     order = np.argsort(-np.nan_to_num(ratios).max(axis=1), kind="stable")
-    blamed = [layers[at] for at in order if matrices(case, [layers[at]])]
+    first = dead_layers(case, layers, onset)
+    largest = [layers[at] for at in order if matrices(case, [layers[at]])]
+    blamed = [*first, *(layer for layer in largest if layer not in first)]
     return Finding(
         rule="lr_too_high",
         severity=Severity.CRITICAL if harm.fatal else Severity.WARNING,
@@ -107,7 +109,7 @@ def _by_its_rate(case: Case, layers: list[int], factor: float) -> Finding | None
 
 
 def _undone_by_data(case: Case) -> float | None:
-    """Return the step until which the loss did well, whatever its steps, and a wrong batch or a harder task threw it up.
+    """Return the step until which the loss did well, whatever its steps, as other data threw it up.
 
     None where there was no such leap.
     """

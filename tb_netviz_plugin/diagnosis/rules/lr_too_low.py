@@ -124,7 +124,10 @@ def _ended_early(case: Case, layers: list[int], loss: Course, limits: Limits) ->
     left = np.nanmedian(moves.gradient[late]) >= _GRADIENT_LEFT * np.nanmedian(moves.gradient[~late])
     if path >= limits["path"] or falls or loss.end < _MUCH * loss.start or not left:
         return None
-    if _median(moves.agreement[late]) < limits["agreement"]:
+    guessing = guess(case, case.network.layers[layers[0]].model)
+    agrees = _median(moves.agreement[late]) >= limits["agreement"]
+    # Of one that is no better than guessing, batches may well disagree: it had not begun to learn.
+    if not agrees and (guessing is None or loss.end < _NO_BETTER * guessing):
         return None
     return Finding(
         rule="lr_too_low",
@@ -143,7 +146,8 @@ def _ended_early(case: Case, layers: list[int], loss: Course, limits: Limits) ->
         remedies=_SCHEDULE,
         excluded=(
             "Not the end of a schedule: most of the run was still to come.",
-            "Not converged: the gradient is nearly as large as before, and those of successive batches agree.",
+            "Not converged: the gradient is nearly as large as before, and "
+            + ("those of successive batches agree." if agrees else f"guessing would cost {number(guessing or 0.0)}."),
         ),
     )
 
