@@ -12,9 +12,11 @@ from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case, Curve
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.harm import dead_layers
 from tb_netviz_plugin.diagnosis.leaps import steps_were_ordinary
 from tb_netviz_plugin.diagnosis.movement import set_from_outside, total
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.diagnosis.short_batches import of_short_batches
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING, smooth
 
 _AROUND = 31
@@ -51,6 +53,15 @@ _RAISED = 1.5
 
 
 def find(case: Case, limits: Limits) -> list[Finding]:
+    """Find moments at which the loss leaps: those that do harm, else those of batches that are too short."""
+    found = _leaps(case, limits)
+    if any(one.severity > Severity.INFO for one in found):
+        return found
+    short = of_short_batches(case, "loss_spike")
+    return found if short is None else [short]
+
+
+def _leaps(case: Case, limits: Limits) -> list[Finding]:
     """Find records at which both the loss and the gradient stand far out from those around them."""
     loss = case.curve("train_loss")
     if loss is None or loss.steps.size < _AROUND:
@@ -73,6 +84,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     recovery = _recovery(loss, worst, usual)
     moments = _moments(at)
     begun, reach = float(loss.steps[_begins(out, worst)]), _AT_ONCE * float(np.median(np.diff(case.steps)))
+    if not _recovers(case, usual) and dead_layers(case, list(range(len(case.network.layers))), begun - 1):
+        return []  # It did not pass: units died of it, and that is what is to be told.
     near = bool(((written >= begun - reach) & (written <= step + reach)).any())
     overwritten = near and written.size <= _FEW
     # Weights that are set again and again are so on purpose, as those of meta-learning before each task.
@@ -252,7 +265,7 @@ def _begins(out: Bools, index: int) -> int:
 def _first(loss: Curve, worst: int, seen: int, *, beyond: bool) -> int:
     """Return the first record of such leaps; of those beyond all else also one before there is anything to compare."""
     high = np.flatnonzero(loss.high >= _AS_HIGH * loss.high[worst]) if beyond else np.zeros(0, np.int64)
-    return min([seen, *high[:1].tolist()])
+    return min(seen, int(high[0])) if high.size else seen
 
 
 def _moments(at: list[int]) -> int:
