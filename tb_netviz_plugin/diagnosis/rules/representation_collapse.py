@@ -24,12 +24,11 @@ _LASTS = 0.2
 """Share of the run, up to its end, over which it has to last."""
 _FALL = 4.0
 """Factor by which the share that varies has to fall: a deep network may begin with a small one."""
-_SHRINKS, _SHRINKS_TOO, _FALLS = 10.0, 3.0, 8.0
-"""Factor by which the deviation itself has to fall, where it is not known what the outputs are compared with; less will
-do where the share falls by so much more."""
-
+_SHRINKS, _TOGETHER = 3.0, 24.0
+"""Factor by which the deviation itself has to fall, and that times the one by which the share does, where it is not
+known what the outputs are compared with."""
 _DWINDLES = 2.0
-"""Factor over the share that may vary where the deviation shrinks by `_SHRINKS`, whatever is compared."""
+"""Factor over the share that may vary where the deviation shrinks so, whatever is compared."""
 _HALVED = 0.5
 """Share of what varied before, below which it had begun to dwindle."""
 _OWN, _FIRST = 0.05, 3
@@ -92,7 +91,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     """Find models whose last representation has become the same for all samples, and constant answers."""
     given = answers(case)
     kinds = frozenset(given.target_kind) if given is not None else frozenset()
-    alone = not kinds & {NUMBERS, CLASS_INDICES}
+    own = given is not None and NUMBERS in kinds and _are_its_own(given)
+    alone = CLASS_INDICES not in kinds and (own or NUMBERS not in kinds)
     found = [_constant(case, limits["answers"])] if NUMBERS in kinds else []
     for model in case.network.models:
         known = given is not None and model == given.model
@@ -176,7 +176,7 @@ def _since(look: Variety, limit: float, fall: float, *, known: bool) -> float | 
         return None
     before, after = float(np.nanmax(share[: stretch.first])), float(np.nanmedian(share[stretch.first :]))
     shrunk = np.nanmax(look.deviation[: stretch.first]) / look.deviation[-1] if look.deviation[-1] > 0 else np.inf
-    shrinks = shrunk >= _SHRINKS or (shrunk >= _SHRINKS_TOO and before >= _FALLS * after)
+    shrinks = shrunk >= _SHRINKS and shrunk * before >= _TOGETHER * after
     return float(look.steps[stretch.first]) if before >= fall * after and (known or shrinks) else None
 
 

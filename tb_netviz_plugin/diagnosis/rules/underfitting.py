@@ -23,6 +23,8 @@ _CHANCE = 0.05
 _PATH = 0.1
 _TINY = 10
 """Elements for each input and output below which a network is tiny, too small to learn much by heart."""
+_WIDE = 4
+"""Numbers from which on what comes before a single one is wide."""
 _LARGER = (
     Remedy("Take a wider or deeper network.", "nn.Linear(n, 4 * m)"),
     Remedy("Give it inputs that tell more, or train on where the loss still falls."),
@@ -56,12 +58,15 @@ def _flat(loss: Course) -> bool:
 def _too_small(case: Case, layers: list[int], loss: Course, rest: float, limit: float) -> list[Finding]:
     held_out = course(case.curve("val_loss"))
     elements, ends = _size(case, layers)
-    tiny = 0 < elements < _TINY * ends
+    neck = _neck(case, layers)
+    tiny = 0 < elements < _TINY * ends or neck is not None
     apart = held_out is not None and held_out.end > loss.end * (1 + _GAP) + 2 * loss.noise
     if loss.learned < _CHANCE or apart or (held_out is None and not tiny):
         return []
     late = float(loss.steps[-1] - _LATE * (loss.steps[-1] - loss.steps[0]))
     size = f"a network of {elements:,} numbers between {ends:,} inputs and outputs"
+    if neck is not None:
+        size = f"and all that {case.network.layers[neck].name} lets through is a single number"
     beside = f", and {held_out.name} at {number(held_out.end)}: it fits neither" if held_out else ""
     lines = [Line(loss.name, loss.name, loss.steps, loss.values, limit * loss.start)]
     if held_out:
@@ -70,7 +75,7 @@ def _too_small(case: Case, layers: list[int], loss: Course, rest: float, limit: 
         Finding(
             rule="underfitting",
             severity=Severity.WARNING if tiny else Severity.INFO,
-            layers=(),
+            layers=() if neck is None else (neck,),
             first_step=float(loss.steps[0]) if tiny else late,
             last_step=float(loss.steps[-1]),
             message=f"{loss.name} has stayed at {number(loss.end)} since step {late:,.0f}, {rest:.0%} of its first "
@@ -81,11 +86,35 @@ def _too_small(case: Case, layers: list[int], loss: Course, rest: float, limit: 
             excluded=(
                 "Not overfitting: the validation loss is about the same."
                 if held_out
-                else "Not overfitting: so few numbers hold little by heart.",
+                else "Not overfitting: so few numbers hold little by heart."
+                if neck is None
+                else "Not a single output: more than one number is asked for.",
             ),
             view="overview",
         )
     ]
+
+
+def _neck(case: Case, layers: list[int]) -> int | None:
+    """Return the layer that makes a single number of many, from which the next one has to make many again.
+
+    Where other layers get single numbers as well, these may be inputs, and what makes one need not be in their way.
+    """
+    modules = {layer: case.network.layers[layer].module for layer in layers}
+    narrow = [layer for layer in layers if _width(modules[layer].type, modules[layer].input_shape) == 1]
+    if len(narrow) != 1 or narrow[0] == layers[0]:
+        return None
+    behind, neck = modules[narrow[0]], modules[before := layers[layers.index(narrow[0]) - 1]]
+    shapes = (neck.input_shape, modules[layers[-1]].output_shape)
+    wide = (_width(neck.type, shapes[0]) or 0) >= _WIDE and int(np.prod(shapes[1][1:])) > 1
+    return before if wide and behind.input_shape == neck.output_shape else None
+
+
+def _width(kind: str, shape: tuple[int, ...]) -> int | None:
+    """Return how many features a tensor has that a layer gets or gives, if that is a linear layer or a convolution."""
+    if len(shape) < 2 or not kind.startswith(("Linear", "Conv")):
+        return None
+    return shape[-1] if kind == "Linear" else int(np.prod(shape[1:]))
 
 
 def _size(case: Case, layers: list[int]) -> tuple[int, int]:

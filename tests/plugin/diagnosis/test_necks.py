@@ -1,0 +1,51 @@
+"""Networks through which a single number has to carry all, beside those in which it is but a part."""
+
+import pytest
+import torch
+from torch import nn
+
+from tb_netviz_plugin.diagnosis import Severity
+
+FEATURES = 12
+
+
+def autoencoder(code):
+    torch.manual_seed(0)
+    encoder = [nn.Linear(FEATURES, 32), nn.ELU(), nn.Linear(32, code)]
+    return nn.Sequential(*encoder, nn.Linear(code, 32), nn.ELU(), nn.Linear(32, FEATURES))
+
+
+class Gated(nn.Module):
+    """A network whose hidden units are scaled by a number that is made of them, and of that number again."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.score, self.near = nn.Linear(FEATURES, 32), nn.Linear(32, 1), nn.Linear(1, 32)
+        self.length, self.head = nn.Linear(1, 32), nn.Linear(32, FEATURES)
+
+    def forward(self, inputs):
+        hidden = torch.relu(self.body(inputs))
+        far = self.length(inputs.norm(dim=1, keepdim=True))
+        return self.head(hidden * torch.sigmoid(self.near(self.score(hidden))) + far)
+
+
+def itself(step):
+    inputs = torch.randn(64, FEATURES, generator=torch.Generator().manual_seed(step))
+    return inputs, inputs
+
+
+def noise(step):
+    """Return what can be told to a third only, to twelve outputs."""
+    inputs = itself(step)[0]
+    return inputs, inputs + 1.5 * torch.randn(64, FEATURES, generator=torch.Generator().manual_seed(step + 5000))
+
+
+@pytest.mark.parametrize(
+    ("model", "batch", "expected"),
+    [(lambda: autoencoder(1), itself, 1), (lambda: autoencoder(12), noise, 0), (Gated, noise, 0)],
+)
+def test_what_has_to_pass_through_a_single_number(train, told, model, batch, expected):
+    # No network here is tiny by itself.
+    findings = told(train(model(), nn.MSELoss(), batch, steps=400, rate=5e-3), "underfitting")
+    assert [(finding.severity, finding.layers) for finding in findings] == [(Severity.WARNING, (1,))] * expected
