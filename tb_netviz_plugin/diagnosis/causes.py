@@ -23,6 +23,8 @@ SORTED = "sorted"
 """Subject of a loss that swings since each batch holds targets of one kind."""
 OFFSET = "offset"
 """Subject of outputs that begin far from the targets, and take long to get there at any rate that is common."""
+DATA = "data"
+"""Subject of a loss that leapt since the batch was of another kind, or had wrong values."""
 SUMS = "sums"
 """Subject of a signal that grows from layer to layer by something else than weights."""
 KNOWN = frozenset({"no_optimizer", "no_rate", "never_stepped", GONE, SORTED})
@@ -203,7 +205,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
     "clip_saturated": frozenset(
         {"class_imbalance", "lr_too_low", "loss_plateau", "underfitting", "over_regularised", "poor_init"}
     ),
-    "loss_spike": frozenset({"dead_units", "loss_plateau"}),
+    "loss_spike": frozenset({"dead_units", "exploding_gradient", "loss_plateau"}),
     "loss_oscillation": frozenset({"loss_spike", "underfitting", "lr_too_high", "loss_plateau"}),
     "over_regularised": frozenset(
         {
@@ -303,6 +305,10 @@ _ENOUGH: Mapping[tuple[str, str], Callable[[Finding, Finding], bool]] = {
     ("poor_init", "clip_saturated"): lambda cause, _effect: _subject(cause) != OFFSET,
     ("poor_init", "exploding_gradient"): lambda _cause, effect: _subject(effect) != SUMS,
     ("lr_too_high", "exploding_gradient"): lambda _cause, effect: _subject(effect) != SUMS,
+    ("loss_spike", "exploding_gradient"): lambda cause, effect: (
+        _subject(cause) == DATA and effect.first_step >= cause.first_step
+    ),
+    ("exploding_gradient", "loss_spike"): lambda _cause, effect: _subject(effect) != DATA,
     ("oversmoothing", "vanishing_gradient"): lambda cause, effect: effect.last_step < _OUTLASTED * cause.last_step,
     ("vanishing_gradient", "oversmoothing"): lambda cause, effect: cause.last_step >= _OUTLASTED * effect.last_step,
     ("oversmoothing", "over_regularised"): lambda cause, effect: (

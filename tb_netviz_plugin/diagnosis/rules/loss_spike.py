@@ -10,10 +10,11 @@ from tb_netviz_plugin.analysis.series import logarithm
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case, Curve
+from tb_netviz_plugin.diagnosis.causes import DATA
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.harm import dead_layers
-from tb_netviz_plugin.diagnosis.leaps import steps_were_ordinary
+from tb_netviz_plugin.diagnosis.leaps import leap_of_data, steps_were_ordinary
 from tb_netviz_plugin.diagnosis.movement import set_from_outside, total
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.short_batches import of_short_batches
@@ -107,6 +108,7 @@ def _leaps(case: Case, limits: Limits) -> list[Finding]:
                 Line(loss.name, loss.name, loss.steps, loss.high),
                 Line("gradient norm of all layers", "gradient_norm", steps, gradient),
             ),
+            subject=DATA if beyond and _is_of_data(case, begun) else "",
             remedies=_remedies(step, changed=changed, overwritten=overwritten),
             excluded=(
                 "Not the scatter of single batches: loss and gradient leapt far beyond that of the records around.",
@@ -116,6 +118,13 @@ def _leaps(case: Case, limits: Limits) -> list[Finding]:
             view="overview",
         )
     ]
+
+
+def _is_of_data(case: Case, begun: float) -> bool:
+    """Whether the leap that began at a step is one of the data, and none of the weights."""
+    course = training(case)
+    leap = None if course is None else leap_of_data(case, course)
+    return leap is not None and leap.step == begun
 
 
 def _written(case: Case) -> Floats:
