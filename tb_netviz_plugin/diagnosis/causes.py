@@ -27,6 +27,8 @@ DATA = "data"
 """Subject of a loss that leapt since the batch was of another kind, or had wrong values."""
 SUMS = "sums"
 """Subject of a signal that grows from layer to layer by something else than weights."""
+TIME = "time"
+"""Subject of gradients that vanish through time steps, whose last ones still get one."""
 KNOWN = frozenset({"no_optimizer", "no_rate", "never_stepped", GONE, SORTED})
 """Subjects of what has a reason that is known, and follows from nothing."""
 EXACTLY_ZERO = "zero"
@@ -112,7 +114,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "dead_units",
         }
     ),
-    "lr_too_low": frozenset({"loss_plateau", "underfitting", "class_imbalance", "poor_init"}),
+    "lr_too_low": frozenset({"loss_plateau", "underfitting", "class_imbalance", "poor_init", "vanishing_gradient"}),
     "unused_parameter": frozenset(
         {"class_imbalance", "loss_plateau", "underfitting", "vanishing_gradient", "over_regularised"}
     ),
@@ -298,6 +300,8 @@ _ENOUGH: Mapping[tuple[str, str], Callable[[Finding, Finding], bool]] = {
     ("layer_not_training", "vanishing_gradient"): _of_its_layers,
     ("exploding_gradient", "poor_init"): lambda cause, _effect: _subject(cause) == SUMS,
     ("exploding_gradient", "lr_too_high"): lambda cause, _effect: _subject(cause) == SUMS,
+    ("lr_too_low", "vanishing_gradient"): lambda _cause, effect: _subject(effect) == TIME,
+    ("vanishing_gradient", "lr_too_low"): lambda cause, _effect: _subject(cause) != TIME,
     ("lr_too_low", "poor_init"): lambda _cause, effect: _subject(effect) == OFFSET,
     ("clip_saturated", "poor_init"): lambda _cause, effect: _subject(effect) == OFFSET,
     ("wrong_output_or_loss", "poor_init"): lambda _cause, effect: _subject(effect) == OFFSET,

@@ -14,6 +14,7 @@ from tb_netviz_plugin.diagnosis.causes import EXACTLY_ZERO
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.depth import deep, fall
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.forgetting import forgets
 from tb_netviz_plugin.diagnosis.movement import matrices, stepped
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING, above, lasting, to_the_end
@@ -64,6 +65,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
         layers = stepped(case, model)
         factor = limits["factor"]
         found = _first_only(_zero(case, layers) + _through_depth(case, layers, factor) + _alone(case, layers, factor))
+        forgotten = None if found else forgets(case, layers)
+        found += [forgotten] if forgotten else []
         told = {layer for one in found for layer in one.layers}
         findings += found + [one for one in _below_past(case, layers, factor) if one.layers[0] not in told]
     return findings
