@@ -13,7 +13,7 @@ from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.starts import BEGINNING
-from tb_netviz_plugin.diagnosis.stretches import PERSISTING
+from tb_netviz_plugin.diagnosis.stretches import PERSISTING, above
 from tb_netviz_plugin.diagnosis.stuck import Stuck, layers, lines, stuck_units
 from tb_netviz_plugin.schema.description import Response
 
@@ -56,7 +56,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     if not found:
         return _certain_from_the_start(case, limits["share"], outputs)
     found.sort(key=lambda one: (one.since_share(limits["share"]), -one.share))
-    first, onset = found[0], found[0].since_share(limits["share"])
+    first, onset = found[0], min(found[0].since_share(limits["share"]), _of_all_values(case, found[0]))
     return [
         Finding(
             rule="saturation",
@@ -73,6 +73,20 @@ def find(case: Case, limits: Limits) -> list[Finding]:
             view="units",
         )
     ]
+
+
+def _of_all_values(case: Case, one: Stuck) -> float:
+    """Return from which step on to the end nearly all values of an activation lie where it is flat; else infinity.
+
+    Units that leave the flat part for single records begin anew each time, however few of them do.
+    """
+    steps = case.activation_steps
+    if "activation_saturation" not in case.recorded or not steps.size:
+        return np.inf
+    row = next(index for index, other in enumerate(case.network.activations) if other is one.row)
+    stretch = above(case.numbers("activation_saturation")[row], _ALL)
+    lasts = stretch is not None and stretch.last >= len(steps) - PERSISTING
+    return float(steps[stretch.first]) if stretch is not None and lasts else np.inf
 
 
 def _certain_from_the_start(case: Case, limit: float, outputs: frozenset[str]) -> list[Finding]:

@@ -133,6 +133,21 @@ def test_saturated_units(diagnose, gain, expected):
     assert [layers[layer] for finding in findings for layer in finding.layers] == expected
 
 
+@pytest.mark.parametrize(("late", "expected"), [(False, 0), (True, 30)])
+def test_saturation_begins_where_nearly_all_values_were_flat(diagnose, late, expected):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 24), nn.Tanh(), nn.Linear(24, 2))
+
+    def steepen():
+        with torch.no_grad():  # Single values still lie in between, of another unit each time.
+            model[0].weight.mul_(600)
+
+    if not late:
+        steepen()
+    (finding,), _ = diagnose("saturation", model, change=lambda step: steepen() if late and step == 30 else None)
+    assert expected <= finding.first_step <= expected + 1
+
+
 def test_a_softmax_over_a_single_score_is_one_whatever_that_is(diagnose):
     model = nn.Sequential(nn.Linear(8, 1), nn.Softmax(-1), nn.Linear(1, 2))
     assert diagnose("saturation", model)[0] == []
