@@ -12,12 +12,14 @@ from tb_netviz_plugin.analysis.activations import ActivationRow
 from tb_netviz_plugin.analysis.outputs import Classes, Outputs, Values
 from tb_netviz_plugin.analysis.records import Bools, Floats
 from tb_netviz_plugin.diagnosis.case import Case
-from tb_netviz_plugin.diagnosis.stretches import at_end
+from tb_netviz_plugin.diagnosis.stretches import PERSISTING, at_end
 from tb_netviz_plugin.diagnosis.variety import varieties
 
 _CROSS_ENTROPIES = ("CrossEntropyLoss", "NLLLoss")
 _ALIKE = 1e-3
 """Share of the outputs of the first layer that varies where samples are the same but for rounding."""
+_SHRUNK = 20.0
+"""Factor by which the largest deviation of a feature of the inputs falls over a run where no data set is behind it."""
 _LATE = 0.3
 """Share of the run, at its end, in which answers are looked at."""
 _LOGITS, _SLIGHT = 0.5, 0.2
@@ -39,6 +41,15 @@ def answers(case: Case) -> Outputs | None:
 def entries(case: Case) -> Outputs | None:
     """Return what is known at the records that have inputs, or None where there is none of them."""
     return _at(case.outputs, lambda found: found.inputs)
+
+
+def makes_its_inputs(case: Case) -> bool:
+    """Whether the network makes its own inputs, as a policy the states of a simulator: they shrink as it learns."""
+    given = entries(case)
+    loudest = np.zeros(0) if given is None else given.feature_std_largest[given.feature_std_largest > 0]
+    if loudest.size < 2 * PERSISTING:
+        return False
+    return bool(np.median(loudest[:PERSISTING]) >= _SHRUNK * np.median(loudest[-PERSISTING:]))
 
 
 def nothing_to_tell_apart(case: Case) -> bool:

@@ -8,7 +8,7 @@ from tb_netviz_plugin.analysis.outputs import CLASS_INDICES, Outputs
 from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import fold, number
-from tb_netviz_plugin.diagnosis.answers import answers, is_cross_entropy
+from tb_netviz_plugin.diagnosis.answers import answers, is_cross_entropy, makes_its_inputs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -76,7 +76,7 @@ def loud(case: Case, layers: list[int], factor: float) -> Finding | None:
     deviations = case.numbers("activation_std")
     last, about = deviations[rows[-1]], case.network.activations[rows[-1]]
     ended = float(nanmedian(last[at_end(steps)][:, None])[0])
-    if about.activation.response is not Response.NONE or not last[0] >= _LARGE:
+    if about.activation.response is not Response.NONE or not last[0] >= _LARGE or makes_its_inputs(case):
         return None
     gains = {layer: gain for layer in layers if np.isfinite(gain := gain_of(case, layer)) and gain > LOUD}
     if last[0] < factor * ended and (about.layer not in gains or loss.start < _LARGE):

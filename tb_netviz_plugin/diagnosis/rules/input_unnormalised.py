@@ -10,7 +10,7 @@ from tb_netviz_plugin.analysis.outputs import NUMBERS, Outputs
 from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.wording import layer_name, number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.answers import entries
+from tb_netviz_plugin.diagnosis.answers import entries, makes_its_inputs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
@@ -52,6 +52,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     if given is None or not (given.input_kind == NUMBERS).all():
         return []
     inputs, first = _describe(given), _first_layer(case, given.model)
+    if makes_its_inputs(case):
+        return []
     if first is None or (judged := _judge(inputs, limits)) is None or _brought_down(case, first, inputs.size):
         return []
     words, beyond, line = judged

@@ -152,3 +152,13 @@ def test_a_layer_that_holds_another_one_is_named_itself(train, told):
     (finding,) = told(run(train, Attending(), lambda step: 50 * drawn(step)), RULE)
     assert finding.layers == (0,)
     assert "and attention gets them as they are" in finding.message
+
+
+@pytest.mark.parametrize(("fall", "expected"), [(100.0, 0), (1.0, 1)])
+def test_inputs_that_shrink_as_it_learns_are_its_own(train, told, fall, expected):
+    def states(step):
+        inputs = drawn(step) * fall ** (-step / 30)
+        inputs[:, 0] *= 1000
+        return inputs, inputs[:, 1:2]
+
+    assert len(told(train(network(), nn.MSELoss(), states, rate=1e-6), RULE)) == expected
