@@ -70,6 +70,8 @@ def _highest(loss: Course) -> Leap | None:
     worst = 2 * PERSISTING + int(np.argmax((loss.values[1:] - usual)[2 * PERSISTING - 1 :]))
     level = float(usual[worst - 1])
     height = float(loss.values[worst]) - level
+    if height <= 0:
+        return None
     onset = int(np.flatnonzero(loss.values[:worst] <= level + _RISEN * height)[-1]) + 1
     before, since = loss.upto(loss.steps[onset - 1]), loss.since(loss.steps[onset])
     if before is None or since is None or height < max(before.gain, _HIGH * before.noise):

@@ -32,6 +32,8 @@ _RISEN, _SCATTERED = 1.5, 0.5
 """Factor over its first value up to which a loss stays there, and deviation of single records, as a share of that."""
 _HAD_LEARNED = 0.3
 """Share of its first value by which a loss had fallen that rises above it all the same."""
+_CLEARLY = 3.0
+"""Deviations of single records by which a loss has to have fallen to have been lower: in one of many it is by chance."""
 _ANEW = 0.2
 """Share of its value just after a leap by which a loss falls from then on where it learns a harder task."""
 _FROZEN = 0.5
@@ -58,7 +60,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     if loss is None or not loss.has_scale or not _could_tell(case, loss):
         return []
     leap = leap_of_data(case, loss)
-    harder = leap is not None and leap.since.learned >= _ANEW and leap.since.gain > 3 * leap.since.noise
+    harder = leap is not None and leap.since.learned >= _ANEW and leap.since.gain > _CLEARLY * leap.since.noise
     found = (None if harder else _since_the_start(loss, limits["fall"])) or _guesses(case, loss)
     return [found] if found else []
 
@@ -70,7 +72,7 @@ def _since_the_start(loss: Course, fall: float) -> Finding | None:
     since = _since(loss, fall)
     if loss.steps[-1] - since < _LASTING * (loss.steps[-1] - loss.steps[0]):
         return None
-    lost = loss.gain > fall * abs(loss.start) and loss.gain > 3 * loss.noise
+    lost = loss.gain > fall * abs(loss.start) and loss.gain > _CLEARLY * loss.noise
     if not lost and not _stands(loss) and loss.gain < _HAD_LEARNED * loss.start:
         return None
     what = f"fell to {number(loss.best)}, and is back at {number(loss.end)}" if lost else f"is {number(loss.end)}"
@@ -159,8 +161,10 @@ def _declines(values: Floats, least: float = 0.0) -> bool:
 def _since(loss: Course, fall: float) -> float:
     """Return the step from which on it has not been clearly below its first value."""
     # Of a loss that was thrown up, the scatter up there says nothing of how it had been.
-    noise = min(loss.noise, loss.gain / 2) if loss.end > _THROWN * loss.start else loss.noise
-    below = np.flatnonzero(loss.start - loss.level > max(fall * abs(loss.start), noise))
+    thrown, clear = loss.end > _THROWN * loss.start, _CLEARLY * loss.noise
+    if thrown or loss.gain > clear:
+        clear = min(clear, loss.gain / 2)
+    below = np.flatnonzero(loss.start - loss.level > max(fall * abs(loss.start), clear))
     return float(loss.steps[min(below[-1] + 1, len(loss.steps) - 1)]) if below.size else float(loss.steps[0])
 
 
