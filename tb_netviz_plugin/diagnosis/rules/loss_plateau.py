@@ -33,7 +33,7 @@ _RISEN, _SCATTERED = 1.5, 0.5
 _HAD_LEARNED = 0.3
 """Share of its first value by which a loss had fallen that rises above it all the same."""
 _CLEARLY = 3.0
-"""Deviations of single records by which a loss has to have fallen to have been lower: in one of many it is by chance."""
+"""Deviations of single records by which a loss has to have fallen to have been lower: one of many is so by chance."""
 _ANEW = 0.2
 """Share of its value just after a leap by which a loss falls from then on where it learns a harder task."""
 _FROZEN = 0.5
