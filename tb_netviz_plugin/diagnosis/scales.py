@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tb_netviz_plugin.analysis.series import nanmedian
-from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.analysis.wording import number, subject
 from tb_netviz_plugin.diagnosis.answers import guess
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, training
@@ -105,6 +105,26 @@ def loud_throughout(case: Case, layers: list[int]) -> Finding | None:
             f"Not weights that are scaled down as they are used: their layers put out deviations of {number(outputs)}.",
             *(("Not a network that was trained before: it begins far worse than by guessing.",) if loss else ()),
         ),
+    )
+
+
+def loud_states(case: Case, layers: list[int]) -> Finding | None:
+    """Find recurrent layers whose weights begin so large that states and gates lie at their ends, and stay so."""
+    loss = training(case)
+    recurrent = [layer for layer in layers if case.network.layers[layer].module.type.startswith(_BOUNDED)]
+    gains = {layer: gain for layer, gain in _gains(case, recurrent).items() if gain >= _LOUDEST}
+    if loss is None or not gains or loss.learned >= _LEARNED or _overwritten(case, list(gains)):
+        return None
+    largest = max(gains.values())
+    return _finding(
+        case,
+        loss,
+        tuple(gains),
+        f"The weights of {subject(case.network, list(gains))} begin too large: they make states {number(largest)} "
+        f"times as large at each time step, so that these lie where tanh and gates are flat, and {loss.name}, "
+        f"{number(loss.start)} at first, is {number(loss.end)}.",
+        Beyond("by how much the weights scale their inputs", largest, _LOUDEST),
+        ("Not a network that gets over it: the loss has hardly fallen.",),
     )
 
 

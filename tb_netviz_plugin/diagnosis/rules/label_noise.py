@@ -22,8 +22,8 @@ _STRETCH, _APART, _BEGINNING = 0.3, 0.1, 0.1
 _FEWEST_CLASSES = 3
 """Classes from which on even errors tell: between two, all errors look alike."""
 _FEWEST_SAMPLES = 500
-_ABOVE_CHANCE = 1.5
-"""Accuracy over that of chance from which on the network has learned what labels mean."""
+_ABOVE_CHANCE = 0.2
+"""Share of the way from the accuracy of chance to 1 from which on the network has learned what labels mean."""
 _MOST_RIGHT = 0.93
 """Accuracy up to which there are enough errors to tell what they are like."""
 _FLAT = 0.1
@@ -134,8 +134,10 @@ def _stretch(given: Outputs, first: float, last: float) -> _Stretch | None:
     accuracy, loss = _mean(given.accuracy[at], weights), _mean(losses, weights)
     squares = _mean(np.square(given.loss_std[at]) + np.square(losses), weights)
     classes = float(np.nanmax(given.classes))
-    learned = _ABOVE_CHANCE / classes < accuracy < _MOST_RIGHT
-    if classes < _FEWEST_CLASSES or not learned:
+    if classes < _FEWEST_CLASSES:
+        return None
+    learned = (accuracy - 1 / classes) / (1 - 1 / classes) >= _ABOVE_CHANCE and accuracy < _MOST_RIGHT
+    if not learned:
         return None
     return _Stretch(first, last, accuracy, loss, float(np.sqrt(max(squares - loss**2, 0.0))), classes)
 

@@ -11,7 +11,7 @@ from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.offsets import far_off
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
-from tb_netviz_plugin.diagnosis.scales import faint_throughout, loud_throughout
+from tb_netviz_plugin.diagnosis.scales import faint_throughout, loud_states, loud_throughout
 from tb_netviz_plugin.diagnosis.signal import middle_gain, trend
 from tb_netviz_plugin.diagnosis.starts import BEGINNING, FAINT, LOUD, SCALE, certain, decided, gain_of, loud
 from tb_netviz_plugin.schema.description import Response
@@ -43,6 +43,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
             or certain(case, layers, limits["certain"])
             or far_off(case, layers, limits["offset"])
             or loud_throughout(case, layers)
+            or loud_states(case, layers)
             or decided(case, layers, limits["decided"])
             or _saturating(case, layers)
         )

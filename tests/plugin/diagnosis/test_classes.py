@@ -129,6 +129,11 @@ def test_tasks_that_are_easy_or_hard(train, told, share, apart):
     assert told(run, "label_noise") == []
 
 
+def test_a_network_that_knows_next_to_nothing_says_nothing_of_labels(train, told):
+    run = train(network(), nn.CrossEntropyLoss(), lambda step: noisy(step, 0.9), steps=150)
+    assert told(run, "label_noise") == []
+
+
 def test_a_training_that_has_only_begun(train, told):
     run = train(network(), nn.CrossEntropyLoss(), lambda step: noisy(step, 0.3), steps=40, rate=1e-3)
     assert told(run, "label_noise") == []

@@ -102,6 +102,31 @@ def test_recurrent_layers_hold_several_matrices(found, deviation, expected):
     assert [finding.message.startswith("The weights begin too large") for finding in findings] == [True] * expected
 
 
+@pytest.mark.parametrize(("kind", "deviation", "expected"), [(nn.GRU, 2.0, 1), (nn.LSTM, 2.0, 1), (nn.LSTM, 0.2, 0)])
+def test_states_whose_weights_are_large_from_the_start(train, told, kind, deviation, expected):
+    """The only layer that is large is the recurrent one, so that neither outputs nor the first loss are."""
+    torch.manual_seed(0)
+
+    class Classifier(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.states, self.head = kind(FEATURES, WIDTH, batch_first=True), nn.Linear(WIDTH, 1)
+            for name, value in self.states.named_parameters():
+                if "weight" in name:
+                    nn.init.normal_(value, std=deviation)
+
+        def forward(self, inputs):
+            return self.head(self.states(inputs[:, None].repeat(1, 8, 1).flip(2))[0][:, -1])
+
+    def parity(step):
+        inputs, _ = drawn(step)
+        return inputs, ((inputs[:, :1] * inputs[:, 1:2]) > 0).float()
+
+    findings = told(train(Classifier(), nn.BCEWithLogitsLoss(), parity, steps=80, rate=1e-3), RULE)
+    assert ["make states" in finding.message for finding in findings] == [True] * expected
+    assert all(finding.severity.id == "warning" for finding in findings)
+
+
 @pytest.mark.parametrize(("scale", "expected"), [(12, 1), (1, 0)])
 def test_without_a_loss_what_the_layers_put_out_tells(tmp_path, told, scale, expected):
     model = network(scale)

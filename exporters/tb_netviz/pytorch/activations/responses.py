@@ -108,9 +108,17 @@ def bend_of(module: nn.Module) -> Bend | None:
     if kind is not None:
         return _FUNCTIONS[_MODULES[kind]]
     if isinstance(module, WEIGHTED):
-        return LINEAR
+        return _bend_of_states(module)
     is_named = not module._modules and _SMOOTH_NAME.search(type(module).__name__.lower())
     return _SMOOTH if is_named else None
+
+
+def _bend_of_states(module: nn.Module) -> Bend:
+    """Return what the units of a layer with weights do, which is nothing but add, unless it is recurrent."""
+    if isinstance(module, nn.RNN | nn.RNNCell):
+        return _FUNCTIONS[module.nonlinearity]
+    # States of a GRU are mixed of tanh's values. Those of an LSTM, products, seldom get to the ends.
+    return _FUNCTIONS["tanh"] if isinstance(module, nn.GRU | nn.GRUCell) else LINEAR
 
 
 def is_convolution(module: nn.Module) -> bool:

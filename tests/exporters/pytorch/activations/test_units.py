@@ -105,6 +105,33 @@ def test_bounded_units_are_saturated(tmp_path, name):
     assert states(units_in(tmp_path), "1") == {"saturated": DEAD}
 
 
+class Reader(nn.Module):
+    """Reads four vectors one by one."""
+
+    def __init__(self, states):
+        super().__init__()
+        self.rnn, self.head = states, nn.Linear(UNITS, 2)
+
+    def forward(self, x):
+        return self.head(self.rnn(x)[0][:, -1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "nonlinearity", "state"),
+    [(nn.RNN, "tanh", "saturated"), (nn.RNN, "relu", "dead"), (nn.GRU, None, "saturated"), (nn.LSTM, None, None)],
+)
+def test_states_of_recurrent_layers(tmp_path, kind, nonlinearity, state):
+    torch.manual_seed(0)
+    options = {} if nonlinearity is None else {"nonlinearity": nonlinearity}
+    states_of = kind(8, UNITS, batch_first=True, **options)
+    with torch.no_grad():  # The last gate of a GRU makes its candidate, the one before lets that in.
+        states_of.bias_ih_l0.view(-1, UNITS)[-1, list(DEAD)] = -1e3
+        if kind is nn.GRU:
+            states_of.bias_ih_l0.view(-1, UNITS)[1, list(DEAD)] = -1e3
+    train(tmp_path, Reader(states_of), (4, 8))
+    assert states(units_in(tmp_path), "rnn") == ({} if state is None else {state: DEAD})
+
+
 class Functional(nn.Module):
     def __init__(self, function):
         super().__init__()
