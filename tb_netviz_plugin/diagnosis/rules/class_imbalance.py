@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tb_netviz_plugin.analysis.outputs import NUMBERS, Classes
+from tb_netviz_plugin.analysis.outputs import CLASS_INDICES, NUMBERS, Classes
 from tb_netviz_plugin.analysis.records import Bools, Floats
 from tb_netviz_plugin.analysis.wording import fold, number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.answers import answers, guess
+from tb_netviz_plugin.diagnosis.answers import answers, entries, guess
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -19,6 +19,8 @@ _LATE = 0.5
 """Share of the run, at its end, that is judged."""
 _MANY = 20
 """Classes from which on a few of them may well be most of what there is."""
+_SYMBOLS = 0.8
+"""Share of the classes up to which the inputs reach where both are the same symbols."""
 _FEWEST = 8
 """Samples of rare classes that it takes to tell."""
 _COMMON = 0.7
@@ -56,8 +58,26 @@ _BINARY_REMEDY = Remedy(
 
 def find(case: Case, limits: Limits) -> list[Finding]:
     """Find rare classes of which few samples are recognised late in training."""
-    found = _of_classes(case.classes, limits) if case.classes is not None else _of_two(case, limits) or _of_one(case)
+    if case.classes is None:
+        found = _of_two(case, limits) or _of_one(case)
+    else:
+        found = None if _are_symbols(case) else _of_classes(case.classes, limits)
     return [found] if found else []
+
+
+def _are_symbols(case: Case) -> bool:
+    """Whether classes are the symbols that go in, as of a language model: what comes next is not always to be known."""
+    asked, given = answers(case), entries(case)
+    if asked is None or given is None or not (given.input_kind == CLASS_INDICES).all():
+        return False
+    classes, shape = float(np.nanmax(asked.classes)), _input_shape(case, asked.model)
+    each = len(shape) > 1 and float(np.nanmax(asked.labelled)) > shape[0]  # One answer for each of them.
+    return each and bool(_SYMBOLS * classes <= given.inputs.largest.max() < classes)
+
+
+def _input_shape(case: Case, model: str) -> tuple[int, ...]:
+    described = next((one for one in case.network.descriptions if one.model == model), None)
+    return described.modules[0].input_shape if described is not None and described.modules else ()
 
 
 def _of_classes(classes: Classes, limits: Limits) -> Finding | None:

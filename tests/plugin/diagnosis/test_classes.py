@@ -139,6 +139,30 @@ def test_a_training_that_has_only_begun(train, told):
     assert told(run, "label_noise") == []
 
 
+def test_a_language_whose_next_symbol_is_not_always_to_be_known(train, told):
+    """A chain of symbols of which some are rare: the network learns it, and hardly ever expects those."""
+    generator = torch.Generator().manual_seed(1)
+    chances = torch.softmax(4 * torch.randn(12, 12, generator=generator), 1)
+
+    def batch(_):
+        symbols = [torch.randint(12, (64,), generator=generator)]
+        for _ in range(8):
+            symbols.append(torch.multinomial(chances[symbols[-1]], 1, generator=generator)[:, 0])
+        chain = torch.stack(symbols, 1)
+        return chain[:, :-1], chain[:, 1:]
+
+    class Reader(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.head = nn.Embedding(12, 32), nn.Linear(32, 12)
+
+        def forward(self, symbols):
+            return self.head(self.table(symbols)).transpose(1, 2)
+
+    torch.manual_seed(0)
+    assert told(train(Reader(), nn.CrossEntropyLoss(), batch, steps=150), "class_imbalance") == []
+
+
 def test_no_classes_no_verdict(train, reason):
     run = train(network(1), nn.MSELoss(), lambda step: (clusters(step, [1.0])[0], torch.zeros(96, 1)), steps=25)
     assert reason(run, "label_noise") == "the targets are no class indices"
