@@ -27,6 +27,9 @@ _LOGITS, _SLIGHT = 0.5, 0.2
 targets, that hardly tell them apart."""
 _LUCK, _ERRORS = 0.02, 3.0
 """Share of samples, and standard errors, by which more may be right than by always telling the most frequent class."""
+_LATER_HALF, _FEWEST, _TWO = 0.5, 12, 2
+"""Share of the run, at its end, in which losses are compared with what guessing costs, so many of them at least; and
+the classes that are a yes and a no."""
 _DECIDED = 0.9
 """Share of the variance of answers that are yes or no, below which some lie in between."""
 _SAME = 0.2
@@ -149,6 +152,32 @@ def _spread(found: Outputs) -> float:
     """Return the deviation of answers that are yes or no, at most a half; that where they lie in between."""
     mean = float(np.nanmean(found.targets.mean))
     return float(np.sqrt(mean * (1 - mean))) if 0 < mean < 1 else 0.5
+
+
+def beats_guessing(case: Case, model: str) -> bool:
+    """Whether the loss is lower late in training than always telling the mean would cost on the very same batches.
+
+    By however little, as long as it is beyond chance: of clicks or returns there may be no more to know.
+    """
+    found = answers(case)
+    if found is None or found.model != model:
+        return False
+    late = at_end(found.steps, _LATER_HALF)
+    with np.errstate(invalid="ignore"):
+        gains = _cost_of_mean(case, found)[late] - logged_loss(case, found.steps)[late]
+    gains = gains[np.isfinite(gains)]
+    return gains.size >= _FEWEST and bool(gains.mean() > _ERRORS * gains.std() / np.sqrt(gains.size))
+
+
+def _cost_of_mean(case: Case, found: Outputs) -> Floats:
+    """Return what always telling the mean of all targets costs at each record, [T]; NaN where that is unknown."""
+    mean, of_all = found.targets.mean, float(np.nanmean(found.targets.mean))
+    if found.criterion == "MSELoss":
+        return np.asarray(np.square(found.targets.std) + np.square(mean - of_all), np.float64)
+    two = is_cross_entropy(case, found) and float(np.nanmax(found.classes)) == _TWO
+    if not 0 < of_all < 1 or not (two or found.criterion in ("BCELoss", "BCEWithLogitsLoss")):
+        return np.full(len(mean), np.nan)
+    return np.asarray(-mean * np.log(of_all) - (1 - mean) * np.log(1 - of_all), np.float64)
 
 
 def _guesses_classes(found: Outputs, classes: Classes, late: Bools) -> bool:

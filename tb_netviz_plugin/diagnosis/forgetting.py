@@ -17,8 +17,11 @@ _PLAIN = "RNN"
 """The type of layers whose state is nothing but multiplied by a matrix and squashed: gates keep gradients up."""
 _FORGOTTEN = 1e8
 """Factor by which a gradient shrinks on its way from the last time step to the first, from which on it is nothing."""
-_NOTHING = 0.9
+_NOTHING = 0.96
 """Share of what guessing costs that a loss has in the end at least where nothing was learned of what came first."""
+
+_OF_SAMPLES = 2
+"""Axes of an answer to each sample; one more is that of the time steps."""
 
 _REMEDIES = (
     Remedy("Take a layer with gates.", "nn.GRU(inputs, hidden, batch_first=True)  # or nn.LSTM"),
@@ -97,13 +100,15 @@ def _gains(case: Case, layer: int) -> Floats:
 def _length(case: Case, layer: int) -> int:
     """Return how many time steps a layer was given when it was first called; the least that it can be.
 
-    Of the samples and the time steps it is the axis that the answer of the network does not have.
+    0 where something is asked at each of them: a gradient then need not get far. Of the samples and the time steps it is the axis that the answer of the network does not have.
     """
     about = case.network.layers[layer]
     shape = about.module.output_shape
     if len(shape) != 3:
         return shape[0] if len(shape) == 2 else 0
     answer = next(one for one in case.network.descriptions if one.model == about.model).modules[0].output_shape
-    if len(answer) in (1, 2) and (answer[0] == shape[0]) != (answer[0] == shape[1]):
+    if len(answer) > _OF_SAMPLES or (answer and answer[0] == shape[0] * shape[1]):
+        return 0
+    if answer and (answer[0] == shape[0]) != (answer[0] == shape[1]):
         return shape[1] if answer[0] == shape[0] else shape[0]
     return min(shape[:2])

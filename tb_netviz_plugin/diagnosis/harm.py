@@ -11,7 +11,7 @@ from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.units import UnitState
 from tb_netviz_plugin.analysis.wording import fold, number
-from tb_netviz_plugin.diagnosis.answers import answers, is_cross_entropy, nothing_to_tell_apart
+from tb_netviz_plugin.diagnosis.answers import answers, beats_guessing, is_cross_entropy, nothing_to_tell_apart
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.movement import JUMP, dtype_of, group_of, matrices, movement
@@ -138,7 +138,11 @@ def harm_of(case: Case, layers: list[int], onset: float, last: float, *, worst: 
     return (
         _harm_since(loss, onset)
         or _harm_from_the_start(
-            loss, small=_stay_small(case, layers, loss), replaced=replaced, loud=_are_loud(case, layers)
+            loss,
+            small=_stay_small(case, layers, loss),
+            replaced=replaced,
+            loud=_are_loud(case, layers),
+            known=beats_guessing(case, case.network.layers[layers[0]].model),
         )
         or swept(case, layers, loss)
         or (_blown_up(case, layers, loss) if replaced else None)
@@ -234,8 +238,8 @@ def _are_loud(case: Case, layers: list[int]) -> bool:
     return bool(known.size) and bool(np.median(known) >= LOUD)
 
 
-def _harm_from_the_start(loss: Course, *, small: bool, replaced: bool, loud: bool) -> Harm | None:
-    if loss.learned < _NOT_LEARNED and loss.start - loss.end < 3 * loss.noise and not small:
+def _harm_from_the_start(loss: Course, *, small: bool, replaced: bool, loud: bool, known: bool) -> Harm | None:
+    if loss.learned < _NOT_LEARNED and loss.start - loss.end < 3 * loss.noise and not small and not known:
         return Harm(f"the loss, {number(loss.start)} at first, is {number(loss.end)}", fatal=True)
     if loss.lost >= LOST and loss.end - loss.best > loss.noise and loss.gain > _WORSE * loss.noise:
         return Harm(f"the loss, {number(loss.best)} at best, is {number(loss.end)}", fatal=False)

@@ -30,6 +30,8 @@ _FLAT = 0.1
 """Share of itself by which the loss falls at most over a stretch."""
 _MOST = 1.15
 """Loss, and its deviation, over those of labels drawn at random, up to which they may be of these."""
+_ALIKE = 0.1
+"""By how much the one may differ from the other: classes that overlap make their losses less even than that."""
 _EVEN = 0.1
 """Deviation of the accuracy of classes, beyond what chance makes, where errors are spread evenly."""
 
@@ -90,9 +92,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
 
 
 def _finding(given: Outputs, noisy: _Stretch, lowest: float) -> Finding:
-    by_heart = noisy.last < given.steps[-1]
-    stay = f"stayed wrong from step {noisy.first:,.0f} to step {noisy.last:,.0f}" if by_heart else "stay wrong"
-    then = ", before the network began to learn them by heart" if by_heart else ""
+    before = noisy.last < given.steps[-1]
+    stay = f"stayed wrong from step {noisy.first:,.0f} to step {noisy.last:,.0f}" if before else "stay wrong"
     return Finding(
         rule="label_noise",
         severity=Severity.WARNING,
@@ -100,8 +101,8 @@ def _finding(given: Outputs, noisy: _Stretch, lowest: float) -> Finding:
         first_step=float(given.steps[0]),
         last_step=float(given.steps[-1]),
         message=f"{1 - noisy.accuracy:.0%} of the training samples {stay}, alike in all {noisy.classes:,.0f} classes, "
-        f"and the loss {'was' if by_heart else 'is'} {number(noisy.loss)} where as many labels drawn at random make "
-        f"{number(noisy.even_loss)}{then}: about so many labels seem to be wrong.",
+        f"and the loss {'was' if before else 'is'} {number(noisy.loss)} where as many labels drawn at random make "
+        f"{number(noisy.even_loss)}: about so many labels seem to be wrong, or drawn at random.",
         beyond=Beyond("loss over that which labels drawn at random make", noisy.loss / noisy.even_loss, lowest),
         evidence=(
             Line("cross-entropy", "outputs", given.steps, given.loss, noisy.even_loss),
@@ -145,7 +146,7 @@ def _stretch(given: Outputs, first: float, last: float) -> _Stretch | None:
 def _as_random(stretch: _Stretch, lowest: float) -> bool:
     """Whether the losses of single samples are those that labels drawn at random make."""
     shares = (stretch.loss / stretch.even_loss, stretch.spread / stretch.even_spread)
-    return all(lowest <= share <= _MOST for share in shares)
+    return all(lowest <= share <= _MOST for share in shares) and abs(shares[0] - shares[1]) <= _ALIKE
 
 
 def _mean(values: Floats, weights: Floats) -> float:
@@ -183,6 +184,6 @@ RULE = Rule(
         ),
         needs.records(20),
     ),
-    thresholds=(Threshold("even", 0.9, "loss over that which labels drawn at random make", 0.5, 1.0),),
+    thresholds=(Threshold("even", 0.93, "loss over that which labels drawn at random make", 0.5, 1.0),),
     find=find,
 )

@@ -9,7 +9,7 @@ import numpy as np
 from tb_netviz_plugin.analysis.records import Bools, Floats
 from tb_netviz_plugin.analysis.wording import fold, number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.answers import answers
+from tb_netviz_plugin.diagnosis.answers import answers, entries
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.causes import SORTED
 from tb_netviz_plugin.diagnosis.course import Course, training
@@ -36,6 +36,8 @@ _UNTIL = 0.6
 _HEAVY, _FEWER, _LOWER = 0.98, 0.6, 0.4
 """Momentum that carries steps past where they ought to end, and the shares of the swings, in number and in height, that
 show it then."""
+_SAME = 1e-4
+"""Share of the inputs' deviation by which their mean moves at most where all batches are the same."""
 _FEWEST_SAMPLES = 8
 """Samples of a batch from which on it is a matter of their order that their targets are alike."""
 _MIDDLE = (0.1, 0.9)
@@ -195,7 +197,7 @@ def _of_steps(case: Case, loss: Course, least: float) -> list[Finding]:
     if loss.gain <= 0 or _rate_returns(case):
         return []
     linked = _linked(loss)
-    heavy = _momentum(case) >= _HEAVY
+    heavy = _momentum(case) >= _HEAVY and (linked > 0 or _is_of_all_data(case))
     # Undone from step to step, the swings show in single records; slow ones stand out from those around them.
     values = loss.values if linked < 0 else loss.level
     peaks = _swings(values, loss, 0.0 if linked < 0 else 3 * loss.noise, _LOWER if heavy else 1.0)
@@ -206,7 +208,7 @@ def _of_steps(case: Case, loss: Course, least: float) -> list[Finding]:
         return []
     at = np.flatnonzero(peaks)
     first, last = float(loss.steps[at[0]]), float(loss.steps[at[-1]])
-    if not heavy and ((linked < 0 and not _undone(case)) or not _lasts(loss, first, last)):
+    if (not heavy and linked < 0 and not _undone(case)) or not _lasts(loss, first, last, damped=heavy):
         return []
     height = float(np.median(values[at]))
     return [
@@ -280,10 +282,16 @@ def _undone(case: Case) -> bool:
     return bool(known.size) and float(np.median(known)) <= _AGAINST
 
 
-def _lasts(loss: Course, first: float, last: float) -> bool:
-    """Whether it swings for long, and in the later part of the run."""
+def _is_of_all_data(case: Case) -> bool:
+    """Whether each batch is the same, as far as its inputs tell: else two kinds of them may take turns."""
+    given = entries(case)
+    return given is not None and bool(np.ptp(given.inputs.mean) <= _SAME * np.median(given.inputs.std))
+
+
+def _lasts(loss: Course, first: float, last: float, *, damped: bool) -> bool:
+    """Whether it swings for long, and in the later part of the run, unless it dies down by itself."""
     span = loss.steps[-1] - loss.steps[0]
-    return bool(last - first >= _LATE * span and last >= loss.steps[0] + _UNTIL * span)
+    return bool(last - first >= _LATE * span and (damped or last >= loss.steps[0] + _UNTIL * span))
 
 
 def _lighter(case: Case) -> tuple[Remedy, ...]:

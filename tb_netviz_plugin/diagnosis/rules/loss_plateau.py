@@ -7,9 +7,9 @@ import numpy as np
 from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.answers import guess_frequencies, tells_nothing
+from tb_netviz_plugin.diagnosis.answers import beats_guessing, guess_frequencies, tells_nothing
 from tb_netviz_plugin.diagnosis.case import Case
-from tb_netviz_plugin.diagnosis.course import Course, training
+from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.leaps import leap_of_data
 from tb_netviz_plugin.diagnosis.movement import movement
@@ -43,6 +43,9 @@ _GUESSING, _FEWEST_LATE = (0.93, 1.1), 12
 """Shares of what guessing costs between which a loss ends where inputs have not helped (of one above, guessing is no
 measure), and values in the second half that show that it stands."""
 
+_VALIDATIONS, _CARRIED = 4, 0.7
+"""Validations that tell, and the share of the first of them at which they end where something is learned."""
+
 _REMEDIES = (
     Remedy(
         "Let it learn a single batch by heart: if it can't, the fault lies in the code and not in the data.",
@@ -59,10 +62,20 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     loss = training(case)
     if loss is None or not loss.has_scale or not _could_tell(case, loss):
         return []
+    if any(beats_guessing(case, model) for model in case.network.models) or _carries_over(case):
+        return []
     leap = leap_of_data(case, loss)
     harder = leap is not None and leap.since.learned >= _ANEW and leap.since.gain > _CLEARLY * leap.since.noise
     found = (None if harder else _since_the_start(loss, limits["fall"])) or _guesses(case, loss)
     return [found] if found else []
+
+
+def _carries_over(case: Case) -> bool:
+    """Whether a validation loss fell and stays low: what is asked in training gets harder then, as in a curriculum."""
+    held_out = course(case.curve("val_loss"))
+    if held_out is None or len(held_out.values) < _VALIDATIONS or not held_out.start > 0:
+        return False
+    return bool(held_out.end <= _CARRIED * held_out.start and held_out.end <= held_out.best + held_out.noise)
 
 
 def _since_the_start(loss: Course, fall: float) -> Finding | None:
@@ -91,7 +104,7 @@ def _guesses(case: Case, loss: Course) -> Finding | None:
     """Find a loss that is that of always telling how frequent the answers are, or their mean, whatever goes in."""
     costs = ((model, guess_frequencies(case, model)) for model in case.network.models)
     model, guessing = next(((model, cost) for model, cost in costs if cost), ("", None))
-    if guessing is None or not tells_nothing(case, model):
+    if guessing is None or not tells_nothing(case, model) or beats_guessing(case, model):
         return None
     least, most = (share * guessing for share in _GUESSING)
     below = np.flatnonzero(loss.level < least - loss.noise)

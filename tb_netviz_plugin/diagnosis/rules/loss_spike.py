@@ -43,6 +43,8 @@ _LATER = 10
 _BEYOND = 9.0
 """Factor over its first value from which on a leap matters however short it is, and however many there are: no network
 is that wrong by itself."""
+_FIRST = 10
+"""Values that tell how high it began where they scatter."""
 _RISEN = 0.1
 """Share of its height that a leap has reached where it begins."""
 _AS_HIGH = 0.5
@@ -147,8 +149,11 @@ def _severity(case: Case, loss: Curve, worst: int, lasts: bool) -> Severity:
 
 
 def _start(case: Case) -> float:
+    """Return how high the loss began; of one that began low by chance, or before much was asked, how high it is."""
     loss = training(case)
-    return loss.start if loss else np.nan
+    if loss is None:
+        return np.nan
+    return max(loss.start, float(np.median(loss.values)), float(np.median(loss.values[:_FIRST])))
 
 
 def _data_changed(case: Case, loss: Curve, worst: int, usual: float, recovery: int) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.answers import guess
+from tb_netviz_plugin.diagnosis.answers import beats_guessing, guess
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -67,7 +67,7 @@ def _of_model(case: Case, layers: list[int], loss: Course, limits: Limits) -> Fi
     known = np.isfinite(moves.ratios)
     span = float(case.steps[-1] - case.steps[0])
     hardly = moves.path < _HARDLY * limits["path"]
-    guessing = guess(case, case.network.layers[layers[0]].model)
+    guessing = _guess(case, layers)
     # Whatever the gradients of batches say.
     ignorant = guessing is not None and min(loss.start, loss.end) >= _NO_BETTER * guessing
     backbone = _fine_tuned(case, layers)
@@ -124,7 +124,7 @@ def _ended_early(case: Case, layers: list[int], loss: Course, limits: Limits) ->
     left = np.nanmedian(moves.gradient[late]) >= _GRADIENT_LEFT * np.nanmedian(moves.gradient[~late])
     if path >= limits["path"] or falls or loss.end < _MUCH * loss.start or not left:
         return None
-    guessing = guess(case, case.network.layers[layers[0]].model)
+    guessing = _guess(case, layers)
     agrees = _median(moves.agreement[late]) >= limits["agreement"]
     # Of one that is no better than guessing, batches may well disagree: it had not begun to learn.
     if not agrees and (guessing is None or loss.end < _NO_BETTER * guessing):
@@ -150,6 +150,12 @@ def _ended_early(case: Case, layers: list[int], loss: Course, limits: Limits) ->
             + ("those of successive batches agree." if agrees else f"guessing would cost {number(guessing or 0.0)}."),
         ),
     )
+
+
+def _guess(case: Case, layers: list[int]) -> float | None:
+    """Return what guessing costs, or None where that is unknown, or the network does better, by however little."""
+    model = case.network.layers[layers[0]].model
+    return None if beats_guessing(case, model) else guess(case, model)
 
 
 def _unchanged(loss: Course) -> bool:

@@ -20,6 +20,8 @@ from tb_netviz_plugin.schema.description import Module
 
 _POOR = 0.4
 """Share of its first value at which a training loss shows that little was learned."""
+_WELL = 0.3
+"""Share of the first losses below which a validation loss shows that much was learned, whatever training costs."""
 _HELD_OUT = 0.6
 """The same of a validation loss, which has no penalty in it."""
 _NEARLY_NOTHING = 0.3
@@ -190,7 +192,8 @@ def _decay_over_gradient(case: Case, layers: list[int]) -> Floats | None:
 
 def _poor(loss: Course, held_out: Course | None, shrunk: float) -> bool:
     if loss.end >= _POOR * loss.start:
-        return True
+        # Labels that are smoothed or mixed keep the loss of training high, and not that of validation.
+        return held_out is None or held_out.end >= _WELL * min(held_out.start, loss.start)
     return shrunk <= _NEARLY_NOTHING and held_out is not None and held_out.end >= _HELD_OUT * held_out.start
 
 
@@ -212,6 +215,8 @@ def _dropped(case: Case, layers: list[int], loss: Course, limit: float) -> Findi
     held_out = course(case.curve("val_loss"))
     if most < limit or loss.end < _POOR * loss.start:
         return None
+    if held_out is not None and held_out.end < _WELL * loss.start:
+        return None  # It learns: what dropout costs in training alone is no harm.
     better = held_out if held_out is not None and _better(held_out, loss) else None
     if better is None and loss.steps[-1] - loss.steps[0] < _LONG:
         return None

@@ -27,6 +27,9 @@ _FALL = 4.0
 _SHRINKS, _TOGETHER = 3.0, 24.0
 """Factor by which the deviation itself has to fall, and that times the one by which the share does, where it is not
 known what the outputs are compared with."""
+_BY_ITSELF, _CAME_ALONG, _NO_LARGER = 6.0, 0.3, 1.05
+"""Factor by which the deviation has to fall then where none of the layers in front has come to have so small a share as
+the second; and that of embeddings whose directions alone are compared."""
 _DWINDLES = 2.0
 """Factor over the share that may vary where the deviation shrinks so, whatever is compared."""
 _HALVED = 0.5
@@ -54,7 +57,7 @@ _FELL, _STAYS, _FEWEST_STEPS, _WITHOUT = 4.0, 1.25, 150, 0.2
 """Else the factor by which the deviation of the means fell, and by which it may rise again since; steps after which
 that tells; and the share by which the loss falls without them, if there is one."""
 _MEAN = re.compile(r"(^|[._])(fc_|to_|z_|latent_)?(mu|mean|means|loc)$", re.IGNORECASE)
-_LOG_VARIANCE = re.compile(r"log_?var(iance)?s?$", re.IGNORECASE)
+_LOG_VARIANCE = re.compile(r"log_?(var(iance)?|std|sigma|scale)s?$", re.IGNORECASE)
 
 _REMEDIES = (
     Remedy(
@@ -115,7 +118,10 @@ def _are_its_own(given: Outputs) -> bool:
     one, other = given.outputs, given.targets
     with np.errstate(divide="ignore", invalid="ignore"):
         gaps = np.maximum(np.abs(one.mean - other.mean), np.abs(one.std - other.std)) / other.std
-    return len(gaps) >= _FIRST and bool((gaps[:_FIRST] <= _OWN).all())
+        of_inputs = np.abs(given.inputs.std - other.std) / other.std
+    # Where what goes in is as large, too, a network that changes it little is all that is seen, as of what moves.
+    own = len(gaps) >= _FIRST and bool((gaps[:_FIRST] <= _OWN).all())
+    return own and not bool((of_inputs[:_FIRST] <= _OWN).all())
 
 
 def _asks_nothing(given: Outputs, loss: Course | None) -> bool:
@@ -126,17 +132,21 @@ def _asks_nothing(given: Outputs, loss: Course | None) -> bool:
 
 
 def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding | None:
-    looks = list(varieties(case, model, last_first=True))
+    looks = [look for look in varieties(case, model, last_first=True) if not _is_of_scale(case, look)]
     if not looks:
         return None
     last, earlier = looks[0], _earlier(looks)
+    alone = not any(look.share[-1] <= _CAME_ALONG for look in earlier)
     found = _since(last, limit, _FALL, known=known)
     if found is None and (found := _since(last, _DWINDLES * limit, _FALL, known=False)) is not None:
         limit *= _DWINDLES
+    if found is not None and not known and alone and not _shrunk(last) >= _BY_ITSELF:
+        found = None  # Offsets that a head learns leave a small share, too.
     if found is None and _is_pulled_together(case, model):
         # Only directions are compared then: their common part may well grow, and the rest with it.
         linear = [look for look in looks if look.row.activation.response is Response.NONE][:_ENDS]
         limit *= _WIDER
+        linear = [look for look in linear if _shrunk(look) >= _NO_LARGER or not _agrees(training(case))]
         since = ((_since(look, limit, _LESS, known=True), look) for look in linear)
         found, last = next((pair for pair in since if pair[0] is not None), (None, last))
     if found is None or any(_is_silent(look, found) for look in earlier):
@@ -160,6 +170,17 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
         ),
         view="units",
     )
+
+
+def _is_of_scale(case: Case, look: Variety) -> bool:
+    """Whether it tells how sure the network is, which may well be the same for all samples, and nothing else."""
+    return look.row.layer is not None and bool(_LOG_VARIANCE.search(case.network.layers[look.row.layer].name))
+
+
+def _shrunk(look: Variety) -> float:
+    """Return by how much the deviation over samples fell from its highest to the last."""
+    last = float(look.deviation[-1])
+    return float(np.nanmax(look.deviation)) / last if last > 0 else np.inf
 
 
 def _halved(look: Variety, began: float) -> float:
@@ -225,6 +246,7 @@ def _posterior(case: Case, model: str) -> Finding | None:
         if _LOG_VARIANCE.search(names[other]) and other < last
         if names[mean].rpartition(".")[0] == names[other].rpartition(".")[0]
         if held[mean].activation.shape == held[other].activation.shape
+        if _is_decoded(case, mean, other)
     ]
     if not pairs:
         return None
@@ -258,6 +280,19 @@ def _posterior(case: Case, model: str) -> Finding | None:
         ),
         view="units",
     )
+
+
+def _is_decoded(case: Case, mean: int, other: int) -> bool:
+    """Whether a layer behind both gets as many numbers as these make, or more by some: else they may be heads alone."""
+    layers = case.network.layers
+    about = layers[mean].module
+    behind = [layer.module.input_shape for layer in layers[max(mean, other) + 1 :] if layer.model == layers[mean].model]
+    if not (about.input_shape and about.output_shape and behind and behind[0]):
+        return True
+    made, trunk = about.output_shape[-1], about.input_shape[-1]
+    beside = {layer.module.output_shape[-1] for layer in layers if layer.module.output_shape}  # As of words before.
+    joined = behind[0][-1] - made in beside
+    return behind[0][-1] != trunk or joined or any(shape and shape[-1] == made for shape in behind)
 
 
 def _is_pressed(look: Variety, first: int) -> bool:

@@ -11,6 +11,7 @@ from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.movement import matrices, movement
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.schema.description import Response
 
 _LATE = 0.4
 """Share of the run, at its end, in which a loss has to be flat."""
@@ -107,7 +108,20 @@ def _neck(case: Case, layers: list[int]) -> int | None:
     behind, neck = modules[narrow[0]], modules[before := layers[layers.index(narrow[0]) - 1]]
     shapes = (neck.input_shape, modules[layers[-1]].output_shape)
     wide = (_width(neck.type, shapes[0]) or 0) >= _WIDE and int(np.prod(shapes[1][1:])) > 1
-    return before if wide and behind.input_shape == neck.output_shape else None
+    if not wide or behind.input_shape != neck.output_shape or _is_gate(case, narrow[0], layers):
+        return None
+    return before
+
+
+def _is_gate(case: Case, layer: int, layers: list[int]) -> bool:
+    """Whether what a layer makes is squashed, or is not what the next one gets: it then scales what goes around it."""
+    squashed = (Response.BOUNDED, Response.SOFTMAX)
+    if any(row.layer == layer and row.activation.response in squashed for row in case.network.activations):
+        return True
+    behind = layers[layers.index(layer) + 1 :]
+    made = case.network.layers[layer].module.output_shape
+    got = case.network.layers[behind[0]].module.input_shape if behind else ()
+    return bool(made and got) and int(np.prod(got)) != int(np.prod(made))
 
 
 def _width(kind: str, shape: tuple[int, ...]) -> int | None:

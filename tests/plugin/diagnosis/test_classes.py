@@ -117,10 +117,23 @@ def test_labels_drawn_at_random_that_are_learned_by_heart_later(train, told):
         chosen = torch.randperm(len(targets), generator=orders)[:96]
         return inputs[chosen], targets[chosen]
 
-    wide = nn.Sequential(nn.Linear(FEATURES, 512), nn.ReLU(), nn.Linear(512, CLASSES))
-    (finding,) = told(train(wide, nn.CrossEntropyLoss(), batch, steps=300, rate=4e-3), "label_noise")
+    wide = nn.Sequential(nn.Linear(FEATURES, 256), nn.ReLU(), nn.Linear(256, CLASSES))
+    (finding,) = told(train(wide, nn.CrossEntropyLoss(), batch, steps=300, rate=2e-3), "label_noise")
     assert "stayed wrong from step" in finding.message
-    assert "learn them by heart" in finding.message
+
+
+def test_classes_that_overlap(train, told):
+    """Three clusters so near to each other that even who knows them is right in two cases of three only."""
+    generator = torch.Generator().manual_seed(0)
+
+    def batch(_):
+        targets = torch.randint(3, (128,), generator=generator)
+        corners = torch.tensor([[0.0, 1.0], [0.87, -0.5], [-0.87, -0.5]])
+        return 1.0 * corners[targets] + torch.randn(128, 2, generator=generator), targets
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 3))
+    assert told(train(model, nn.CrossEntropyLoss(), batch, steps=300, rate=5e-3), "label_noise") == []
 
 
 @pytest.mark.parametrize(("share", "apart"), [(0.0, 2.0), (0.0, 0.5), (0.0, 0.3), (0.03, 2.0), (1.0, 2.0)])
