@@ -27,6 +27,8 @@ _LOGITS, _SLIGHT = 0.5, 0.2
 targets, that hardly tell them apart."""
 _LUCK, _ERRORS = 0.02, 3.0
 """Share of samples, and standard errors, by which more may be right than by always telling the most frequent class."""
+_KNOWN = 0.5
+"""Share of the samples that always telling the most frequent class gets wrong, and that are right all the same."""
 _LATER_HALF, _FEWEST, _TWO = 0.5, 12, 2
 """Share of the run, at its end, in which losses are compared with what guessing costs, so many of them at least; and
 the classes that are a yes and a no."""
@@ -152,6 +154,22 @@ def _spread(found: Outputs) -> float:
     """Return the deviation of answers that are yes or no, at most a half; that where they lie in between."""
     mean = float(np.nanmean(found.targets.mean))
     return float(np.sqrt(mean * (1 - mean))) if 0 < mean < 1 else 0.5
+
+
+def knows_classes(case: Case, model: str) -> bool:
+    """Whether a good part of the samples that guessing gets wrong is right late in training, whatever the loss is.
+
+    Smoothed or mixed labels, and those that hang on more than what goes in, keep a loss high.
+    """
+    found, classes = answers(case), case.classes
+    if found is None or classes is None or found.model != model or not classes.targets.sum() > 0:
+        return False
+    late = at_end(found.steps, _LATE) & (found.labelled > 0)
+    if not late.any():
+        return False
+    accuracy = float(np.average(found.accuracy[late], weights=found.labelled[late]))
+    frequent = float(classes.targets.sum(axis=1).max() / classes.targets.sum())
+    return accuracy - frequent >= _KNOWN * (1 - frequent)
 
 
 def beats_guessing(case: Case, model: str) -> bool:

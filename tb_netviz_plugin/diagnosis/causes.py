@@ -133,6 +133,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "nonfinite",
             "clip_saturated",
             "dead_units",
+            "saturation",
             "underfitting",
         }
     ),

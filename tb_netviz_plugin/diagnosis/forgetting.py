@@ -100,7 +100,8 @@ def _gains(case: Case, layer: int) -> Floats:
 def _length(case: Case, layer: int) -> int:
     """Return how many time steps a layer was given when it was first called; the least that it can be.
 
-    0 where something is asked at each of them: a gradient then need not get far. Of the samples and the time steps it is the axis that the answer of the network does not have.
+    0 where something is asked at each of them: a gradient then need not get far. Of the samples and the time steps it
+    is the axis that the answer of the network does not have.
     """
     about = case.network.layers[layer]
     shape = about.module.output_shape

@@ -10,7 +10,7 @@ from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.answers import tells_nothing
+from tb_netviz_plugin.diagnosis.answers import knows_classes, tells_nothing
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -112,6 +112,8 @@ def _decayed(case: Case, layers: list[int], loss: Course, limit: float) -> Findi
     shares = _shares(case, layers)
     held_out = course(case.curve("val_loss"))
     if shares is None or shares[-1] > limit or not _poor(loss, held_out, float(shares[-1])):
+        return None
+    if knows_classes(case, case.network.layers[layers[0]].model):
         return None
     half = shares[len(shares) // 2 :]
     if shares[-1] > np.nanmin(half) + _STEADY:

@@ -27,9 +27,9 @@ _FALL = 4.0
 _SHRINKS, _TOGETHER = 3.0, 24.0
 """Factor by which the deviation itself has to fall, and that times the one by which the share does, where it is not
 known what the outputs are compared with."""
-_BY_ITSELF, _CAME_ALONG, _NO_LARGER = 6.0, 0.3, 1.05
+_BY_ITSELF, _CAME_ALONG, _LARGER = 8.0, 0.3, 1.3
 """Factor by which the deviation has to fall then where none of the layers in front has come to have so small a share as
-the second; and that of embeddings whose directions alone are compared."""
+the second; and the factor by which that of embeddings grew that do come apart, though in few directions."""
 _DWINDLES = 2.0
 """Factor over the share that may vary where the deviation shrinks so, whatever is compared."""
 _HALVED = 0.5
@@ -146,7 +146,7 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
         # Only directions are compared then: their common part may well grow, and the rest with it.
         linear = [look for look in looks if look.row.activation.response is Response.NONE][:_ENDS]
         limit *= _WIDER
-        linear = [look for look in linear if _shrunk(look) >= _NO_LARGER or not _agrees(training(case))]
+        linear = [look for look in linear if not (_agrees(training(case)) and _grew(look))]
         since = ((_since(look, limit, _LESS, known=True), look) for look in linear)
         found, last = next((pair for pair in since if pair[0] is not None), (None, last))
     if found is None or any(_is_silent(look, found) for look in earlier):
@@ -181,6 +181,12 @@ def _shrunk(look: Variety) -> float:
     """Return by how much the deviation over samples fell from its highest to the last."""
     last = float(look.deviation[-1])
     return float(np.nanmax(look.deviation)) / last if last > 0 else np.inf
+
+
+def _grew(look: Variety) -> bool:
+    """Whether the deviation over samples is larger in the end than at first."""
+    known = look.deviation[np.isfinite(look.deviation)]
+    return bool(known.size) and bool(known[-1] >= _LARGER * known[0])
 
 
 def _halved(look: Variety, began: float) -> float:

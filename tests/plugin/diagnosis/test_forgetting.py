@@ -35,7 +35,7 @@ def what_came(place, length=60):
 
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_what_came_first_is_out_of_reach(train, told, batch_first):
-    (finding,) = told(train(Reader(batch_first=batch_first), nn.MSELoss(), what_came(0), rate=1e-3), RULE)
+    (finding,) = told(train(Reader(batch_first=batch_first), nn.MSELoss(), what_came(0), 200, rate=1e-3), RULE)
     assert (finding.severity, finding.layers, finding.subject) == (Severity.WARNING, (0,), "time")
     assert "the first of the 60 time steps of rnn" in finding.message
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tb_netviz_plugin.diagnosis.answers import guess, tells_nothing
+from tb_netviz_plugin.diagnosis.answers import beats_guessing, guess, tells_nothing
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import training
 
@@ -168,3 +168,45 @@ def test_what_was_known_by_heart_from_the_first_carries_nothing_over(train, told
     )
     findings = told(run, "overfitting")
     assert ["1.4 of a network that knows nothing" in finding.message for finding in findings] == [True] * expected
+
+
+@pytest.mark.parametrize(("signal", "expected"), [(0.0, 1), (0.45, 0)])
+@pytest.mark.parametrize("criterion", [nn.BCEWithLogitsLoss, nn.MSELoss])
+def test_little_that_there_is_to_know_of_rare_answers_or_small_returns(train, told, signal, expected, criterion):
+    """One answer in ten is yes, and inputs move that by little; or returns of which next to all is noise."""
+    generator = torch.Generator().manual_seed(0)
+
+    def rare(_):
+        inputs = torch.randn(256, FEATURES, generator=generator)
+        score = signal * inputs[:, :1]
+        if criterion is nn.MSELoss:
+            return inputs, 0.4 * score + torch.randn(256, 1, generator=generator)
+        return inputs, (torch.rand(256, 1, generator=generator) < torch.sigmoid(2 * score - 2.2)).float()
+
+    model = network(1)
+    nn.init.constant_(model[2].bias, 0.0 if criterion is nn.MSELoss else -2.2)
+    run = train(model, criterion(), rare, 300, optimizer=torch.optim.Adam(model.parameters(), lr=3e-3))
+    case = Case(run)
+    assert beats_guessing(case, "") is (not expected)
+    assert len(told(run, "loss_plateau")) == expected
+    assert told(run, "lr_too_high") == []
+
+
+def test_a_course_that_gets_harder_while_the_validation_loss_falls_is_no_plateau(train, told):
+    """Inputs come from further and further out, and are harder to tell there."""
+    generator = torch.Generator().manual_seed(0)
+
+    def further(step):
+        inputs = (0.5 + 2.5 * step / 300) * torch.randn(64, FEATURES, generator=generator)
+        return inputs, (inputs[:, :1] * torch.sin(inputs[:, 1:2])) + inputs.square().mean(1, keepdim=True)
+
+    model = network(1)
+    inputs, targets = further(300)
+
+    def held_out(step):
+        with torch.no_grad():
+            return functional.mse_loss(model(inputs), targets).item() if step % 20 == 0 else None
+
+    run = train(model, nn.MSELoss(), further, 300, rate=3e-3, validate=held_out)
+    assert training(Case(run)).end > training(Case(run)).start
+    assert told(run, "loss_plateau") == []

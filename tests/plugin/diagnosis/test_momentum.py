@@ -30,3 +30,16 @@ def test_a_heavy_momentum(train, told, make, told_of):
     found = [finding for finding in told(run, "loss_oscillation") if "momentum" in finding.message]
     assert [told_of in finding.message for finding in found] == ([True] if told_of else [])
     assert all(finding.remedies[0].code.endswith("momentum=0.5)") for finding in found)
+
+
+def test_batches_of_two_kinds_that_take_turns_are_no_swings(train, told):
+    generator = torch.Generator().manual_seed(0)
+
+    def in_turn(step):
+        inputs = (1.0 + 2.0 * (step % 2)) * torch.randn(64, FEATURES, generator=generator) + step % 2
+        return inputs, inputs.sum(dim=1, keepdim=True) + (step % 2) * torch.randn(64, 1, generator=generator)
+
+    torch.manual_seed(0)
+    model = nn.Linear(FEATURES, 1)
+    run = train(model, nn.MSELoss(), in_turn, steps=300, optimizer=SGD(model.parameters(), lr=1e-4, momentum=0.98))
+    assert told(run, "loss_oscillation") == []

@@ -30,6 +30,21 @@ class Gated(nn.Module):
         return self.head(hidden * torch.sigmoid(self.near(self.score(hidden))) + far)
 
 
+class Excited(nn.Module):
+    """A network whose channels are each scaled by what a single number tells of all of them, as SE blocks do."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.squeeze, self.excite = nn.Linear(FEATURES, 16), nn.Linear(16, 1), nn.Linear(1, 16)
+        self.head = nn.Linear(16, FEATURES)
+
+    def forward(self, inputs):
+        hidden = torch.nn.functional.silu(self.body(inputs))
+        gate = torch.sigmoid(self.excite(torch.nn.functional.silu(self.squeeze(hidden))))
+        return self.head(hidden * gate)
+
+
 def itself(step):
     inputs = torch.randn(64, FEATURES, generator=torch.Generator().manual_seed(step))
     return inputs, inputs
@@ -43,7 +58,7 @@ def noise(step):
 
 @pytest.mark.parametrize(
     ("model", "batch", "expected"),
-    [(lambda: autoencoder(1), itself, 1), (lambda: autoencoder(12), noise, 0), (Gated, noise, 0)],
+    [(lambda: autoencoder(1), itself, 1), (lambda: autoencoder(12), noise, 0), (Gated, noise, 0), (Excited, noise, 0)],
 )
 def test_what_has_to_pass_through_a_single_number(train, told, model, batch, expected):
     # No network here is tiny by itself.

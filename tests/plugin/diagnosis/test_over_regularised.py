@@ -57,3 +57,26 @@ def test_a_decay_that_is_kept_out_of_gradients_may_be_as_large(train, told):
 def test_dropouts_one_after_another_that_leave_out_nearly_all_together(train, told, drop, batch, expected):
     findings = told(train(network(drop=drop), nn.CrossEntropyLoss(), batch, steps=150, rate=3e-3), RULE)
     assert [finding.layers for finding in findings] == [(1,)] * expected
+
+
+def test_smoothed_labels_keep_the_loss_of_training_high_though_all_is_learned(train, told):
+    """A decay that shrinks the weights, in front of a normalisation that makes up for it."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, CLASSES))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-3)
+    inputs, targets = classes(10_000)
+
+    def held_out(step):
+        if step % 20:
+            return None
+        model.eval()
+        with torch.no_grad():
+            loss = functional.cross_entropy(model(inputs), targets).item()
+        model.train()
+        return loss
+
+    smoothed = nn.CrossEntropyLoss(label_smoothing=0.2)
+    run = train(model, smoothed, classes, steps=400, optimizer=optimizer, validate=held_out)
+    with torch.no_grad():
+        assert (model.eval()(inputs).argmax(1) == targets).float().mean() > 0.8
+    assert told(run, RULE) == []
