@@ -127,13 +127,12 @@ def test_classes_that_overlap(train, told):
     generator = torch.Generator().manual_seed(0)
 
     def batch(_):
-        targets = torch.randint(3, (128,), generator=generator)
-        corners = torch.tensor([[0.0, 1.0], [0.87, -0.5], [-0.87, -0.5]])
-        return 1.0 * corners[targets] + torch.randn(128, 2, generator=generator), targets
+        targets = torch.randint(3, (64,), generator=generator)
+        return nn.functional.one_hot(targets, 3) + torch.randn(64, 3, generator=generator), targets
 
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 3))
-    assert told(train(model, nn.CrossEntropyLoss(), batch, steps=300, rate=5e-3), "label_noise") == []
+    model = nn.Sequential(nn.Linear(3, 64), nn.ReLU(), nn.Linear(64, 3))
+    assert told(train(model, nn.CrossEntropyLoss(), batch, steps=400, rate=5e-3), "label_noise") == []
 
 
 @pytest.mark.parametrize(("share", "apart"), [(0.0, 2.0), (0.0, 0.5), (0.0, 0.3), (0.03, 2.0), (1.0, 2.0)])
