@@ -15,9 +15,9 @@ from tb_netviz_plugin.diagnosis.stretches import PERSISTING
 
 _BEFORE = 31
 """Records before a leap that it is compared with."""
-_AT_ONCE = 2
+AT_ONCE = 2
 """Records by which what was seen of a leap may lie apart from it."""
-_RISEN = 0.1
+RISEN = 0.1
 """Share of its height that a leap has reached where it begins."""
 _HIGH = 10.0
 """Deviations of single records before it that it is high."""
@@ -59,7 +59,7 @@ def steps_were_ordinary(case: Case, step: float) -> bool:
     sizes = movement(case, range(len(case.network.layers))).ratios[past]
     if np.isfinite(sizes).sum() < 2 * PERSISTING:
         return False
-    return bool(np.nanmax(sizes[-_AT_ONCE - 1 :], initial=0.0) <= _ORDINARY * np.nanquantile(sizes, _LARGE))
+    return bool(np.nanmax(sizes[-AT_ONCE - 1 :], initial=0.0) <= _ORDINARY * np.nanquantile(sizes, _LARGE))
 
 
 def _highest(loss: Course) -> Leap | None:
@@ -72,7 +72,7 @@ def _highest(loss: Course) -> Leap | None:
     height = float(loss.values[worst]) - level
     if height <= 0:
         return None
-    onset = int(np.flatnonzero(loss.values[:worst] <= level + _RISEN * height)[-1]) + 1
+    onset = int(np.flatnonzero(loss.values[:worst] <= level + RISEN * height)[-1]) + 1
     before, since = loss.upto(loss.steps[onset - 1]), loss.since(loss.steps[onset])
     if before is None or since is None or height < max(before.gain, _HIGH * before.noise):
         return None
@@ -107,4 +107,4 @@ def _reached(values: Values) -> Floats:
 
 
 def _reach(case: Case) -> float:
-    return _AT_ONCE * float(np.median(np.diff(case.steps))) if case.steps.size > 1 else 0.0
+    return AT_ONCE * float(np.median(np.diff(case.steps))) if case.steps.size > 1 else 0.0

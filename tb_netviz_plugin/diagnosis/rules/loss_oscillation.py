@@ -38,6 +38,8 @@ _HEAVY, _FEWER, _LOWER = 0.98, 0.6, 0.4
 show it then."""
 _SAME = 1e-4
 """Share of the inputs' deviation by which their mean moves at most where all batches are the same."""
+_BEGAN = 0.5
+"""Share of the usual loss that its first value has at the least where that is what it costs to know nothing."""
 _FEWEST_SAMPLES = 8
 """Samples of a batch from which on it is a matter of their order that their targets are alike."""
 _MIDDLE = (0.1, 0.9)
@@ -136,6 +138,8 @@ def _of_blocks(case: Case, loss: Course, least: float) -> list[Finding]:
     """
     if answers(case) is not None or not loss.has_scale or _rate_returns(case):
         return []
+    if loss.start < _BEGAN * np.median(loss.values):
+        return []  # What is asked grows, as what an agent expects does: a loss that began low is no measure.
     at = [place for place in _block_starts(loss) if steps_were_ordinary(case, float(loss.steps[place]))]
     if len(at) < max(least, 2) or loss.steps[at[-1]] - loss.steps[at[0]] < _LATE * (loss.steps[-1] - loss.steps[0]):
         return []

@@ -14,7 +14,7 @@ from tb_netviz_plugin.diagnosis.causes import DATA
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.harm import dead_layers
-from tb_netviz_plugin.diagnosis.leaps import leap_of_data, steps_were_ordinary
+from tb_netviz_plugin.diagnosis.leaps import AT_ONCE, RISEN, leap_of_data, steps_were_ordinary
 from tb_netviz_plugin.diagnosis.movement import set_from_outside, total
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.short_batches import of_short_batches
@@ -33,8 +33,6 @@ _ABOVE_NOISE = 5.0
 """Deviations of single batches that a loss has to have fallen by."""
 _FEW = 3
 """Moments at most that are events; more of them are in the nature of single samples."""
-_AT_ONCE = 2
-"""Records by which the leaps of loss and gradient may lie apart."""
 _TRANSIENT = 0.5
 """Share of its height that a leap keeps at most, later on: else it is a change of the data, or of the task."""
 _LEAST = 0.1
@@ -45,8 +43,6 @@ _BEYOND = 9.0
 is that wrong by itself."""
 _FIRST = 10
 """Values that tell how high it began where they scatter."""
-_RISEN = 0.1
-"""Share of its height that a leap has reached where it begins."""
 _AS_HIGH = 0.5
 """Share of such a leap from which on an earlier one is of the same kind, however early."""
 _STAYS = 0.1
@@ -86,7 +82,7 @@ def _leaps(case: Case, limits: Limits) -> list[Finding]:
     step = float(loss.steps[worst])
     recovery = _recovery(loss, worst, usual)
     moments = _moments(at)
-    begun, reach = float(loss.steps[_begins(out, worst)]), _AT_ONCE * float(np.median(np.diff(case.steps)))
+    begun, reach = float(loss.steps[_begins(out, worst)]), AT_ONCE * float(np.median(np.diff(case.steps)))
     if not _recovers(case, usual) and dead_layers(case, list(range(len(case.network.layers))), begun - 1):
         return []  # It did not pass: units died of it, and that is what is to be told.
     near = bool(((written >= begun - reach) & (written <= step + reach)).any())
@@ -99,7 +95,7 @@ def _leaps(case: Case, limits: Limits) -> list[Finding]:
             rule="loss_spike",
             severity=Severity.INFO
             if changed or (moments > _FEW and not beyond)
-            else _severity(case, loss, worst, overwritten or recovery > max(_AT_ONCE, _AFTER * len(out))),
+            else _severity(case, loss, worst, overwritten or recovery > max(AT_ONCE, _AFTER * len(out))),
             layers=(),
             first_step=float(loss.steps[_first(loss, worst, _begins(out, at[0]), beyond=beyond)]),
             last_step=float(loss.steps[at[-1]]),
@@ -162,7 +158,7 @@ def _data_changed(case: Case, loss: Curve, worst: int, usual: float, recovery: i
     It then is no worse than at the beginning, or takes long to come down.
     """
     values = _filled(loss.values)
-    low = np.flatnonzero(values[:worst] <= usual + _RISEN * (values[worst] - usual))
+    low = np.flatnonzero(values[:worst] <= usual + RISEN * (values[worst] - usual))
     onset = float(loss.steps[low[-1] + 1 if low.size else worst])
     ordinary = steps_were_ordinary(case, onset)
     return bool(ordinary and (loss.high[worst] <= _start(case) or recovery >= _STAYS * len(values)))
@@ -230,7 +226,7 @@ def _is_spike(case: Case, loss: Curve, heights: Floats, wild: Floats, place: tup
     first, index = place
     if index < 2 * PERSISTING or not wild.size:
         return False
-    before, after = loss.steps[max(0, first - _AT_ONCE)], loss.steps[min(len(loss.steps) - 1, index + _AT_ONCE)]
+    before, after = loss.steps[max(0, first - AT_ONCE)], loss.steps[min(len(loss.steps) - 1, index + AT_ONCE)]
     together = bool(((wild >= before) & (wild <= after)).any())
     usual = float(np.median(_filled(loss.values)[max(0, index - 3 * PERSISTING) : index - 1]))
     later = _filled(loss.values)[index + _LATER : index + _LATER + PERSISTING]

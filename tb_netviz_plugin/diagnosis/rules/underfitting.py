@@ -60,7 +60,8 @@ def _too_small(case: Case, layers: list[int], loss: Course, rest: float, limit: 
     held_out = course(case.curve("val_loss"))
     elements, ends = _size(case, layers)
     neck = _neck(case, layers)
-    tiny = 0 < elements < _TINY * ends or neck is not None
+    # Of a linear model nothing tells whether more than lines would help.
+    tiny = (0 < elements < _TINY * ends and len(matrices(case, layers)) > 1) or neck is not None
     apart = held_out is not None and held_out.end > loss.end * (1 + _GAP) + 2 * loss.noise
     if loss.learned < _CHANCE or apart or (held_out is None and not tiny):
         return []
@@ -105,7 +106,8 @@ def _neck(case: Case, layers: list[int]) -> int | None:
     narrow = [layer for layer in layers if _width(modules[layer].type, modules[layer].input_shape) == 1]
     if len(narrow) != 1 or narrow[0] == layers[0]:
         return None
-    behind, neck = modules[narrow[0]], modules[before := layers[layers.index(narrow[0]) - 1]]
+    before = layers[layers.index(narrow[0]) - 1]
+    behind, neck = modules[narrow[0]], modules[before]
     shapes = (neck.input_shape, modules[layers[-1]].output_shape)
     wide = (_width(neck.type, shapes[0]) or 0) >= _WIDE and int(np.prod(shapes[1][1:])) > 1
     if not wide or behind.input_shape != neck.output_shape or _is_gate(case, narrow[0], layers):

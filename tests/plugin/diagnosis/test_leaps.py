@@ -156,6 +156,24 @@ class TestBlocks:
     def test_so_are_a_few_stages(self, unobserved):
         assert unobserved(lambda step: step // 80) == []
 
+    def test_so_are_answers_that_grow_in_jumps_from_next_to_nothing(self, tmp_path, told):
+        """As those that an agent expects, of whose target a copy is made now and then."""
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 1))
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+        with NetVizWriter(tmp_path) as writer:
+            writer.watch(model, optimizer, every=2, histograms=False, on_finding="ignore")
+            for step in range(320):
+                inputs = torch.randn(64, 8, generator=torch.Generator().manual_seed(step))
+                expected = (0.02 + step // 40) * (1.0 + inputs[:, :1].tanh())
+                loss = functional.mse_loss(model(inputs), expected)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                writer.add_scalar("loss/train", loss, writer.step)
+        (recorded,) = read_runs(tmp_path)
+        assert told(recorded, "loss_oscillation") == []
+
 
 def test_a_rate_that_fell_to_nothing_before_anything_was_learned(train, told):
     torch.manual_seed(0)

@@ -388,6 +388,14 @@ class TestUnderfitting:
         assert (finding.severity is Severity.WARNING) == bool(expected)
         assert [one.severity for one in found("underfitting", model, train=loss)] == expected
 
+    def test_a_linear_model_may_be_all_that_there_is_to_know(self):
+        loss = falling(end=1.5)
+        loss[20:] = flat(40, 1.5)
+        model = Model(layers={"head": {"weight": (10, 6), "bias": (10,)}})
+        (finding,) = found("underfitting", model, train=loss, val=loss)
+        assert finding.severity is Severity.INFO
+        assert found("underfitting", model, train=loss) == []
+
     def test_a_loss_that_still_falls_is_left_alone(self):
         loss = np.linspace(2.3, 1.2, RECORDS)
         assert found("underfitting", Model(), train=loss, val=loss) == []
