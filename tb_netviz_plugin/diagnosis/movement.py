@@ -15,6 +15,9 @@ from tb_netviz_plugin.schema.description import OptimizerGroup
 _BEYOND_UPDATES = 1.2
 """Factor over the updates in between up to which a change of a norm may come of them, as far as those are known."""
 
+_ADDED = ("SGD", "Adam", "NAdam", "RAdam", "Adamax", "Adagrad", "Adadelta", "RMSprop")
+"""Optimizers that add the decay to the gradient, and then scale both together."""
+
 _ABOUT_ZERO = 0.02
 """By how much a matrix scales independent inputs, below which any step may well rewrite it: it began at zero."""
 
@@ -133,6 +136,19 @@ def total(norms: Floats) -> Floats:
     """Return the norm of all layers together, [T], of that of each, [L, T]; NaN where none has one."""
     known = np.isfinite(norms).any(axis=0)
     return np.where(known, np.sqrt(np.nansum(np.square(norms), axis=0)), np.nan)
+
+
+def decay_over_gradient(case: Case, layers: Sequence[int]) -> Floats | None:
+    """Return what decay adds to the gradient over that, the median of the matrices, [T]; None where it adds nothing."""
+    group = group_of(case, layers)
+    decay = group.setting("weight_decay") if group is not None and group.optimizer in _ADDED else None
+    rows = matrices(case, layers)
+    if group is None or not decay or group.setting("decoupled_weight_decay") or not rows or not case.steps.size:
+        return None
+    gradients = case.of_parameters("gradient_norm")[rows]
+    ratios = np.full(gradients.shape, np.nan)
+    np.divide(decay * case.column("weight_norm")[rows], gradients, out=ratios, where=gradients > 0)
+    return nanmedian(ratios)
 
 
 def group_of(case: Case, layers: Sequence[int]) -> OptimizerGroup | None:

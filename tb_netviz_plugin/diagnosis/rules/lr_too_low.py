@@ -11,7 +11,7 @@ from tb_netviz_plugin.diagnosis.answers import beats_guessing, guess
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import group_of, learning_rate, movement
+from tb_netviz_plugin.diagnosis.movement import decay_over_gradient, group_of, learning_rate, movement
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 
 _FEWEST_STEPS = 100
@@ -24,6 +24,8 @@ _HARDLY, _LESS = 0.1, 0.4
 _NO_BETTER, _FURTHER = 0.93, 5.0
 """Loss over that of guessing from which on nothing can have been learned before, and the factor by which the weights
 may have gone further then."""
+_BALANCED = 0.5
+"""Share of the gradient that a decay takes back in the later half of a run, at the median of the matrices."""
 _HALF = 0.5
 """Share of a model's elements from which on, if they are frozen, it is being fine-tuned on purpose."""
 _WARMING = 0.5
@@ -72,6 +74,8 @@ def _of_model(case: Case, layers: list[int], loss: Course, limits: Limits) -> Fi
     ignorant = guessing is not None and min(loss.start, loss.end) >= _NO_BETTER * guessing
     backbone = _fine_tuned(case, layers)
     if span < _FEWEST_STEPS or not known.any() or (backbone and not (ignorant and hardly)) or _warming_up(case, layers):
+        return None
+    if _is_balanced(case, layers):
         return None
     agreement = _median(moves.agreement)
     agrees = agreement >= limits["agreement"] * (_LESS if hardly else 1.0)
@@ -150,6 +154,12 @@ def _ended_early(case: Case, layers: list[int], loss: Course, limits: Limits) ->
             + ("those of successive batches agree." if agrees else f"guessing would cost {number(guessing or 0.0)}."),
         ),
     )
+
+
+def _is_balanced(case: Case, layers: list[int]) -> bool:
+    """Whether a decay takes back what the gradient asks for, as it does where a training has converged."""
+    shares = decay_over_gradient(case, layers)
+    return shares is not None and _median(shares[-len(shares) // 2 :]) >= _BALANCED
 
 
 def _guess(case: Case, layers: list[int]) -> float | None:

@@ -14,7 +14,7 @@ from tb_netviz_plugin.diagnosis.answers import knows_classes, tells_nothing
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.movement import group_of, matrices
+from tb_netviz_plugin.diagnosis.movement import decay_over_gradient, matrices
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.schema.description import Module
 
@@ -39,8 +39,6 @@ by is a penalty in it."""
 _NEARLY_ALL, _LONG = 0.9, 100
 """Share from which on what dropout leaves out tells without a validation, where little was learned in so many steps;
 what several leave out one after another counts together where the answers do not hang on the samples."""
-_ADDED = ("SGD", "Adam", "NAdam", "RAdam", "Adamax", "Adagrad", "Adadelta", "RMSprop")
-"""Optimizers that add the decay to the gradient, and then scale both together."""
 _AT_FIRST, _STALLED, _APART = 3, 0.2, 1.25
 """Records in which that decay outweighs the gradient; the share of its first value at which a loss shows that it did
 harm, and the factor over it at which a validation loss shows that it is needed."""
@@ -142,7 +140,7 @@ def _decayed(case: Case, layers: list[int], loss: Course, limit: float) -> Findi
 
 def _outweighed(case: Case, layers: list[int], loss: Course, limit: float, outweighs: float) -> Finding | None:
     """Find a decay that is added to gradients and larger than these as training begins: steps go by the decay."""
-    ratios, shares, held_out = _decay_over_gradient(case, layers), _shares(case, layers), course(case.curve("val_loss"))
+    ratios, shares, held_out = decay_over_gradient(case, layers), _shares(case, layers), course(case.curve("val_loss"))
     if ratios is None or shares is None or not nanmedian(ratios[:_AT_FIRST, None])[0] >= outweighs:
         return None
     needed = held_out is not None and held_out.end > _APART * loss.end
@@ -177,19 +175,6 @@ def _outweighed(case: Case, layers: list[int], loss: Course, limit: float, outwe
         ),
         view="overview",
     )
-
-
-def _decay_over_gradient(case: Case, layers: list[int]) -> Floats | None:
-    """Return what decay adds to the gradient over that, the median of the matrices, [T]; None where it adds nothing."""
-    group = group_of(case, layers)
-    decay = group.setting("weight_decay") if group is not None and group.optimizer in _ADDED else None
-    rows = matrices(case, layers)
-    if group is None or not decay or group.setting("decoupled_weight_decay") or not rows or not case.steps.size:
-        return None
-    gradients = case.of_parameters("gradient_norm")[rows]
-    ratios = np.full(gradients.shape, np.nan)
-    np.divide(decay * case.column("weight_norm")[rows], gradients, out=ratios, where=gradients > 0)
-    return nanmedian(ratios)
 
 
 def _poor(loss: Course, held_out: Course | None, shrunk: float) -> bool:

@@ -210,3 +210,19 @@ def test_a_course_that_gets_harder_while_the_validation_loss_falls_is_no_plateau
     run = train(model, nn.MSELoss(), further, 300, rate=3e-3, validate=held_out)
     assert training(Case(run)).end > training(Case(run)).start
     assert told(run, "loss_plateau") == []
+
+
+@pytest.mark.parametrize(("decay", "expected"), [(0.02, 0), (0.0, 1)])
+def test_a_training_that_has_converged_against_a_decay_may_go_on(train, told, decay, expected):
+    """All data at once: at the end the gradient is what the decay takes back, and the same at each step."""
+    inputs = batch(0, 512)[0]
+    numbers = inputs[:, :1] + 0.5 * torch.randn(512, 1, generator=torch.Generator().manual_seed(0))
+    model = network(1)
+    before = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=0.02)
+    for _ in range(1500):
+        before.zero_grad()
+        functional.mse_loss(model(inputs), numbers).backward()
+        before.step()
+    after = torch.optim.SGD(model.parameters(), lr=1e-5, weight_decay=decay)
+    run = train(model, nn.MSELoss(), lambda _: (inputs, numbers), 150, optimizer=after)
+    assert len(told(run, "lr_too_low")) == expected
