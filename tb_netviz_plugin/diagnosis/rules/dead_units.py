@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from tb_netviz_plugin.analysis.outputs import NUMBERS
 from tb_netviz_plugin.analysis.units import UnitState
 from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.answers import answers, last_activation
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
@@ -23,8 +25,8 @@ _CAN_DIE = (Response.RECTIFIER, Response.SMOOTH)
 def find(case: Case, limits: Limits) -> list[Finding]:
     """Find layers of which many units are dead, and tell of those of which a few are."""
     found = [*stuck_units(case, UnitState.DEAD, _CAN_DIE), *_silent(case)]
-    many = [one for one in found if one.share >= limits["share"]]
-    few = [one for one in found if one.share < limits["share"]]
+    many = [one for one in found if one.share >= limits["share"] and not _may_be_zero(case, one)]
+    few = [one for one in found if one not in many]
     findings = []
     if many:
         many.sort(key=lambda one: (one.since_share(limits["share"]), -one.share))
@@ -37,6 +39,18 @@ def find(case: Case, limits: Limits) -> list[Finding]:
         onset = min(float(one.since[0]) for one in few)
         findings.append(_finding(case, few, Severity.INFO, onset, few[0].share, limits["share"]))
     return findings
+
+
+def _may_be_zero(case: Case, one: Stuck) -> bool:
+    """Whether they are some of the network's outputs, and what is asked of these is never below zero, and zero too.
+
+    As of counts or spectra, of which most are always empty.
+    """
+    given = answers(case)
+    if given is None or given.model != one.row.model or one.row is not last_activation(case, given.model):
+        return False
+    asked = (given.target_kind == NUMBERS).all() and float(given.targets.smallest.min()) == 0
+    return bool(asked) and one.share < 1
 
 
 def _silent(case: Case) -> list[Stuck]:

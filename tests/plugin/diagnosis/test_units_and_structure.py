@@ -105,6 +105,22 @@ def test_the_rate_is_named_where_its_first_steps_killed_the_units(diagnose, rate
     assert ["are dead since step" in finding.message for finding in findings] == [True] * expected
 
 
+@pytest.mark.parametrize(("empty", "expected"), [(30, ["info"]), (0, [])])
+def test_outputs_that_are_asked_to_be_zero_may_always_be(train, told, empty, expected):
+    """As counts or spectra, of which most places are empty."""
+    torch.manual_seed(0)
+    mix = torch.randn(8, 40)
+    mix[:, :empty] = 0.0
+
+    def batch(step):
+        inputs = torch.randn(64, 8, generator=torch.Generator().manual_seed(step))
+        return inputs, torch.relu(inputs @ mix)
+
+    model = nn.Sequential(nn.Linear(8, 64), nn.LeakyReLU(), nn.Linear(64, 40), nn.ReLU())
+    findings = told(train(model, nn.MSELoss(), batch, 200), "dead_units")
+    assert [finding.severity.id for finding in findings] == expected
+
+
 def test_units_that_fire_seldom_are_not_dead(diagnose):
     model = nn.Sequential(nn.Linear(8, 24), nn.ReLU(), nn.Linear(24, 2))
     with torch.no_grad():
