@@ -30,6 +30,9 @@ known what the outputs are compared with."""
 _BY_ITSELF, _CAME_ALONG, _LARGER = 8.0, 0.3, 1.3
 """Factor by which the deviation has to fall then where none of the layers in front has come to have so small a share as
 the second; and the factor by which that of embeddings grew that do come apart, though in few directions."""
+_OFFSET, _OF_IT, _LEFT = 2.0, 0.3, 0.1
+"""Factor by which outputs grow whose common part is an offset to be learned; share of that offset, or of its square,
+which the loss is at first at least; and the share of the loss that is left at most once it is learned."""
 _DWINDLES = 2.0
 """Factor over the share that may vary where the deviation shrinks so, whatever is compared."""
 _HALVED = 0.5
@@ -142,6 +145,8 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
         limit *= _DWINDLES
     if found is not None and not known and alone and not _shrunk(last) >= _BY_ITSELF:
         found = None  # Offsets that a head learns leave a small share, too.
+    if found is not None and not known and _has_learned_an_offset(last, training(case)):
+        found = None
     if found is None and _is_pulled_together(case, model):
         # Only directions are compared then: their common part may well grow, and the rest with it.
         linear = [look for look in looks if look.row.activation.response is Response.NONE][:_ENDS]
@@ -187,6 +192,17 @@ def _grew(look: Variety) -> bool:
     """Whether the deviation over samples is larger in the end than at first."""
     known = look.deviation[np.isfinite(look.deviation)]
     return bool(known.size) and bool(known[-1] >= _LARGER * known[0])
+
+
+def _has_learned_an_offset(look: Variety, loss: Course | None) -> bool:
+    """Whether outputs grew alike since a loss asked for it, which was as large as what was missing, and is no more.
+
+    Where no loss is known that they grew is enough: nobody can tell what for.
+    """
+    first, grown = float(look.size[0]), float(look.size[-1])
+    if grown < _OFFSET * first:
+        return False
+    return loss is None or (loss.values[0] >= _OF_IT * min(grown, grown**2) and loss.end <= _LEFT * loss.values[0])
 
 
 def _halved(look: Variety, began: float) -> float:

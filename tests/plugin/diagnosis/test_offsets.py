@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from tb_netviz.pytorch import NetVizWriter
+from tb_netviz.reading import read_runs
 from tb_netviz_plugin.diagnosis import Severity
 
 RULE = "poor_init"
@@ -63,3 +65,22 @@ def test_outputs_that_are_bounded_never_get_there(train, told):
 def test_the_logarithms_of_another_loss_are_left_alone(train, told):
     criterion = nn.PoissonNLLLoss(log_input=True)
     assert told(train(network(), criterion, numbers(30.0), steps=80, rate=1e-3), RULE) == []
+
+
+@pytest.mark.usefixtures("_one_thread")
+def test_an_offset_that_is_learned_is_no_collapse_where_nobody_tells_what_outputs_are_compared_with(tmp_path, told):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), nn.Linear(64, 8))
+    optimizer, mixed = torch.optim.Adam(model.parameters(), lr=3e-3), 0.01 * torch.randn(16, 8)
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, optimizer, every=1, histograms=False, on_finding="ignore")
+        for _ in range(900):
+            inputs = torch.randn(64, 16)
+            rates = 1.1 + inputs @ mixed + 0.004 * torch.randn(64, 8)
+            loss = nn.functional.mse_loss(model(inputs), rates)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            writer.add_scalar("loss/train", loss, writer.step)
+    (run,) = read_runs(tmp_path)
+    assert told(run, "representation_collapse") == []
