@@ -30,8 +30,9 @@ _HALF = 0.5
 """Share of a model's elements from which on, if they are frozen, it is being fine-tuned on purpose."""
 _WARMING = 0.5
 """Share of its highest value that a learning rate reached only lately, where it is still being warmed up."""
-_NOTHING, _EARLY = 1e-3, 0.4
-"""Share of its highest value at which a rate has fallen to nothing, and of the run by which that is early."""
+_LITTLE, _EARLY = 0.1, 0.5
+"""Share of its highest value to which a rate has fallen where what is left of the way is next to nothing, and of the
+run by which that is early."""
 _ENOUGH = 20
 """Values of the loss from then on that show that it stands."""
 _MUCH = 0.3
@@ -117,12 +118,16 @@ def _ended_early(case: Case, layers: list[int], loss: Course, limits: Limits) ->
     if not loss.has_scale or not np.isfinite(moves.ratios).any():
         return None
     span = float(case.steps[-1] - case.steps[0])
-    lived = np.flatnonzero(rates.values > _NOTHING * np.nanmax(rates.values))
-    since = float(rates.steps[min(int(lived[-1]) + 1, len(rates.steps) - 1)])
+    lived = np.flatnonzero(rates.values > _LITTLE * np.nanmax(rates.values))
+    fell = float(rates.steps[min(int(lived[-1]) + 1, len(rates.steps) - 1)])
+    ways = np.nan_to_num(moves.ratios * moves.steps_each)
+    to_go = np.cumsum(ways[::-1])[::-1] - ways  # Behind each record.
+    goes = np.flatnonzero(to_go >= limits["path"])
+    since = max(fell, float(case.steps[goes[-1] + 1]) if goes.size and goes[-1] + 1 < len(case.steps) else 0.0)
     late, at = case.steps > since, loss.steps > since
     if span < _FEWEST_STEPS or since > case.steps[0] + _EARLY * span or at.sum() < _ENOUGH or not late.any():
         return None
-    path = float(np.nansum((moves.ratios * moves.steps_each)[late]))
+    path = float(ways[late].sum())
     then = loss.values[at]
     falls = np.median(then[: len(then) // 3]) - np.median(then[-(len(then) // 3) :]) > loss.noise
     left = np.nanmedian(moves.gradient[late]) >= _GRADIENT_LEFT * np.nanmedian(moves.gradient[~late])
@@ -144,7 +149,7 @@ def _ended_early(case: Case, layers: list[int], loss: Course, limits: Limits) ->
         f"{path:.2g} of their own norm at most, and {loss.name} stayed at {number(loss.end)}.",
         beyond=Beyond("way of the weights over their norm since then", path, limits["path"]),
         evidence=(
-            Line("learning rate", rates.name, rates.steps, rates.values, _NOTHING * float(np.nanmax(rates.values))),
+            Line("learning rate", rates.name, rates.steps, rates.values, _LITTLE * float(np.nanmax(rates.values))),
             Line(loss.name, loss.name, loss.steps, loss.values),
         ),
         remedies=_SCHEDULE,
