@@ -27,6 +27,8 @@ DATA = "data"
 """Subject of a loss that leapt since the batch was of another kind, or had wrong values."""
 SUMS = "sums"
 """Subject of a signal that grows from layer to layer by something else than weights."""
+AT_ONCE = "at once"
+"""Subject of gradients that grow through time steps so far that the first step leaves nothing of the weights."""
 TIME = "time"
 """Subject of gradients that vanish through time steps, whose last ones still get one."""
 KNOWN = frozenset({"no_optimizer", "no_rate", "never_stepped", GONE, SORTED})
@@ -300,7 +302,7 @@ _ENOUGH: Mapping[tuple[str, str], Callable[[Finding, Finding], bool]] = {
     ("layer_not_training", "unused_parameter"): _of_its_layers,
     ("layer_not_training", "vanishing_gradient"): _of_its_layers,
     ("exploding_gradient", "poor_init"): lambda cause, _effect: _subject(cause) == SUMS,
-    ("exploding_gradient", "lr_too_high"): lambda cause, _effect: _subject(cause) == SUMS,
+    ("exploding_gradient", "lr_too_high"): lambda cause, _effect: _subject(cause) in (SUMS, AT_ONCE),
     ("lr_too_low", "vanishing_gradient"): lambda _cause, effect: _subject(effect) == TIME,
     ("vanishing_gradient", "lr_too_low"): lambda cause, _effect: _subject(cause) != TIME,
     ("lr_too_low", "poor_init"): lambda _cause, effect: _subject(effect) == OFFSET,
@@ -309,7 +311,7 @@ _ENOUGH: Mapping[tuple[str, str], Callable[[Finding, Finding], bool]] = {
     ("poor_init", "lr_too_low"): lambda cause, _effect: _subject(cause) != OFFSET,
     ("poor_init", "clip_saturated"): lambda cause, _effect: _subject(cause) != OFFSET,
     ("poor_init", "exploding_gradient"): lambda _cause, effect: _subject(effect) != SUMS,
-    ("lr_too_high", "exploding_gradient"): lambda _cause, effect: _subject(effect) != SUMS,
+    ("lr_too_high", "exploding_gradient"): lambda _cause, effect: _subject(effect) not in (SUMS, AT_ONCE),
     ("loss_spike", "exploding_gradient"): lambda cause, effect: (
         _subject(cause) == DATA and effect.first_step >= cause.first_step
     ),

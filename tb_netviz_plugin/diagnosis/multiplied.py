@@ -16,7 +16,7 @@ from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.depth import rise
 from tb_netviz_plugin.diagnosis.movement import matrices, movement
 from tb_netviz_plugin.diagnosis.signal import middle_gain
-from tb_netviz_plugin.diagnosis.starts import BEGINNING, LOUD
+from tb_netviz_plugin.diagnosis.starts import BEGINNING, CERTAIN, LOUD, LOUDER, certain, loud
 from tb_netviz_plugin.schema.description import Response
 
 _EACH = 10.0
@@ -45,6 +45,7 @@ class Multiplied:
         forward: Factor by which the signal does.
         backward: Factor by which the gradient does.
         harm: What became of it, in words.
+        overcome: Whether it may get over it.
     """
 
     layers: tuple[int, ...]
@@ -52,6 +53,7 @@ class Multiplied:
     forward: float
     backward: float
     harm: str = ""
+    overcome: bool = False
 
     @property
     def factor(self) -> float:
@@ -65,7 +67,8 @@ def multiplied(case: Case, layers: Sequence[int], factor: float) -> Multiplied |
     if not steps.size or steps[0] > BEGINNING or "output_gradient_norm" not in case.recorded:
         return None
     harm = _harm(case, layers)
-    if harm is None:
+    beginning = None if harm else _loud_beginning(case, layers)
+    if harm is None and beginning is None:
         return None
     rows = [
         index
@@ -74,7 +77,7 @@ def multiplied(case: Case, layers: Sequence[int], factor: float) -> Multiplied |
     ]
     ways = (_through_depth(case, rows), *_through_calls(case, rows))
     enough = [one for one in ways if one and one.factor >= factor and min(one.forward, one.backward) >= _EACH]
-    return replace(enough[0], harm=harm) if enough else None
+    return replace(enough[0], harm=harm or beginning, overcome=harm is None) if enough else None
 
 
 def _through_depth(case: Case, rows: list[int]) -> Multiplied | None:
@@ -141,6 +144,17 @@ def _harm(case: Case, layers: Sequence[int]) -> str | None:
     if loss is None or worst < _LARGE_STEP:
         return None
     return f"first steps changed the weights by up to {worst:.0%}, and {loss.name} is {number(loss.end)} in the end"
+
+
+def _loud_beginning(case: Case, layers: Sequence[int]) -> str | None:
+    """Return how large a loss begins, in words, or None where outputs don't begin too large."""
+    loss = training(case)
+    held = list(layers)
+    if loss is None or not (loud(case, held, LOUDER) or certain(case, held, CERTAIN)):
+        return None
+    return (
+        f"outputs begin so large that {loss.name} is {number(loss.start)} at first, and {number(loss.end)} at the end"
+    )
 
 
 def _layers_of(case: Case, rows: Sequence[int]) -> tuple[int, ...]:

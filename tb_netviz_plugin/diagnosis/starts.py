@@ -22,6 +22,9 @@ LOUD = 2.5
 """By how much a matrix scales independent inputs where its scale is at fault; 0.6 to 1.4 are common."""
 FAINT = 0.3
 """The same where it is too small."""
+LOUDER, CERTAIN = 5.0, 10.0
+"""Loss and outputs at the start over those at the end, and the first cross-entropy over that of guessing, where outputs
+begin too large."""
 _FEWEST = 3
 """Matrices of which most may be loud."""
 _ALL, _SURE, _OUT = 0.5, 2.0, 2.0

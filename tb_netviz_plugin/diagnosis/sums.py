@@ -68,7 +68,7 @@ def both_ways(case: Case, layers: list[int], factor: float) -> Finding | None:
     steps, deviations = case.activation_steps, case.numbers("activation_std")
     return Finding(
         rule="exploding_gradient",
-        severity=Severity.CRITICAL,
+        severity=Severity.WARNING if found.overcome else Severity.CRITICAL,
         layers=found.layers,
         first_step=float(steps[0]),
         last_step=float(case.steps[-1]),

@@ -14,6 +14,7 @@ from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import fold, layer_name, number
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.causes import AT_ONCE
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.depth import deep, rise
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -41,6 +42,8 @@ _THROUGH_TIME = 0.1
 """Share of the factor through the depth that is enough there: one layer stands beside those behind it."""
 _GROWS = 1.0
 """By how much a matrix scales independent inputs, from which on they grow where it is used again and again."""
+_ALL_OF_THEM = 0.9
+"""Norm of a step over that of the weights behind it from which on these are what the step made them."""
 _WORSE = 0.1
 """Share of what a loss had gained that it loses where growth does harm."""
 
@@ -127,7 +130,15 @@ def _of_time(case: Case, layers: list[int], factor: float) -> Finding | None:
         stretch = _steep(case, layers, np.log10(np.fmax(above_them, 1.0)), case.steps, factor)
         if stretch is not None:
             return _through_time(case, (layer, behind[0]), above_them, stretch, factor)
+        if above_them[:1] >= factor and _is_overwritten(case, layer):
+            return _through_time(case, (layer, behind[0]), above_them, Stretch(0, 0), factor)
     return None
+
+
+def _is_overwritten(case: Case, layer: int) -> bool:
+    """Whether the first step leaves nothing of a layer's matrices, so that what made its gradient grow is gone, too."""
+    ratios = case.of_parameters("update_ratio")[matrices(case, [layer]), :1]
+    return bool(ratios.size) and bool(np.nan_to_num(ratios).max() >= _ALL_OF_THEM)
 
 
 def _feeds_back(case: Case, layer: int) -> bool:
@@ -142,6 +153,9 @@ def _through_time(case: Case, pair: tuple[int, int], above_them: Floats, stretch
     (layer, behind), first, last = pair, float(case.steps[stretch.first]), float(case.steps[stretch.last])
     times = float(np.nanmedian(above_them[stretch.first : stretch.last + 1]))
     names = [layer_name(case.network, one) for one in (layer, behind)]
+    when = f"from step {first:,.0f} to step {last:,.0f}"
+    if stretch.last == 0:
+        when = f"at step {first:,.0f}, which leaves nothing of the weights"
     return Finding(
         rule="exploding_gradient",
         severity=Severity.CRITICAL,
@@ -149,11 +163,12 @@ def _through_time(case: Case, pair: tuple[int, int], above_them: Floats, stretch
         first_step=first,
         last_step=last,
         message=f"The gradient grows through the time steps of {names[0]}: its norm is {fold(times)} above that of "
-        f"{names[1]} and all others behind it, from step {first:,.0f} to step {last:,.0f}.",
+        f"{names[1]} and all others behind it, {when}.",
         beyond=Beyond("gradient over those of the layers behind", times, factor),
         evidence=(Line(f"{names[0]}: gradient over those behind", "gradient_norm", case.steps, above_them, factor),),
         remedies=_REMEDIES[:2] + _REMEDIES[3:],
         excluded=("Not a large loss, which makes the gradients of all layers large alike.",),
+        subject=AT_ONCE if stretch.last == 0 else "",
     )
 
 

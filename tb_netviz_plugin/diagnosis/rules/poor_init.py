@@ -13,7 +13,18 @@ from tb_netviz_plugin.diagnosis.offsets import far_off
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.scales import faint_throughout, loud_states, loud_throughout
 from tb_netviz_plugin.diagnosis.signal import middle_gain, trend
-from tb_netviz_plugin.diagnosis.starts import BEGINNING, FAINT, LOUD, SCALE, certain, decided, gain_of, loud
+from tb_netviz_plugin.diagnosis.starts import (
+    BEGINNING,
+    CERTAIN,
+    FAINT,
+    LOUD,
+    LOUDER,
+    SCALE,
+    certain,
+    decided,
+    gain_of,
+    loud,
+)
 from tb_netviz_plugin.schema.description import Response
 
 _MOST = 0.5
@@ -163,8 +174,8 @@ RULE = Rule(
     needs=(needs.statistics("activation_std"),),
     thresholds=(
         Threshold("factor", 100.0, "factor between the deviations of two layers' outputs", 3.0, 1e9),
-        Threshold("loud", 5.0, "loss and outputs at the start over those at the end", 1.5, 1e6),
-        Threshold("certain", 10.0, "first cross-entropy over that of guessing", 2.0, 1e6),
+        Threshold("loud", LOUDER, "loss and outputs at the start over those at the end", 1.5, 1e6),
+        Threshold("certain", CERTAIN, "first cross-entropy over that of guessing", 2.0, 1e6),
         Threshold("offset", 5.0, "first distance of outputs from targets, in the deviations of these", 2.0, 1e6),
         Threshold("decided", 0.8, "first deviation of outputs between 0 and 1, over the most there can be", 0.1, 1.0),
     ),

@@ -139,3 +139,13 @@ def test_growth_through_the_time_steps_of_a_recurrent_layer(factor, kind, gain, 
     findings = found(RULE, recurrent(factor, kind, gain), train=flat(RECORDS, 2.3))
     assert [finding.layers for finding in findings] == [(2,)] * expected
     assert all("through the time steps of rnn: its norm is 150-fold above" in one.message for one in findings)
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [(1.0, 1), (0.3, 0)])
+def test_growth_through_time_steps_that_the_first_step_leaves_nothing_of(ratio, expected):
+    model = recurrent(150, "RNN", 1.5)
+    model.norms[1:] = 1.0
+    model.ratios[0] = ratio
+    findings = found(RULE, model, train=flat(RECORDS, 2.3))
+    assert [(one.layers, one.last_step) for one in findings] == [((2,), 0)] * expected
+    assert all("at step 0, which leaves nothing of the weights" in one.message for one in findings)

@@ -327,6 +327,18 @@ def test_the_end_of_a_schedule_and_a_loss_with_little_left_are_no_such_fall():
     assert ended(15, cosine=0.05) == []  # It has converged: gradients of batches point anywhere.
 
 
+@pytest.mark.parametrize(("share", "expected"), [(0.85, 1), (0.95, 0)])
+def test_a_rate_that_fades_by_the_batch(share, expected):
+    rate = 0.1 * share ** np.arange(RECORDS)
+    model = Model()
+    model.ratios[:] = (0.02 * rate)[:, None]
+    model.norms[:], model.cosines[:] = model.norms[:1], 0.5
+    values = np.append(falling(20, end=1.3), flat(RECORDS - 20, 1.3))
+    findings = found("lr_too_low", model, train=values, lr=("learning_rate", STEPS, rate))
+    assert len(findings) == expected
+    assert all(100 < finding.first_step < 300 for finding in findings)
+
+
 def test_a_group_that_rests_is_not_taken_for_all():
     model = Model()
     rests = {f"lr/{at}": ("learning_rate", STEPS, np.full(RECORDS, rate)) for at, rate in enumerate((0.0, 0.05))}

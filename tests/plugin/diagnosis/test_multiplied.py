@@ -70,10 +70,14 @@ def test_blocks_that_nothing_normalises(train, norm, expected):
     assert all(cause.first_step == 0 and cause.subject == "sums" for cause in causes)
 
 
-def test_small_steps_get_by(train, told):
-    model = Blocks()
+@pytest.mark.parametrize(("norm", "expected"), [(False, [RULE]), (True, [])])
+def test_where_steps_are_small_only_the_loss_begins_too_large(train, norm, expected):
+    model = Blocks(norm=norm)
     run = train(model, nn.CrossEntropyLoss(), classes, optimizer=steps_of(model, 1e-5))
-    assert told(run, RULE) == []
+    told = [one for one in run.report({}).findings if one.severity is not Severity.INFO]
+    assert [one.rule for one in told] == expected
+    assert all(one.severity is Severity.WARNING and "outputs begin so large that" in one.message for one in told)
+    assert all([effect.rule for effect in one.consequences] == ["poor_init"] for one in told)
 
 
 def test_weights_that_are_too_large_are_told_as_that(train, told):
