@@ -77,7 +77,7 @@ def multiplied(case: Case, layers: Sequence[int], factor: float) -> Multiplied |
     ]
     ways = (_through_depth(case, rows), *_through_calls(case, rows))
     enough = [one for one in ways if one and one.factor >= factor and min(one.forward, one.backward) >= _EACH]
-    return replace(enough[0], harm=harm or beginning, overcome=harm is None) if enough else None
+    return replace(enough[0], harm=harm or beginning or "", overcome=harm is None) if enough else None
 
 
 def _through_depth(case: Case, rows: list[int]) -> Multiplied | None:
