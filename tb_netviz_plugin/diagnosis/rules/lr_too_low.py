@@ -17,6 +17,10 @@ from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 _FEWEST_STEPS = 100
 _UNCHANGED = 0.1
 """Share of its first value by which a loss falls at most where nothing was learned."""
+_SURELY, _FALLS, _TWICE = 0.5, 0.25, 2.0
+"""Cosine of successive gradients that leaves no doubt, the share by which a loss may fall then, and the factor by which
+the weights may have gone further where it has not.
+"""
 _GRADIENT_LEFT = 0.3
 """Share of the first gradients that the last ones still have where nothing has converged."""
 _HARDLY, _LESS = 0.1, 0.4
@@ -57,9 +61,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     loss = training(case)
     if loss is None:
         return []
-    still = _unchanged(loss)
     found = (
-        (still and _of_model(case, layers, loss, limits)) or _ended_early(case, layers, loss, limits)
+        _of_model(case, layers, loss, limits) or _ended_early(case, layers, loss, limits)
         for layers in case.layers_of_models()
     )
     return [finding for finding in found if finding]
@@ -78,9 +81,12 @@ def _of_model(case: Case, layers: list[int], loss: Course, limits: Limits) -> Fi
         return None
     if _is_balanced(case, layers):
         return None
-    agreement = _median(moves.agreement)
+    agreement, still = _median(moves.agreement), _unchanged(loss)
+    surely = agreement >= max(_SURELY, limits["agreement"])
+    if not still and not (surely and 0 <= loss.learned < _FALLS):
+        return None
     agrees = agreement >= limits["agreement"] * (_LESS if hardly else 1.0)
-    furthest = limits["path"] * (_FURTHER if ignorant else 1.0)
+    furthest = limits["path"] * (_FURTHER if ignorant and still else _TWICE if surely and still else 1.0)
     if not (0 < moves.path < furthest and (agrees or (ignorant and hardly)) and _gradient_left(moves.gradient)):
         return None
     typical = _median(moves.ratios)
@@ -174,7 +180,8 @@ def _guess(case: Case, layers: list[int]) -> float | None:
 
 
 def _unchanged(loss: Course) -> bool:
-    return abs(loss.learned) < _UNCHANGED
+    """Whether nothing was learned, or no more than single batches differ by."""
+    return abs(loss.learned) < _UNCHANGED or abs(loss.start - loss.end) < loss.noise
 
 
 def _median(values: Floats) -> float:

@@ -297,6 +297,16 @@ def test_the_threshold_of_the_way_is_a_fiftieth(ratio, expected):
     assert len(found("lr_too_low", still(ratio), train=flat())) == expected
 
 
+@pytest.mark.parametrize(
+    ("ratio", "cosine", "end", "expected"),
+    [(2e-5, 0.7, 1.9, 1), (2e-5, 0.4, 1.9, 0), (2e-5, 0.7, 1.6, 0), (6e-5, 0.7, 2.25, 1), (6e-5, 0.7, 1.9, 0)],
+)
+def test_where_gradients_agree_beyond_doubt_a_loss_that_falls_a_little_is_no_excuse(ratio, cosine, end, expected):
+    model = still(ratio)
+    model.cosines[:] = cosine
+    assert len(found("lr_too_low", model, train=falling(end=end))) == expected
+
+
 def test_a_few_steps_nan_and_one_layer_say_nothing():
     short = Model(records=30, interval=1)
     short.ratios[:], short.cosines[:] = 1e-6, 0.9
