@@ -14,6 +14,7 @@ from tb_netviz_plugin.diagnosis.answers import entries, makes_its_inputs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.diagnosis.variety import varieties
 from tb_netviz_plugin.schema.description import Response
 
 _NORMALISING = ("BatchNorm", "SyncBatchNorm", "LayerNorm", "InstanceNorm", "GroupNorm", "RMSNorm", "LazyBatchNorm",
@@ -25,6 +26,8 @@ _FAR = 3.0
 """Root mean square of inputs from which on it matters that they lie far from zero."""
 _LINEAR = ("Linear", "Conv1d", "Conv2d", "Conv3d")
 """Layers whose outputs are as large as their inputs and weights make them."""
+_VARIES = 0.3
+"""Share of the first layer's outputs that varies where the network centres its inputs itself."""
 _BROUGHT_DOWN = 0.1
 """Outputs of the first layer, over what its weights make of such inputs, where the network scales these itself."""
 
@@ -57,6 +60,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     if first is None or (judged := _judge(inputs, limits)) is None or _brought_down(case, first, inputs.size):
         return []
     words, beyond, line = judged
+    if beyond.measured == inputs.offset and _is_centred(case, first):
+        return []
     tamed = beyond.measured == inputs.size and inputs.uneven < limits["uneven"] and _is_normalised(case, first)
     evidence = (
         Line("largest deviation of a feature", "inputs", given.steps, given.feature_std_largest),
@@ -169,6 +174,13 @@ def _brought_down(case: Case, first: int, size: float) -> bool:
             expected = _gain(case, first) * size
             return bool(made.size) and bool(made[0] < _BROUGHT_DOWN * expected)
     return False
+
+
+def _is_centred(case: Case, first: int) -> bool:
+    """Whether a layer's outputs vary as they never could if its inputs lay that far from zero."""
+    made = (look for look in varieties(case, case.network.layers[first].model) if look.row.layer == first)
+    look = next((look for look in made if not look.row.function), None)
+    return look is not None and bool(look.share[0] >= _VARIES)
 
 
 def _gain(case: Case, layer: int) -> float:

@@ -162,3 +162,15 @@ def test_inputs_that_shrink_as_it_learns_are_its_own(train, told, fall, expected
         return inputs, inputs[:, 1:2]
 
     assert len(told(train(network(), nn.MSELoss(), states, rate=1e-6), RULE)) == expected
+
+
+class Centred(Scaled):
+    """Standardises readings about 5 by itself."""
+
+    def forward(self, inputs):
+        return self.net((inputs - 5) / 0.3)
+
+
+@pytest.mark.parametrize(("model", "expected"), [(Centred(), 0), (network(), 1)])
+def test_readings_that_lie_far_from_zero_may_be_centred_by_the_network(train, told, model, expected):
+    assert len(told(run(train, model, lambda step: 0.3 * drawn(step) + 5), RULE)) == expected
