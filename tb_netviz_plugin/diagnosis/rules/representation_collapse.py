@@ -11,6 +11,7 @@ from tb_netviz_plugin.analysis.outputs import CLASS_INDICES, NUMBERS, Outputs
 from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.agreeing import agrees, asks_nothing, pulled_together
 from tb_netviz_plugin.diagnosis.answers import answers, is_cross_entropy, output_layers
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, training
@@ -41,14 +42,6 @@ _OWN, _FIRST = 0.05, 3
 """Share of the targets' deviation by which outputs and targets differ at most, in mean and deviation, in so many first
 records, where the network makes both: of two views of a sample, say."""
 
-_LEAST, _APART, _AGREED, _NEARLY = -1.05, -0.7, -0.8, 0.05
-"""What a loss that is minus a cosine never falls below, and where it is at first at the least, and at the end; and how
-much of what it was above -1 at first is left at most where it began lower."""
-_NOTHING = 0.01
-"""Share of its first value at which a loss ends that all-equal targets leave nothing to ask."""
-_WIDER, _LESS, _ENDS = 3.5, 2.0, 3
-"""Factor over the share that may vary there, and by which it has to fall: what is compared are directions only; and how
-many layers are looked at from the last one on, as of a predictor behind the embedding."""
 
 _ALIKE = 0.1
 """Deviation of latent means over samples below which they say nothing beside noise of deviation 1."""
@@ -112,7 +105,7 @@ def _are_scores(case: Case, given: Outputs) -> bool:
     """Whether outputs are compared with targets one by one; else they are embeddings, and targets only tell pairs."""
     kinds = frozenset(given.target_kind)
     if NUMBERS in kinds:
-        return not (_are_its_own(given) or _asks_nothing(given, training(case)))
+        return not (_are_its_own(given) or asks_nothing(given, training(case)))
     return CLASS_INDICES in kinds and is_cross_entropy(case, given)
 
 
@@ -125,13 +118,6 @@ def _are_its_own(given: Outputs) -> bool:
     # Where what goes in is as large, too, a network that changes it little is all that is seen, as of what moves.
     own = len(gaps) >= _FIRST and bool((gaps[:_FIRST] <= _OWN).all())
     return own and not bool((of_inputs[:_FIRST] <= _OWN).all())
-
-
-def _asks_nothing(given: Outputs, loss: Course | None) -> bool:
-    """Whether all targets are one number, such as pairs that all belong together, and the loss is next to none."""
-    same = bool((given.targets.smallest == given.targets.largest).all())
-    same = same and len(set(given.targets.largest.tolist())) == 1
-    return same and loss is not None and 0 <= loss.end <= _NOTHING * loss.start
 
 
 def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding | None:
@@ -147,12 +133,12 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
         found = None  # Offsets that a head learns leave a small share, too.
     if found is not None and not known and _has_learned_an_offset(last, training(case)):
         found = None
-    if found is None and _is_pulled_together(case, model):
+    if found is None and (pull := pulled_together(case, model)):
         # Only directions are compared then: their common part may well grow, and the rest with it.
-        linear = [look for look in looks if look.row.activation.response is Response.NONE][:_ENDS]
-        limit *= _WIDER
-        linear = [look for look in linear if not (_agrees(training(case)) and _grew(look))]
-        since = ((_since(look, limit, _LESS, known=True), look) for look in linear)
+        linear = [look for look in looks if look.row.activation.response is Response.NONE][: pull.ends]
+        limit *= pull.wider
+        linear = [look for look in linear if not (agrees(training(case)) and _grew(look))]
+        since = ((_since(look, limit, pull.falls, known=True), look) for look in linear)
         found, last = next((pair for pair in since if pair[0] is not None), (None, last))
     if found is None or any(_is_silent(look, found) for look in earlier):
         return None  # Nothing comes through: its units are dead.
@@ -161,7 +147,7 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
         rule="representation_collapse",
         severity=Severity.CRITICAL,
         layers=() if last.row.layer is None else (last.row.layer,),
-        first_step=_halved(last, began),
+        first_step=min(found, _halved(last, began)),
         last_step=float(last.steps[-1]),
         message=f"Since step {found:,.0f} {last.row.label} puts out nearly the same for all samples: what varies is "
         f"{_end(share):.2%} of its outputs, from {began:.0%} before.",
@@ -221,19 +207,6 @@ def _since(look: Variety, limit: float, fall: float, *, known: bool) -> float | 
     shrunk = np.nanmax(look.deviation[: stretch.first]) / look.deviation[-1] if look.deviation[-1] > 0 else np.inf
     shrinks = shrunk >= _SHRINKS and shrunk * before >= _TOGETHER * after
     return float(look.steps[stretch.first]) if before >= fall * after and (known or shrinks) else None
-
-
-def _is_pulled_together(case: Case, model: str) -> bool:
-    """Whether the loss asks for nothing but that outputs agree, and nearly has it."""
-    given, loss = answers(case), training(case)
-    return _agrees(loss) or (given is not None and given.model == model and _asks_nothing(given, loss))
-
-
-def _agrees(loss: Course | None) -> bool:
-    """Whether a loss seems to be minus the cosine of two outputs, and to have reached nearly all there is."""
-    if loss is None or loss.values.min() < _LEAST or loss.end > _AGREED:
-        return False
-    return loss.start >= _APART or 1 + loss.end <= _NEARLY * (1 + loss.start)
 
 
 def _end(share: Floats) -> float:

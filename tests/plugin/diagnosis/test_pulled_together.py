@@ -19,7 +19,7 @@ FEATURES, WIDTH = 12, 16
 def record(tmp_path, _one_thread):
     """Return what trains a model by `loss_of(model, samples, writer)` and reads what was recorded."""
 
-    def run(model, loss_of, steps=200, rate=2e-3, every=2, log=True):
+    def run(model, loss_of, steps=200, rate=2e-3, every=2, log="loss/train"):
         optimizer, generator = torch.optim.Adam(model.parameters(), rate), torch.Generator().manual_seed(1)
         with NetVizWriter(tmp_path) as writer:
             writer.watch(model, optimizer, every=every, histograms=False, on_finding="ignore")
@@ -29,7 +29,7 @@ def record(tmp_path, _one_thread):
                 loss.backward()
                 optimizer.step()
                 if log:
-                    writer.add_scalar("loss/train", loss, writer.step)
+                    writer.add_scalar(log, loss, writer.step)
         (recorded,) = read_runs(tmp_path)
         return recorded
 
@@ -68,7 +68,7 @@ def test_a_world_model_that_is_trained_on_its_own_next_state(record, told, kept,
         foretold, state = model(samples, 0.2 * torch.randn_like(samples))
         return functional.mse_loss(foretold, state) + kept * functional.relu(1 - state.std(0)).mean()
 
-    findings = told_badly(told, record(World(), loss_of, steps=400, rate=1e-2, log=False))
+    findings = told_badly(told, record(World(), loss_of, steps=400, rate=1e-2, log=None))
     assert len(findings) == expected
     assert all(finding.first_step < 100 for finding in findings)
 
@@ -107,6 +107,51 @@ def test_pairs_that_all_belong_together(record, told, others, expected):
     assert len(told_badly(told, record(encoder(), loss_of, rate=1e-2, steps=300))) == expected
 
 
+@pytest.mark.parametrize(("kept", "tag", "expected"), [(0.0, "loss/similarity", 1), (0.0, "sum", 0), (1.0, "loss", 0)])
+def test_angles_that_shrink_while_embeddings_grow(record, told, kept, tag, expected):
+    def loss_of(model, samples, _writer):
+        one, two = two_views(model, samples)
+        apart = functional.cosine_similarity(one, one.roll(1, 0)).mean()
+        return 1 - functional.cosine_similarity(one, two).mean() + kept * functional.relu(apart)
+
+    (model := encoder())[2].bias.data.add_(0.3)
+    assert len(told_badly(told, record(model, loss_of, rate=5e-3, log=tag))) == expected
+
+
+def no_edge(one, two):
+    return (one * two.roll(1, 0)).sum(1)
+
+
+@pytest.mark.parametrize(("others", "expected"), [(False, 1), (True, 0)])
+def test_pairs_that_all_belong_together_without_targets(record, told, others, expected):
+    def loss_of(model, samples, writer):
+        one, two = two_views(model, samples)
+        loss = functional.softplus(-(one * two).sum(1)).mean()
+        loss = loss + functional.softplus(no_edge(one, two)).mean() if others else loss
+        writer.observe(outputs=one, loss=loss)
+        return loss
+
+    assert len(told_badly(told, record(encoder(), loss_of, rate=1e-2, steps=300))) == expected
+
+
+@pytest.mark.parametrize("criterion", [functional.mse_loss, functional.smooth_l1_loss, functional.l1_loss])
+def test_a_distance_to_targets_that_are_much_alike(record, told, criterion):
+    torch.manual_seed(1)
+    asked = nn.Linear(FEATURES, WIDTH)
+    asked.weight.data.mul_(0.5)
+    asked.bias.data.fill_(1.0)
+    asked.requires_grad_(False)
+
+    def loss_of(model, samples, writer):
+        loss = 0.1 * criterion(outputs := model(samples), asked(samples))
+        writer.observe(outputs=outputs, loss=loss)
+        return loss
+
+    model = encoder()
+    run = record(model, loss_of, rate=1e-2, steps=600)
+    assert not told_badly(told, run)
+
+
 class Coder(nn.Module):
     """A variational autoencoder."""
 
@@ -129,7 +174,7 @@ def test_a_code_that_a_divergence_presses_flat(record, told, weight, expected):
         divergence = -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum(1).mean()
         return functional.mse_loss(made, samples) + weight * divergence
 
-    findings = told_badly(told, record(Coder(), loss_of, steps=160, rate=1e-2, log=False))
+    findings = told_badly(told, record(Coder(), loss_of, steps=160, rate=1e-2, log=None))
     assert len(findings) == expected
     assert all("posterior collapse" in finding.message for finding in findings)
 
