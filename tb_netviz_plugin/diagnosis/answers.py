@@ -181,10 +181,23 @@ def beats_guessing(case: Case, model: str) -> bool:
     if found is None or found.model != model:
         return False
     late = at_end(found.steps, _LATER_HALF)
+    costs = _cost_of_mean(case, found)[late]
     with np.errstate(invalid="ignore"):
-        gains = _cost_of_mean(case, found)[late] - logged_loss(case, found.steps)[late]
+        gains = costs - logged_loss(case, found.steps)[late]
     gains = gains[np.isfinite(gains)]
-    return gains.size >= _FEWEST and bool(gains.mean() > _ERRORS * gains.std() / np.sqrt(gains.size))
+    if gains.size < _FEWEST:
+        return False
+    chance = float(gains.std()) / np.sqrt(gains.size)
+    if _is_one_batch(found, late):
+        # Losses of the same samples do not scatter, and any weight gains about as much of them as a single one is.
+        chance = max(chance, float(np.nanmean(costs) / np.nanmax(found.samples[late])))
+    return bool(gains.mean() > _ERRORS * chance)
+
+
+def _is_one_batch(found: Outputs, late: Bools) -> bool:
+    """Whether inputs and targets are the same at all of these records, as far as their means and deviations tell."""
+    told = [moment[late] for values in (found.inputs, found.targets) for moment in (values.mean, values.std)]
+    return all(bool(np.ptp(moment) == 0) for moment in told)
 
 
 def _cost_of_mean(case: Case, found: Outputs) -> Floats:

@@ -42,6 +42,9 @@ _FROZEN = 0.5
 _GUESSING, _FEWEST_LATE = (0.93, 1.1), 12
 """Shares of what guessing costs between which a loss ends where inputs have not helped (of one above, guessing is no
 measure), and values in the second half that show that it stands."""
+_ANY = 0.001
+"""Share of what guessing costs by which a loss falls in the second half at least where it falls at all: where all steps
+have the same samples nothing scatters, and any fall is beyond that."""
 
 _VALIDATIONS, _CARRIED = 4, 0.7
 """Validations that tell, and the share of the first of them at which they end where something is learned."""
@@ -111,7 +114,7 @@ def _guesses(case: Case, loss: Course) -> Finding | None:
     since = float(loss.steps[below[-1] + 1 if below.size and below[-1] + 1 < len(loss.steps) else 0])
     late = loss.values[loss.steps >= (loss.steps[0] + loss.steps[-1]) / 2]
     lasts = loss.steps[-1] - since >= _LASTING * (loss.steps[-1] - loss.steps[0])
-    if not least <= loss.end <= most or not lasts or late.size < _FEWEST_LATE or _declines(late):
+    if not least <= loss.end <= most or not lasts or late.size < _FEWEST_LATE or _declines(late, _ANY * guessing):
         return None
     return _finding(
         loss,

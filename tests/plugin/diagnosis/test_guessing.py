@@ -226,3 +226,30 @@ def test_a_training_that_has_converged_against_a_decay_may_go_on(train, told, de
     after = torch.optim.SGD(model.parameters(), lr=1e-5, weight_decay=decay)
     run = train(model, nn.MSELoss(), lambda _: (inputs, numbers), 150, optimizer=after)
     assert len(told(run, "lr_too_low")) == expected
+
+
+EXCLUSIVE_OR = (
+    torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]),
+    torch.tensor([[0.0], [1.0], [1.0], [0.0]]),
+)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("rate", "expected"), [(0.1, 1), (10.0, 0)])
+def test_the_same_samples_at_each_step_do_not_scatter(train, told, seed, rate, expected):
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(2, 8), nn.Sigmoid(), nn.Linear(8, 1), nn.Sigmoid())
+    optimizer = torch.optim.SGD(model.parameters(), rate)
+    run = train(model, nn.MSELoss(), lambda _step: EXCLUSIVE_OR, 400, optimizer=optimizer)
+    assert [finding.severity.id for finding in told(run, "loss_plateau")] == ["warning"] * expected
+
+
+def test_the_little_that_many_samples_tell_is_learned_though_they_are_the_same_at_each_step(train, told):
+    inputs = torch.randn(800, FEATURES, generator=torch.Generator().manual_seed(0))
+    targets = 0.2 * inputs[:, :1] + torch.randn(800, 1, generator=torch.Generator().manual_seed(1))
+    model, rate = nn.Sequential(nn.Linear(FEATURES, 4), nn.Tanh(), nn.Linear(4, 1)), 0.05
+    model[2].weight.data.mul_(0.1)
+    optimizer = torch.optim.SGD(model.parameters(), rate)
+    run = train(model, nn.MSELoss(), lambda _step: (inputs, targets), 400, optimizer=optimizer)
+    assert beats_guessing(Case(run), "")
+    assert told(run, "loss_plateau") == []
