@@ -7,13 +7,21 @@ import numpy as np
 from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.answers import beats_guessing, guess_frequencies, tells_nothing
+from tb_netviz_plugin.diagnosis.answers import (
+    answers,
+    beats_guessing,
+    guess_frequencies,
+    is_cross_entropy,
+    knows_classes,
+    tells_nothing,
+)
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.leaps import leap_of_data
 from tb_netviz_plugin.diagnosis.movement import movement
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.diagnosis.stretches import PERSISTING, at_end
 
 _FEWEST_STEPS = 100
 _PATH = 0.1
@@ -42,13 +50,27 @@ _FROZEN = 0.5
 _GUESSING, _FEWEST_LATE = (0.93, 1.1), 12
 """Shares of what guessing costs between which a loss ends where inputs have not helped (of one above, guessing is no
 measure), and values in the second half that show that it stands."""
-_ANY = 0.001
+_ANY, _LATER = 0.001, 0.5
 """Share of what guessing costs by which a loss falls in the second half at least where it falls at all: where all steps
-have the same samples nothing scatters, and any fall is beyond that."""
+have the same samples nothing scatters, and any fall is beyond that; and the share of the run that this half is."""
 
 _VALIDATIONS, _CARRIED = 4, 0.7
 """Validations that tell, and the share of the first of them at which they end where something is learned."""
 
+_NARROW, _STAYS = 2.1, 1.05
+"""How far the largest and the smallest score of a batch are apart at most where something bounds them, such as cosines
+that are not divided by a temperature below 1; and the factor by which that grows at most in the second half."""
+_HIGH, _USED = 0.4, 0.45
+"""Cross-entropy over that of guessing that is high for answers that are mostly right; and the share, of what scores so
+near each other could save of guessing, that is saved."""
+
+_SURER = (
+    Remedy(
+        "Let scores go further apart: divide cosines by a temperature below 1, or by one that is learned.",
+        "scores = normalize(a, dim=1) @ normalize(b, dim=1).T / 0.07",
+    ),
+    Remedy("Take away what bounds the scores in front of the loss: a tanh, a sigmoid, a normalisation without a gain."),
+)
 _REMEDIES = (
     Remedy(
         "Let it learn a single batch by heart: if it can't, the fault lies in the code and not in the data.",
@@ -65,6 +87,8 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     loss = training(case)
     if loss is None or not loss.has_scale or not _could_tell(case, loss):
         return []
+    if found := _is_bounded(case, loss):
+        return [found]
     if any(beats_guessing(case, model) for model in case.network.models) or _carries_over(case):
         return []
     leap = leap_of_data(case, loss)
@@ -127,7 +151,44 @@ def _guesses(case: Case, loss: Course) -> Finding | None:
     )
 
 
-def _finding(loss: Course, since: float, message: str, beyond: Beyond, threshold: float, reason: str) -> Finding:
+def _is_bounded(case: Case, loss: Course) -> Finding | None:
+    """Find answers that are mostly right, and a cross-entropy that stays high since no score gets far from another."""
+    given = answers(case)
+    if given is None or not is_cross_entropy(case, given) or not knows_classes(case, given.model):
+        return None
+    late, moves = at_end(given.steps, _LATER), movement(case, [*range(len(case.network.layers))])
+    ranges, third = (given.outputs.largest - given.outputs.smallest)[late], int(late.sum()) // 3
+    classes, apart = float(np.nanmax(given.classes)), float(np.median(ranges[-third:])) if third else np.inf
+    cost = float(np.median(given.loss[late][-third:]))
+    guessing, least = float(np.log(classes)), float(np.log1p((classes - 1) * np.exp(-apart)))
+    if classes < 2 or third < PERSISTING or not apart <= min(_NARROW, _STAYS * float(np.median(ranges[:third]))):
+        return None
+    went = float(np.nansum((moves.ratios * moves.steps_each)[at_end(case.steps, _LATER)]))
+    if went < _PATH or cost < _HIGH * guessing or guessing - cost < _USED * (guessing - least):
+        return None
+    right = float(np.nanmean(given.accuracy[late]))
+    return _finding(
+        loss,
+        float(loss.steps[0]),
+        f"{loss.name} stays at {number(loss.end)}, where guessing costs {number(guessing)}, though {right:.0%} of the "
+        f"samples are right: all scores lie within {number(apart)} of each other, where {number(least)} is the least "
+        "that it can cost.",
+        Beyond("distance of the largest score from the smallest", apart, _NARROW),
+        least,
+        "Not a network that has learned nothing: its answers are right, and it can't get any surer of them.",
+        _SURER,
+    )
+
+
+def _finding(
+    loss: Course,
+    since: float,
+    message: str,
+    beyond: Beyond,
+    threshold: float,
+    reason: str,
+    remedies: tuple[Remedy, ...] = _REMEDIES,
+) -> Finding:
     return Finding(
         rule="loss_plateau",
         severity=Severity.WARNING,
@@ -137,7 +198,7 @@ def _finding(loss: Course, since: float, message: str, beyond: Beyond, threshold
         message=message,
         beyond=beyond,
         evidence=(Line(loss.name, loss.name, loss.steps, loss.values, threshold),),
-        remedies=_REMEDIES,
+        remedies=remedies,
         excluded=(
             reason,
             "Not a slow decline: it has not fallen of late, beyond the scatter.",

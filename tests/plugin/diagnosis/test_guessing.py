@@ -253,3 +253,37 @@ def test_the_little_that_many_samples_tell_is_learned_though_they_are_the_same_a
     run = train(model, nn.MSELoss(), lambda _step: (inputs, targets), 400, optimizer=optimizer)
     assert beats_guessing(Case(run), "")
     assert told(run, "loss_plateau") == []
+
+
+class Cosines(nn.Module):
+    """Compares what it is told with a direction for each class, and divides by a temperature."""
+
+    def __init__(self, temperature):
+        super().__init__()
+        torch.manual_seed(0)
+        self.hidden, self.classes = nn.Linear(FEATURES, 32), nn.Linear(32, CLASSES, bias=False)
+        self.temperature = temperature
+
+    def forward(self, inputs):
+        near = functional.normalize(torch.tanh(self.hidden(inputs)), dim=1)
+        return near @ functional.normalize(self.classes.weight, dim=1).T / self.temperature
+
+
+@pytest.mark.parametrize(("temperature", "expected"), [(5.0, 1), (1.0, 1), (0.1, 0)])
+def test_answers_that_are_right_and_cannot_get_sure(train, told, temperature, expected):
+    run = train(Cosines(temperature), nn.CrossEntropyLoss(), lambda step: batch(step, 64), 240)
+    findings = told(run, "loss_plateau")
+    assert [finding.severity.id for finding in findings] == ["warning"] * expected
+    assert all("all scores lie within" in finding.message for finding in findings)
+    assert all("temperature" in finding.remedies[0].text for finding in findings)
+
+
+@pytest.mark.parametrize("rate", [1e-3, 1e-4])
+def test_answers_that_are_right_and_are_getting_surer(train, told, rate):
+    optimizer = torch.optim.Adam((model := network(learned=15)).parameters(), rate)
+    assert (
+        told(
+            train(model, nn.CrossEntropyLoss(), lambda step: batch(step, 64), 160, optimizer=optimizer), "loss_plateau"
+        )
+        == []
+    )
