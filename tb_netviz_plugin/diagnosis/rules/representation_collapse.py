@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +15,7 @@ from tb_netviz_plugin.diagnosis.answers import answers, is_cross_entropy, output
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.latents import collapsed_posterior, is_of_scale
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import lasting, to_the_end
 from tb_netviz_plugin.diagnosis.variety import Variety, varieties
@@ -43,18 +43,6 @@ _OWN, _FIRST = 0.05, 3
 records, where the network makes both: of two views of a sample, say."""
 
 
-_ALIKE = 0.1
-"""Deviation of latent means over samples below which they say nothing beside noise of deviation 1."""
-_HALF_OF_IT = 0.5
-"""Share of the run over which that lasts."""
-_LONG_ENOUGH, _LAST_OF_IT = 1000, 0.4
-"""Steps after which it is no beginning any more, and the last part of the run over which the loss stands, else."""
-_FELL, _STAYS, _FEWEST_STEPS, _WITHOUT = 4.0, 1.25, 150, 0.2
-"""Else the factor by which the deviation of the means fell, and by which it may rise again since; steps after which
-that tells; and the share by which the loss falls without them, if there is one."""
-_MEAN = re.compile(r"(^|[._])(fc_|to_|z_|latent_)?(mu|mean|means|loc)$", re.IGNORECASE)
-_LOG_VARIANCE = re.compile(r"log_?(var(iance)?|std|sigma|scale)s?$", re.IGNORECASE)
-
 _REMEDIES = (
     Remedy(
         "Stop the gradient on one of the two sides that are to agree.",
@@ -67,18 +55,6 @@ _REMEDIES = (
     Remedy(
         "Or contrast each sample with others.", "loss = nn.functional.cross_entropy(z1 @ z2.T / 0.1, torch.arange(n))"
     ),
-)
-_LATENT = (
-    Remedy(
-        "Let the divergence count less, and more only by and by.",
-        "weight = min(1.0, step / 5000)\nloss = reconstruction + weight * divergence",
-    ),
-    Remedy(
-        "Leave each latent unit some divergence for free.",
-        "divergence = divergence_of_each_unit.clamp(min=0.1).sum()",
-    ),
-    Remedy("Sum both terms in the same way: over all of a sample's values, or the mean over them."),
-    Remedy("Make the decoder weaker, so that it needs what the latent units say."),
 )
 _REGRESSION = (
     Remedy("See that inputs and targets belong together, and that inputs differ."),
@@ -97,7 +73,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
         known = given is not None and model == given.model
         if not (known and given is not None and _are_scores(case, given)):
             found.append(_collapsed(case, model, limits["share"], known=known and alone))
-        found.append(_posterior(case, model))
+        found.append(collapsed_posterior(case, model))
     return [finding for finding in found if finding]
 
 
@@ -121,7 +97,7 @@ def _are_its_own(given: Outputs) -> bool:
 
 
 def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding | None:
-    looks = [look for look in varieties(case, model, last_first=True) if not _is_of_scale(case, look)]
+    looks = [look for look in varieties(case, model, last_first=True) if not is_of_scale(case, look)]
     if not looks:
         return None
     last, earlier = looks[0], _earlier(looks)
@@ -161,11 +137,6 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
         ),
         view="units",
     )
-
-
-def _is_of_scale(case: Case, look: Variety) -> bool:
-    """Whether it tells how sure the network is, which may well be the same for all samples, and nothing else."""
-    return look.row.layer is not None and bool(_LOG_VARIANCE.search(case.network.layers[look.row.layer].name))
 
 
 def _shrunk(look: Variety) -> float:
@@ -223,84 +194,6 @@ def _is_silent(look: Variety, since: float) -> bool:
     """Whether all that it puts out is zero, at most records from a step on."""
     later = look.size[look.steps >= since]
     return bool(later.size and np.median(later) == 0)
-
-
-def _posterior(case: Case, model: str) -> Finding | None:
-    """Find the latent means of a variational autoencoder that no longer tell samples apart.
-
-    It is known by the names of two layers of one shape in front of others: a mean, and the logarithm of a variance.
-    """
-    held = {row.layer: row for row in case.network.activations if row.model == model and row.layer is not None}
-    last = max(held, default=-1)
-    names = {layer: case.network.layers[layer].name for layer in held}
-    means = [layer for layer in held if _MEAN.search(names[layer]) and layer < last]
-    pairs = [
-        (mean, other)
-        for mean in means
-        for other in held
-        if _LOG_VARIANCE.search(names[other]) and other < last
-        if names[mean].rpartition(".")[0] == names[other].rpartition(".")[0]
-        if held[mean].activation.shape == held[other].activation.shape
-        if _is_decoded(case, mean, other)
-    ]
-    if not pairs:
-        return None
-    look = next((look for look in varieties(case, model, fewest=1) if look.row.layer == pairs[0][0]), None)
-    if look is None:
-        return None
-    stretch = to_the_end(look.deviation <= _ALIKE, np.isfinite(look.deviation))
-    if stretch is None or not lasting(stretch, look.steps, _HALF_OF_IT):
-        return None
-    since, deviation = float(look.steps[stretch.first]), float(np.nanmedian(look.deviation[stretch.first :]))
-    label, loss = look.row.label, training(case)
-    settled = loss is not None and loss.stands(_LAST_OF_IT)
-    lasted = look.steps[-1] - look.steps[0] >= _LONG_ENOUGH
-    pressed = _is_pressed(look, stretch.first) and (loss is None or loss.learned >= _WITHOUT)
-    return Finding(
-        rule="representation_collapse",
-        severity=Severity.WARNING if settled or lasted or pressed else Severity.INFO,  # All begin like that.
-        layers=tuple(pairs[0]),
-        first_step=since,
-        last_step=float(look.steps[-1]),
-        message=f"The latent means of {label} are the same for all samples since step {since:,.0f}: they deviate by "
-        f"{number(deviation)}, where the noise that is added has about 1. What is decoded no longer hangs on the input "
-        "(posterior collapse).",
-        beyond=Beyond("deviation of the latent means over samples", deviation, _ALIKE),
-        evidence=(Line(f"{label}: deviation over samples", "units", look.steps, look.deviation, _ALIKE),),
-        remedies=_LATENT,
-        excluded=(
-            "Not single latent units that are left unused: it is so of all of them together.",
-            *(("Not a beginning: the loss stands.",) if settled else ()),
-            *(("Not means that began small: they differed more at first.",) if pressed else ()),
-        ),
-        view="units",
-    )
-
-
-def _is_decoded(case: Case, mean: int, other: int) -> bool:
-    """Whether a layer behind both gets as many numbers as these make, or more by some: else they may be heads alone."""
-    layers = case.network.layers
-    about = layers[mean].module
-    behind = [layer.module.input_shape for layer in layers[max(mean, other) + 1 :] if layer.model == layers[mean].model]
-    if not (about.input_shape and about.output_shape and behind and behind[0]):
-        return True
-    made, trunk = about.output_shape[-1], about.input_shape[-1]
-    beside = {layer.module.output_shape[-1] for layer in layers if layer.module.output_shape}  # As of words before.
-    joined = behind[0][-1] - made in beside
-    return behind[0][-1] != trunk or joined or any(shape and shape[-1] == made for shape in behind)
-
-
-def _is_pressed(look: Variety, first: int) -> bool:
-    """Whether latent means came to be alike by and by, from a record on, and do not come apart again."""
-    alike = look.deviation[first:]
-    third = len(alike) // 3
-    if third < 3 or look.steps[-1] - look.steps[0] < _FEWEST_STEPS:
-        return False
-    begun, early, late = (
-        float(look.deviation[0]),
-        *(float(np.nanmedian(part)) for part in (alike[:-third], alike[-third:])),
-    )
-    return begun >= _FELL * late and late <= _STAYS * early
 
 
 def _constant(case: Case, limit: float) -> Finding | None:
