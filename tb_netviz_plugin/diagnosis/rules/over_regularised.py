@@ -10,11 +10,12 @@ from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.answers import knows_classes, tells_nothing
+from tb_netviz_plugin.diagnosis.answers import guess, knows_classes, tells_nothing
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.movement import decay_over_gradient, matrices
+from tb_netviz_plugin.diagnosis.penalties import penalty_on_magnitudes
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.schema.description import Module
 
@@ -47,6 +48,13 @@ _DECAY = (
     Remedy("Take a smaller weight decay.", "torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)"),
     Remedy("Take the penalty on the weights out of the loss, until the network fits the training data."),
 )
+_PENALTY = (
+    Remedy(
+        "Take a penalty that is a hundred times smaller, or the mean of the magnitudes in place of their sum.",
+        "penalty = 1e-5 * sum(weight.abs().sum() for weight in model.parameters())",
+    ),
+    Remedy("Take the penalty on the weights out of the loss, until the network fits the training data."),
+)
 
 
 def find(case: Case, limits: Limits) -> list[Finding]:
@@ -60,6 +68,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     found = [
         _decayed(case, models[0], loss, limits["shrunk"]),
         _outweighed(case, models[0], loss, limits["shrunk"], limits["outweighs"]),
+        _penalised(case, models[0], loss, limits["shrunk"]),
         _dropped(case, models[0], loss, limits["dropout"]),
     ]
     return [finding for finding in found if finding][:1]
@@ -175,6 +184,45 @@ def _outweighed(case: Case, layers: list[int], loss: Course, limit: float, outwe
         ),
         view="overview",
     )
+
+
+def _penalised(case: Case, layers: list[int], loss: Course, limit: float) -> Finding | None:
+    """Find a penalty on the magnitudes of all weights that gradients consist of, where little was learned."""
+    shares, penalty = _shares(case, layers), penalty_on_magnitudes(case, layers)
+    model = case.network.layers[layers[0]].model
+    if penalty is None or shares is None or np.nanmin(shares) > limit or _learns_beside(case, model, loss):
+        return None
+    return Finding(
+        rule="over_regularised",
+        severity=Severity.WARNING,
+        layers=(),
+        first_step=float(case.steps[0]),
+        last_step=float(case.steps[-1]),
+        message=f"At first all gradients are about {number(penalty)} in magnitude, whichever weight they are of, as a "
+        "penalty on the magnitudes of the weights makes them, and hardly anything else: the weights shrank to "
+        f"{np.nanmin(shares):.0%}, and {loss.name}, {number(loss.start)} at first, is {number(loss.end)}.",
+        beyond=Beyond("norm of the weights over the first, at the least", float(np.nanmin(shares)), limit),
+        evidence=(
+            Line(
+                "norm of the weights over the first, median of the matrices", "weight_norm", case.steps, shares, limit
+            ),
+            Line(loss.name, loss.name, loss.steps, loss.values),
+        ),
+        remedies=_PENALTY,
+        excluded=(
+            "Not a penalty that is left where all has been learned: it was so as training began.",
+            "Not gradients that were clipped by value: those let the weights be as large as they were.",
+        ),
+        view="overview",
+    )
+
+
+def _learns_beside(case: Case, model: str, loss: Course) -> bool:
+    """Whether something is learned beside a penalty, of which the first loss may consist for the most part."""
+    if case.classes is not None and case.classes.targets.sum() > 0:
+        return knows_classes(case, model)
+    ignorance = min(guess(case, model) or loss.start, loss.start)
+    return (course(case.curve("val_loss")) or loss).end < _POOR * ignorance
 
 
 def _poor(loss: Course, held_out: Course | None, shrunk: float) -> bool:

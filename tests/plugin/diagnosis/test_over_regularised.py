@@ -38,6 +38,31 @@ def test_a_penalty_whose_fall_looks_like_learning(train, told, weight, expected)
     assert [finding.severity for finding in findings] == expected
 
 
+@pytest.mark.parametrize(("weight", "expected"), [(0.03, 1), (2e-3, 0), (0, 0)])
+def test_a_penalty_on_magnitudes_of_which_gradients_consist(train, told, weight, expected):
+    """The loss falls along with the penalty, and the weights that are left are no small share."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
+
+    def waves(step):
+        inputs, _ = classes(step)
+        return inputs, (inputs[:, :1] - inputs[:, 1:2]) / 2 + (2 * inputs[:, 2:3]).sin()
+
+    def penalised(outputs, targets):
+        return functional.mse_loss(outputs, targets) + weight * sum(one.abs().sum() for one in model.parameters())
+
+    findings = told(train(model, penalised, waves, steps=300, rate=2e-3), RULE)
+    assert [finding.severity for finding in findings] == [Severity.WARNING] * expected
+    assert all("magnitudes of the weights" in finding.message for finding in findings)
+
+
+def test_gradients_that_were_clipped_by_value_are_as_alike(train, told):
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer.register_step_pre_hook(lambda *_: nn.utils.clip_grad_value_(model.parameters(), 1e-4))
+    assert told(train(model, nn.CrossEntropyLoss(), classes, steps=100, optimizer=optimizer), RULE) == []
+
+
 @pytest.mark.parametrize(("decay", "expected"), [(0.07, 1), (0.02, 0)])
 def test_a_decay_that_outweighs_the_gradient_as_training_begins(train, told, decay, expected):
     model = network()
