@@ -1,6 +1,6 @@
 """A penalty on the magnitudes of weights in the loss, by the gradients that it leaves: each element is as large.
 
-The gradient of c·Σ|w| is c in magnitude, whatever the weight is. Where it outweighs what the data ask for, the magnitudes
+The gradient of c·Σ|w| is c in magnitude, whatever the weight is. Where it outweighs what the data ask for, magnitudes
 within a matrix are alike, and so are those of all matrices, however large the gradients of the loss itself would be.
 """
 
@@ -18,7 +18,7 @@ _ELEMENTS = 64
 _MATRICES, _MOST = 2, 0.8
 """Matrices, and share of the elements of all, whose gradients have to be like that."""
 _FLAT = 1.15
-"""Root mean square over mean of the magnitudes up to which these are alike; 1.25 where they are normally distributed."""
+"""Root mean square over mean of the magnitudes up to which these are alike; 1.25 where they are Gaussian."""
 _SAME = 1.2
 """Factor between the mean magnitudes of matrices up to which these are alike."""
 _AT_FIRST = 3

@@ -1,0 +1,59 @@
+"""Attention that chooses a single place from the start, since its scores are too large, beside some that may do so."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tb_netviz_plugin.diagnosis import Severity
+
+RULE = "saturation"
+PLACES, WIDTH = 12, 32
+
+
+class Attends(nn.Module):
+    """Lets places attend to each other; queries, keys and values are made by one layer beside the softmax."""
+
+    def __init__(self, scale, *, alone=0, beside=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.scale, self.alone, self.beside = scale, alone, beside
+        self.lift, self.qkv, self.softmax = nn.Linear(8, WIDTH), nn.Linear(WIDTH, 3 * WIDTH), nn.Softmax(-1)
+        self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 1)
+
+    def forward(self, rows):
+        hidden = self.norm(self.lift(rows))
+        query, key, value = self.qkv(hidden).chunk(3, -1)
+        scores = self.scale * query @ key.mT
+        scores[: self.alone, :, 1:] = -torch.inf
+        heard = self.softmax(scores) @ value
+        return self.head(heard + hidden if self.beside else heard).mean(1)
+
+
+def rows(step):
+    inputs = torch.randn(32, PLACES, 8, generator=torch.Generator().manual_seed(step))
+    return inputs, inputs[..., :1].mean(1) * PLACES**0.5
+
+
+def noise(step):
+    inputs, targets = rows(step)
+    return inputs, targets[torch.randperm(32, generator=torch.Generator().manual_seed(step + 5000))]
+
+
+@pytest.mark.parametrize(
+    ("model", "batch", "expected"),
+    [
+        pytest.param(Attends(4.0), noise, 1, id="too large scores"),
+        pytest.param(Attends(WIDTH**-0.5), noise, 0, id="scores over the root of their width"),
+        pytest.param(Attends(4.0, beside=True), rows, 0, id="too large scores beside which it learns"),
+        pytest.param(Attends(WIDTH**-0.5, alone=26), noise, 0, id="most of one place beside padding"),
+    ],
+)
+def test_choices_that_are_nearly_certain_from_the_start(train, told, model, batch, expected):
+    run = train(model, functional.mse_loss, batch, steps=150, rate=3e-3)
+    findings = told(run, RULE)
+    assert [finding.severity for finding in findings] == [Severity.WARNING] * expected
+    for finding in findings:
+        assert "little is learned" in finding.message
+        assert [run.network.layers[layer].name for layer in finding.layers] == ["qkv"]
+        assert finding.first_step == 0
