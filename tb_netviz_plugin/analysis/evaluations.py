@@ -22,6 +22,7 @@ class Inputs:
         size: Their root mean square, [E].
         smallest: The smallest, [E].
         largest: The largest, [E].
+        zeros: Share of them that are exactly zero, [E].
     """
 
     samples: Floats
@@ -30,6 +31,7 @@ class Inputs:
     size: Floats
     smallest: Floats
     largest: Floats
+    zeros: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def evaluations_from(records: Records) -> Evaluations | None:
     named = dict(zip((column.id for column in EVALUATION_COLUMNS), values, strict=True))
 
     def inputs(prefix: str) -> Inputs:
-        names = ("samples", "in_kind", "in_mean", "in_size", "in_min", "in_max")
+        names = ("samples", "in_kind", "in_mean", "in_size", "in_min", "in_max", "in_zeros")
         return Inputs(*(named[prefix + name] for name in names))
 
     return Evaluations(

@@ -7,7 +7,7 @@ training only, drawn in another order, or of a similar source. What is scaled on
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
-from tb_netviz_plugin.diagnosis.modes import RULE_ID
+from tb_netviz_plugin.diagnosis.modes import RULE_ID, normalisations
 
 _EVALUATIONS = 3
 """Measured evaluations from which on it is a habit."""
@@ -99,7 +99,14 @@ def prepared(case: Case, limit: float = SPREAD) -> list[Finding]:
 
 def larger(case: Case, limit: float = OUTPUTS) -> list[Finding]:
     """Find evaluations in which alike inputs give far larger outputs than in training, where the loss is worse."""
-    return _found(case, lambda evaluations: _of_outputs(evaluations, limit, goes_well=_goes_well(case)))
+    found = _found(case, lambda evaluations: _of_outputs(evaluations, limit, goes_well=_goes_well(case)))
+    return [replace(finding, layers=_normalised(case)) for finding in found]
+
+
+def _normalised(case: Case) -> tuple[int, ...]:
+    """Return the layers that normalise by batches in training, and by what they kept of these in evaluation."""
+    names = {module.name for module in normalisations(case)}
+    return tuple(index for index, layer in enumerate(case.network.layers) if layer.name in names)
 
 
 def _found(case: Case, look: Callable[[Evaluations], _Difference | None]) -> list[Finding]:

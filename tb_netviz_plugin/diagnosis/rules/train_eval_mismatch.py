@@ -17,6 +17,7 @@ from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.modes import MODE, RULE_ID, begins, confused, modal_types, normalisations
+from tb_netviz_plugin.diagnosis.padding import padded
 from tb_netviz_plugin.diagnosis.prepared import OUTPUTS, SPREAD, falls_along, larger, prepared
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 
@@ -70,7 +71,15 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     for known in (modes, inputs):
         if any(finding.severity > Severity.INFO for finding in known):
             return known
-    return (_by_losses(case, limits) or larger(case, limits["outputs"])) + (modes or inputs)
+    return _that_tells_most(padded(case) or _by_losses(case, limits), larger(case, limits["outputs"])) + (
+        modes or inputs
+    )
+
+
+def _that_tells_most(losses: list[Finding], outputs: list[Finding]) -> list[Finding]:
+    """Return what is told by the losses, unless outputs say which layers do it."""
+    named = any(finding.layers and finding.severity > Severity.INFO for finding in outputs)
+    return outputs if not losses or (named and not losses[0].layers) else losses
 
 
 def _by_losses(case: Case, limits: Limits) -> list[Finding]:

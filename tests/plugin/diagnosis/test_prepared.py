@@ -27,13 +27,13 @@ def network():
     return nn.Sequential(nn.Linear(FEATURES, 32), nn.ReLU(), nn.Linear(32, CLASSES))
 
 
-def validating(model, inputs, targets, every=15):
+def validating(model, inputs, targets, every=15, criterion=nn.functional.cross_entropy):
     def validate(step):
         if step % every != every - 1:
             return None
         model.eval()
         with torch.no_grad():
-            loss = nn.functional.cross_entropy(model(inputs), targets)
+            loss = criterion(model(inputs), targets)
         model.train()
         return loss
 
@@ -138,10 +138,29 @@ def test_outputs_that_are_far_larger_of_inputs_that_are_alike(train, told):
     assert "though the inputs are alike" in finding.message
 
 
+@pytest.mark.parametrize("alone", [True, False])
+def test_normalisations_are_named_where_they_make_outputs_larger(train, told, alone):
+    """A batch of a single graph is centred by its own mean, as no batch is in evaluation."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 32), nn.BatchNorm1d(32), nn.Linear(32, 1))
+
+    def graphs(seed, count):
+        generator = torch.Generator().manual_seed(seed)
+        places = 10 * torch.randn(count, 1, FEATURES, generator=generator)
+        nodes = torch.randn(count, 16, FEATURES, generator=generator)
+        return (places + nodes).flatten(0, 1), nodes[..., :1].tanh().flatten(0, 1)
+
+    validate = validating(model, *graphs(10_000, 64), criterion=nn.functional.mse_loss)
+    run = train(model, nn.MSELoss(), lambda step: graphs(step, 1 if alone else 64), STEPS, validate=validate)
+    findings = told(run, RULE)
+    assert [finding.layers for finding in findings if "times as large" in finding.message] == [(1,)] * alone
+
+
 def measured(count=6, samples=64.0, kind=2, ratio=1.0, **about):
     """Return evaluations on inputs of mean 0 and deviation 1, of which `about` says how they differ."""
     ones = np.ones(count)
     side = {"kind": kind * ones, "mean": 0 * ones, "size": ones, "smallest": -3 * ones, "largest": 3 * ones}
+    side["zeros"] = 0 * ones
     sides = [Inputs(samples=samples * ones, **side)] * 2
     names = ("shift", "shift_largest", "factor", "factor_largest", "output_size")
     numbers = {name: about.get(name, float("shift" not in name)) * ones for name in names}
