@@ -10,7 +10,7 @@ from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.answers import guess, knows_classes, tells_nothing
+from tb_netviz_plugin.diagnosis.answers import answers, guess, knows_classes, tells_nothing
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -40,6 +40,9 @@ by is a penalty in it."""
 _NEARLY_ALL, _LONG = 0.9, 100
 """Share from which on what dropout leaves out tells without a validation, where little was learned in so many steps;
 what several leave out one after another counts together where the answers do not hang on the samples."""
+_HARDLY_ANY, _HIGH, _LAST = 0.1, 0.6, 5
+"""Share of the first norm at which hardly any weights are left, and of the first losses at which these are high, in so
+many last records: what is known of classes is told without being sure."""
 _AT_FIRST, _STALLED, _APART = 3, 0.2, 1.25
 """Records in which that decay outweighs the gradient; the share of its first value at which a loss shows that it did
 harm, and the factor over it at which a validation loss shows that it is needed."""
@@ -120,7 +123,8 @@ def _decayed(case: Case, layers: list[int], loss: Course, limit: float) -> Findi
     held_out = course(case.curve("val_loss"))
     if shares is None or shares[-1] > limit or not _poor(loss, held_out, float(shares[-1])):
         return None
-    if knows_classes(case, case.network.layers[layers[0]].model):
+    model = case.network.layers[layers[0]].model
+    if knows_classes(case, model) and not (shares[-1] <= _HARDLY_ANY and _unsure(case, model, loss, held_out)):
         return None
     half = shares[len(shares) // 2 :]
     if shares[-1] > np.nanmin(half) + _STEADY:
@@ -230,6 +234,15 @@ def _poor(loss: Course, held_out: Course | None, shrunk: float) -> bool:
         # Labels that are smoothed or mixed keep the loss of training high, and not that of validation.
         return held_out is None or held_out.end >= _WELL * min(held_out.start, loss.start)
     return shrunk <= _NEARLY_NOTHING and held_out is not None and held_out.end >= _HELD_OUT * held_out.start
+
+
+def _unsure(case: Case, model: str, loss: Course, held_out: Course | None) -> bool:
+    """Whether all losses stay high though classes are known, that of the outputs beside the labels as they are, too."""
+    found = answers(case)
+    if found is None or found.model != model or (held_out is not None and held_out.end < _HIGH * held_out.values[0]):
+        return False
+    known = found.loss[np.isfinite(found.loss)]
+    return bool(loss.end >= _HIGH * loss.start and known.size and np.median(known[-_LAST:]) >= _HIGH * known[0])
 
 
 def _shares(case: Case, layers: list[int]) -> Floats | None:

@@ -101,3 +101,23 @@ def test_smoothed_labels_keep_the_loss_of_training_high_though_all_is_learned(tr
     with torch.no_grad():
         assert (model.eval()(inputs).argmax(1) == targets).float().mean() > 0.9
     assert told(run, RULE) == []
+
+
+@pytest.mark.parametrize(("decay", "smoothing", "expected"), [(25, 0.0, 1), (0.5, 0.5, 0)])
+def test_classes_that_are_known_by_outputs_which_a_decay_keeps_small(train, told, decay, smoothing, expected):
+    """Normalisations make up for the weights in front of them, but not for those of the head."""
+    torch.manual_seed(0)
+    blocks = [[nn.Linear(size, 64), nn.BatchNorm1d(64), nn.ReLU()] for size in (FEATURES, 64)]
+    model = nn.Sequential(*(layer for block in blocks for layer in block), nn.Linear(64, CLASSES))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=decay)
+    corners, generator = 0.5 * torch.randn(CLASSES, FEATURES), torch.Generator().manual_seed(0)
+
+    def near(_):
+        targets = torch.randint(CLASSES, (64,), generator=generator)
+        return corners[targets] + 0.5 * torch.randn(64, FEATURES, generator=generator), targets
+
+    run = train(model, nn.CrossEntropyLoss(label_smoothing=smoothing), near, steps=300, optimizer=optimizer)
+    inputs, targets = near(500)
+    with torch.no_grad():
+        assert (model.eval()(inputs).argmax(1) == targets).float().mean() > 0.6
+    assert len(told(run, RULE)) == expected
