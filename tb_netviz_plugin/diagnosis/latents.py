@@ -20,7 +20,7 @@ from tb_netviz_plugin.diagnosis.variety import Variety, varieties
 
 _ALIKE = 0.15
 """Deviation of latent means over samples below which they say nothing beside noise of deviation 1."""
-_USED = 0.4
+_USED = 0.3
 """Deviation of a single unit's mean from which on that one is used, however many others are not."""
 _HALF_OF_IT = 0.5
 """Share of the run over which that lasts."""

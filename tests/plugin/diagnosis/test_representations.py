@@ -292,35 +292,3 @@ def test_networks_that_keep_items_apart(train, told, model):
 def test_units_are_needed(train, reason):
     run = train(nn.Linear(FEATURES, 300), nn.MSELoss(), lambda step: (drawn(step), torch.zeros(64, 300)), steps=25)
     assert reason(run, COLLAPSE) == "single units were not recorded"
-
-
-class Variational(nn.Module):
-    """A variational autoencoder; returns what it makes and the divergence of its latent units."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.encoder, self.mean, self.log_var = nn.Linear(FEATURES, 32), nn.Linear(32, 4), nn.Linear(32, 4)
-        self.decoder, self.head = nn.Linear(4, 32), nn.Linear(32, FEATURES)
-
-    def forward(self, inputs):
-        hidden = self.encoder(inputs).tanh()
-        mean, log_var = self.mean(hidden), self.log_var(hidden)
-        drawn = mean + torch.randn_like(mean) * (log_var / 2).exp()
-        divergence = (mean.square() + log_var.exp() - log_var - 1).sum(1, keepdim=True) / 2
-        return torch.cat([self.head(self.decoder(drawn).tanh()), divergence], 1)
-
-
-@pytest.mark.parametrize(("weight", "expected"), [(20.0, 1), (0.01, 0)])
-def test_a_posterior_that_collapses(train, told, weight, expected):
-    def batch(step):
-        inputs = drawn(step)[:, :1] * torch.linspace(0.5, 2, FEATURES)
-        return inputs, inputs
-
-    def criterion(made, inputs):
-        return functional.mse_loss(made[:, :-1], inputs) + weight * made[:, -1].mean()
-
-    run = train(Variational(), criterion, batch, steps=250)
-    findings = [finding for finding in told(run, COLLAPSE) if "posterior" in finding.message]
-    assert len(findings) == expected
-    assert all([run.network.layers[at].name for at in finding.layers] == ["mean", "log_var"] for finding in findings)
