@@ -1,7 +1,7 @@
 """Softmaxes inside a network that choose by scores which are too large from the start: hardly any gradient gets there.
 
 That one value of a sample is next to 1 says it of that sample. How sharp choices are on the whole says the sum of their
-squares: 1 where one gets all, 1/n where n get the same.
+squares: 1 where one gets all, 1/n where n get the same. What of the gradient gets to the scores says it along any axis.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from tb_netviz_plugin.analysis.activations import ActivationRow
 from tb_netviz_plugin.analysis.records import Floats
+from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -34,6 +35,10 @@ _OF = 8
 """Values from which on that tells: few are sharper by chance."""
 _HARDLY = 0.4
 """Share by which the loss falls at most where hardly anything is learned."""
+_PASSED = 1e-5
+"""Share of a softmax' gradient that gets to its scores, from which on next to nothing passes."""
+_CONSTANT = 0.9
+"""Share of the values next to 0 or 1 where there is only one to choose, which is no choice."""
 _WHOLE = 0.01
 """By how much values that are one softmax may miss 1 together."""
 _SCORES = (
@@ -75,7 +80,7 @@ def certain_from_the_start(case: Case, limit: float, outputs: frozenset[str]) ->
         if row.name not in outputs and row.activation.response is Response.SOFTMAX
         if row.activation.unit != "head" and len(row.units) > 1
     ]
-    return _one_gets_all(case, rows, limit) or _sharp(case, rows, limit)
+    return _one_gets_all(case, rows, limit) or _sharp(case, rows, limit) or _shut(case, outputs)
 
 
 def _one_gets_all(case: Case, rows: Sequence[ActivationRow], limit: float) -> list[Finding]:
@@ -104,6 +109,26 @@ def _sharp(case: Case, rows: Sequence[ActivationRow], limit: float) -> list[Find
         f"sum of the squares, which is 1 where one gets all, is {sharp:.2f}), and little is learned"
     )
     return [_finding(case, found, Severity.WARNING, message, "how sharp choices are", _SHARP)]
+
+
+def _shut(case: Case, outputs: frozenset[str]) -> list[Finding]:
+    """Find softmaxes whose scores get next to nothing of their gradient, from the first record on."""
+    held = (_passed(case, at) for at, row in enumerate(case.network.activations) if row.name not in outputs)
+    known = (choice for choice in held if choice is not None)
+    found = [
+        choice
+        for choice in known
+        if len(choice.steps) >= 2 * PERSISTING and choice.steps[0] <= BEGINNING
+        if max(choice.values[0], np.median(choice.values)) <= _PASSED
+    ]
+    if not found or _learned(case) >= _LEARNED:
+        return []
+    row, share = found[0].row, float(np.median(found[0].values))
+    message = (
+        f"{row.label} lets {number(share)} of its gradient through to its scores from the first record on, as of "
+        "scores that are far apart"
+    )
+    return [_finding(case, found, Severity.WARNING, message, "share of the gradient that gets to the scores", _PASSED)]
 
 
 def _lasting(held: Iterable[_Choice], first: float, middle: float) -> Iterable[_Choice]:
@@ -174,6 +199,24 @@ def _one_hot(case: Case, row: ActivationRow) -> _Choice | None:
     total, most = np.nansum(each, axis=0)[known], np.nan_to_num(each).max(axis=0)[known]
     spread = (total - most) * len(row.units) / (len(row.units) - 1)
     return _Choice(row, table.steps[known], np.where(total >= _ALL, total, spread)) if known.any() else None
+
+
+def _passed(case: Case, index: int) -> _Choice | None:
+    """Return the share of a softmax' gradient that gets to its scores, where these are measured right in front of it.
+
+    A softmax over a single value lets nothing through at all.
+    """
+    about, rows = case.network.activations[index], case.network.activations
+    scores = rows[index - 1] if index else about
+    if about.activation.response is not Response.SOFTMAX or scores.activation.shape != about.activation.shape:
+        return None
+    if scores.model != about.model or not {"output_gradient_norm", "activation_saturation"} <= case.recorded:
+        return None
+    norms = case.numbers("output_gradient_norm")
+    known = np.isfinite(norms[index - 1]) & (norms[index] > 0)
+    if not known.any() or not np.nanmedian(case.numbers("activation_saturation")[index]) < _CONSTANT:
+        return None
+    return _Choice(about, case.activation_steps[known], norms[index - 1, known] / norms[index, known])
 
 
 def _sharpness(case: Case, row: ActivationRow) -> _Choice | None:

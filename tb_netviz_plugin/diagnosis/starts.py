@@ -34,6 +34,8 @@ _LARGE = 5.0
 """Deviation of outputs, and loss, from which on they are large for any data of a common scale."""
 _SHARE = 0.3
 """Share of the largest deviation from which on a layer is the first to be loud."""
+_STANDS_OUT = 20.0
+"""Factor over that of all others by which one layer makes the signal larger where it is the one to be loud."""
 _GROWN = 100.0
 """Factor from the deviation of the first output to the largest where the depth is behind it, as of residual blocks."""
 
@@ -226,8 +228,15 @@ def _scorer(case: Case, layers: list[int], rows: list[int], found: Outputs) -> t
 
 
 def _first_of(case: Case, rows: list[int]) -> tuple[int, ...]:
-    """Return the layer of the first of these outputs that is about as loud as the loudest; none where it has none."""
+    """Return the layer of the output that is far louder than what it is made of, as of many time steps.
+
+    Where none stands out so, that of the first one that is about as loud as the loudest; none where it has none.
+    """
     starts = case.numbers("activation_std")[rows, 0]
     first = next(row for row, start in zip(rows, starts, strict=True) if start >= _SHARE * np.nanmax(starts))
+    grown = np.log10(np.fmax(starts, 1.0))
+    steps = np.diff(grown, prepend=0.0)
+    if len(rows) > 1 and np.subtract(*np.sort(steps)[:-3:-1]) >= np.log10(_STANDS_OUT):
+        first = rows[int(np.argmax(steps))]
     layer = case.network.activations[first].layer
     return () if layer is None else (layer,)

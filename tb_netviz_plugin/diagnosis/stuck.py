@@ -85,9 +85,30 @@ def lines(found: Iterable[Stuck], threshold: float | None) -> tuple[Line, ...]:
     return tuple(one.line(threshold) for one in list(found)[:_MOST_LINES])
 
 
-def layers(found: Iterable[Stuck]) -> tuple[int, ...]:
+def layers(case: Case, found: Iterable[Stuck]) -> tuple[int, ...]:
     """Return the layers that make these units, each once."""
-    return tuple(dict.fromkeys(one.row.layer for one in found if one.row.layer is not None))
+    held = (_made_by(case, one.row) for one in found)
+    return tuple(dict.fromkeys(layer for layer in held if layer is not None))
+
+
+def _made_by(case: Case, row: ActivationRow) -> int | None:
+    """Return the layer that makes an activation's units, or None where none is known to.
+
+    Of a type of one's own that need not be what it does: there it is the last one in front that puts out the like.
+    """
+    if row.layer is not None:
+        return row.layer
+    modules = next(one for one in case.network.descriptions if one.model == row.model).modules
+    places = {module.name: place for place, module in enumerate(modules)}
+    own = places.get(modules[row.activation.module].name if row.activation.module < len(modules) else "", -1)
+    in_front = [
+        index
+        for index, layer in enumerate(case.network.layers)
+        if layer.model == row.model
+        and places.get(layer.module.name, own) < own
+        and layer.module.output_shape[1:] == row.activation.shape[1:]
+    ]
+    return max(in_front, key=lambda index: places[case.network.layers[index].module.name], default=None)
 
 
 def _of_activation(case: Case, index: int, state: UnitState, units: Indices) -> Stuck:

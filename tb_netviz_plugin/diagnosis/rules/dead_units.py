@@ -72,7 +72,7 @@ def _finding(
     return Finding(
         rule="dead_units",
         severity=severity,
-        layers=layers(found),
+        layers=layers(case, found),
         first_step=onset,
         last_step=first.last_step,
         message=f"{_told(first)} fired for none of the last {first.samples:,.0f} samples, since step {onset:,.0f}"

@@ -13,15 +13,18 @@ from tb_netviz_plugin.analysis.records import Bools, Floats
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import fold, layer_name, number
 from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.answers import guess
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.causes import AT_ONCE
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.depth import deep, rise
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.movement import matrices, movement, stepped, total
+from tb_netviz_plugin.diagnosis.overwritten import at_first_step, is_overwritten
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING, Stretch, above, lasting, smooth
 from tb_netviz_plugin.diagnosis.sums import both_ways, of_signal
+from tb_netviz_plugin.diagnosis.wild import wild
 
 _SHARE = 0.1
 """Share of the run's steps that growth through the depth has to last, unless it ends in NaN."""
@@ -39,11 +42,10 @@ is harm, where no loss was logged."""
 _RECURRENT = ("RNN", "LSTM", "GRU")
 """What the types of layers begin with through whose time steps a gradient may grow."""
 _THROUGH_TIME = 0.1
-"""Share of the factor through the depth that is enough there: one layer stands beside those behind it."""
+"""Share of the factor through the depth that is enough there: one layer stands beside those behind it; and where the
+first step overwrites the weights."""
 _GROWS = 1.0
 """By how much a matrix scales independent inputs, from which on they grow where it is used again and again."""
-_ALL_OF_THEM = 0.9
-"""Norm of a step over that of the weights behind it from which on these are what the step made them."""
 _WORSE = 0.1
 """Share of what a loss had gained that it loses where growth does harm."""
 
@@ -83,21 +85,29 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     findings: list[Finding] = []
     for model in case.layers_of_models():
         layers = stepped(case, model)
-        ways = (both_ways, _through_depth, of_signal)
+        ways = (both_ways, of_signal, _through_depth)
         through = [one for way in ways if (one := way(case, layers, limits["depth"])) is not None]
         found = min(through, key=lambda one: one.first_step, default=None)
-        found = found or _over_time(case, layers, limits["growth"])
+        found = found or at_first_step(case, layers, _THROUGH_TIME * limits["depth"])
+        found = found or _over_time(case, layers, limits["growth"]) or wild(case, layers)
         findings += [found] if found else []
     return findings
 
 
 def _through_depth(case: Case, layers: list[int], factor: float) -> Finding | None:
-    loss = training(case)
-    if loss is not None and loss.has_scale and loss.learned >= _LEARNED:
+    if _does_no_harm(case, case.network.layers[layers[0]].model):
         return None
     ways = (_of_outputs(case, layers, factor), _of_weights(case, layers, factor), _of_time(case, layers, factor))
     found = [one for one in ways if one]
     return min(found, key=lambda one: one.first_step, default=None)
+
+
+def _does_no_harm(case: Case, model: str) -> bool:
+    """Whether a loss has fallen far, and below what guessing costs: one that began huge may fall far to no avail."""
+    loss, guessing = training(case), guess(case, model)
+    if loss is None or not loss.has_scale or loss.learned < _LEARNED:
+        return False
+    return not guessing or loss.end <= guessing
 
 
 def _of_weights(case: Case, layers: list[int], factor: float) -> Finding | None:
@@ -130,15 +140,9 @@ def _of_time(case: Case, layers: list[int], factor: float) -> Finding | None:
         stretch = _steep(case, layers, np.log10(np.fmax(above_them, 1.0)), case.steps, factor)
         if stretch is not None:
             return _through_time(case, (layer, behind[0]), above_them, stretch, factor)
-        if above_them[:1] >= factor and _is_overwritten(case, layer):
+        if above_them[:1] >= factor and is_overwritten(case, layer):
             return _through_time(case, (layer, behind[0]), above_them, Stretch(0, 0), factor)
     return None
-
-
-def _is_overwritten(case: Case, layer: int) -> bool:
-    """Whether the first step leaves nothing of a layer's matrices, so that what made its gradient grow is gone, too."""
-    ratios = case.of_parameters("update_ratio")[matrices(case, [layer]), :1]
-    return bool(ratios.size) and bool(np.nan_to_num(ratios).max() >= _ALL_OF_THEM)
 
 
 def _feeds_back(case: Case, layer: int) -> bool:

@@ -12,6 +12,7 @@ from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING, above
 from tb_netviz_plugin.diagnosis.stuck import Stuck, layers, lines, stuck_units
+from tb_netviz_plugin.diagnosis.thrown import thrown_to_their_ends
 from tb_netviz_plugin.schema.description import Response
 
 _CAN_SATURATE = (Response.BOUNDED, Response.SOFTMAX)
@@ -37,14 +38,14 @@ def find(case: Case, limits: Limits) -> list[Finding]:
         if one.share >= limits["share"] and one.row.name not in outputs and not _is_constant(one)
     ]
     if not found:
-        return certain_from_the_start(case, limits["share"], outputs)
+        return certain_from_the_start(case, limits["share"], outputs) or thrown_to_their_ends(case, outputs)
     found.sort(key=lambda one: (one.since_share(limits["share"]), -one.share))
     first, onset = found[0], min(found[0].since_share(limits["share"]), _of_all_values(case, found[0]))
     return [
         Finding(
             rule="saturation",
             severity=Severity.WARNING,
-            layers=layers(found),
+            layers=layers(case, found),
             first_step=onset,
             last_step=first.last_step,
             message=_message(found, onset),
