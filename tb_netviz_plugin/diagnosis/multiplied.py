@@ -9,11 +9,13 @@ import numpy as np
 
 from tb_netviz_plugin.analysis.derive import State
 from tb_netviz_plugin.analysis.records import Floats
-from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.analysis.wording import fold, number
 from tb_netviz_plugin.diagnosis.answers import guess
 from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.causes import SUMS
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.depth import rise
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.movement import matrices, movement
 from tb_netviz_plugin.diagnosis.signal import middle_gain
 from tb_netviz_plugin.diagnosis.starts import BEGINNING, CERTAIN, LOUD, LOUDER, certain, loud
@@ -34,9 +36,19 @@ _LARGE_STEP, _FIRST = 0.1, 3
 _LEARNED = 0.9
 """Share of its first value by which a loss has fallen where growth does no harm, if what guessing costs is unknown."""
 
+SUMMED = (
+    Remedy("Take the mean over neighbours, time steps or branches in place of their sum.", "adjacency / degrees"),
+    Remedy("Add blocks at a scale that keeps the sum's.", "hidden = hidden + block(hidden) / math.sqrt(depth)"),
+    Remedy("Normalise between the layers.", "nn.Sequential(nn.Linear(n, m), nn.LayerNorm(m), nn.ReLU())"),
+)
+_CLIP = Remedy(
+    "Clip the norm of all gradients together.",
+    "torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)  # between backward() and step()",
+)
+
 
 @dataclass(frozen=True, slots=True)
-class Multiplied:
+class _Multiplied:
     """A signal that grows, and a gradient that grows the other way, at the first record.
 
     Attributes:
@@ -61,7 +73,33 @@ class Multiplied:
         return self.forward * self.backward
 
 
-def multiplied(case: Case, layers: Sequence[int], factor: float) -> Multiplied | None:
+def both_ways(case: Case, layers: list[int], factor: float) -> Finding | None:
+    """Find a signal that grows and a gradient that grows the other way, as the network begins, and does harm by it."""
+    found = _multiplied(case, layers, factor)
+    if found is None:
+        return None
+    begin, end = (case.network.activations[row].label for row in found.ends)
+    steps, deviations = case.activation_steps, case.numbers("activation_std")
+    return Finding(
+        rule="exploding_gradient",
+        severity=Severity.WARNING if found.overcome else Severity.CRITICAL,
+        layers=found.layers,
+        first_step=float(steps[0]),
+        last_step=float(case.steps[-1]),
+        message=f"At step {steps[0]:,.0f} the signal grows {fold(found.forward)} from {begin} to {end}, and the "
+        f"gradient {fold(found.backward)} on its way back: the weights get what both make; {found.harm}.",
+        beyond=Beyond("growth of the signal times that of the gradient", found.factor, factor),
+        evidence=tuple(
+            Line(case.network.activations[row].label, "activation_std", steps, deviations[row]) for row in found.ends
+        ),
+        remedies=(_CLIP, *SUMMED),
+        excluded=("Not weights that begin too large: most layers hardly change the scale.",),
+        view="activations",
+        subject=SUMS,
+    )
+
+
+def _multiplied(case: Case, layers: Sequence[int], factor: float) -> _Multiplied | None:
     """Return what grows so in both directions that both make up `factor`, if that did harm, and weights don't do it."""
     steps = case.activation_steps
     if not steps.size or steps[0] > BEGINNING or "output_gradient_norm" not in case.recorded:
@@ -80,7 +118,7 @@ def multiplied(case: Case, layers: Sequence[int], factor: float) -> Multiplied |
     return replace(enough[0], harm=harm or beginning or "", overcome=harm is None) if enough else None
 
 
-def _through_depth(case: Case, rows: list[int]) -> Multiplied | None:
+def _through_depth(case: Case, rows: list[int]) -> _Multiplied | None:
     signal, back = rise(_first(case, "activation_std", rows)[::-1]), rise(_first(case, "output_gradient_norm", rows))
     profile = signal.profile[::-1, 0]
     if not np.isfinite(signal.size[0] + back.size[0]) or not np.isfinite(profile).any():
@@ -91,7 +129,7 @@ def _through_depth(case: Case, rows: list[int]) -> Multiplied | None:
     blamed = _layers_of(case, between[1:])
     if not _is_common(case, between, blamed):
         return None
-    return Multiplied(blamed, (between[0], between[-1]), float(10 ** signal.size[0]), float(10 ** back.size[0]))
+    return _Multiplied(blamed, (between[0], between[-1]), float(10 ** signal.size[0]), float(10 ** back.size[0]))
 
 
 def _is_common(case: Case, rows: list[int], layers: Sequence[int]) -> bool:
@@ -108,7 +146,7 @@ def _is_common(case: Case, rows: list[int], layers: Sequence[int]) -> bool:
     return bool(kept.size) and bool(kept.mean() >= _KEPT)
 
 
-def _through_calls(case: Case, rows: list[int]) -> Iterator[Multiplied]:
+def _through_calls(case: Case, rows: list[int]) -> Iterator[_Multiplied]:
     """Yield likewise layers that are called again and again, as on the state of a recurrence of one's own."""
     about = case.network.activations
     for layer in dict.fromkeys(about[row].layer for row in rows):
@@ -122,7 +160,7 @@ def _through_calls(case: Case, rows: list[int]) -> Iterator[Multiplied]:
         after = float(np.nanmax(np.nan_to_num(_first(case, "output_gradient_norm", behind))))
         if (np.diff(deviations) > 0).mean() >= _STEADILY and after > 0 and np.isfinite(gradients).any():
             forward, backward = float(deviations[-1] / deviations[0]), float(np.nanmax(gradients)) / after
-            yield Multiplied((layer,), (grown[0], grown[-1]), forward, backward)
+            yield _Multiplied((layer,), (grown[0], grown[-1]), forward, backward)
 
 
 def learns(case: Case, model: str) -> bool:

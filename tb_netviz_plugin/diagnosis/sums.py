@@ -8,22 +8,12 @@ from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.wording import fold, number
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.causes import SUMS
-from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Severity
 from tb_netviz_plugin.diagnosis.movement import total
-from tb_netviz_plugin.diagnosis.multiplied import learns, multiplied
+from tb_netviz_plugin.diagnosis.multiplied import SUMMED, learns
 from tb_netviz_plugin.diagnosis.signal import middle_gain, trend
 from tb_netviz_plugin.diagnosis.starts import LOUD
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING
-
-_REMEDIES = (
-    Remedy("Take the mean over neighbours, time steps or branches in place of their sum.", "adjacency / degrees"),
-    Remedy("Add blocks at a scale that keeps the sum's.", "hidden = hidden + block(hidden) / math.sqrt(depth)"),
-    Remedy("Normalise between the layers.", "nn.Sequential(nn.Linear(n, m), nn.LayerNorm(m), nn.ReLU())"),
-)
-_CLIP = Remedy(
-    "Clip the norm of all gradients together.",
-    "torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)  # between backward() and step()",
-)
 
 
 def of_signal(case: Case, layers: list[int], factor: float) -> Finding | None:
@@ -52,34 +42,8 @@ def of_signal(case: Case, layers: list[int], factor: float) -> Finding | None:
         f"{fold(first)} that of the weights at first, and {fold(last)} at the end.",
         beyond=Beyond("factor between two depths", found.factor, factor),
         evidence=(*found.lines(case), Line("gradient : weight", "gradient_norm", case.steps, sizes, factor)),
-        remedies=_REMEDIES,
+        remedies=SUMMED,
         excluded=("Not weights that begin too large: by themselves they would hardly change the scale.",),
-        view="activations",
-        subject=SUMS,
-    )
-
-
-def both_ways(case: Case, layers: list[int], factor: float) -> Finding | None:
-    """Find a signal that grows and a gradient that grows the other way, as the network begins."""
-    found = multiplied(case, layers, factor)
-    if found is None:
-        return None
-    begin, end = (case.network.activations[row].label for row in found.ends)
-    steps, deviations = case.activation_steps, case.numbers("activation_std")
-    return Finding(
-        rule="exploding_gradient",
-        severity=Severity.WARNING if found.overcome else Severity.CRITICAL,
-        layers=found.layers,
-        first_step=float(steps[0]),
-        last_step=float(case.steps[-1]),
-        message=f"At step {steps[0]:,.0f} the signal grows {fold(found.forward)} from {begin} to {end}, and the "
-        f"gradient {fold(found.backward)} on its way back: the weights get what both make; {found.harm}.",
-        beyond=Beyond("growth of the signal times that of the gradient", found.factor, factor),
-        evidence=tuple(
-            Line(case.network.activations[row].label, "activation_std", steps, deviations[row]) for row in found.ends
-        ),
-        remedies=(_CLIP, *_REMEDIES),
-        excluded=("Not weights that begin too large: most layers hardly change the scale.",),
         view="activations",
         subject=SUMS,
     )

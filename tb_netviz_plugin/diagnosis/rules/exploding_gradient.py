@@ -20,10 +20,11 @@ from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.depth import deep, rise
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.movement import matrices, movement, stepped, total
+from tb_netviz_plugin.diagnosis.multiplied import both_ways
 from tb_netviz_plugin.diagnosis.overwritten import at_first_step, is_overwritten
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING, Stretch, above, lasting, smooth
-from tb_netviz_plugin.diagnosis.sums import both_ways, of_signal
+from tb_netviz_plugin.diagnosis.sums import of_signal
 from tb_netviz_plugin.diagnosis.wild import wild
 
 _SHARE = 0.1
