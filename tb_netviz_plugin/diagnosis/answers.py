@@ -36,6 +36,10 @@ _DECIDED = 0.9
 """Share of the variance of answers that are yes or no, below which some lie in between."""
 _SAME = 0.2
 """Share by which the loss that was logged may differ from a cross-entropy where the type of the loss is not known."""
+_OF_THAT = 0.01
+"""Share of what guessing costs by which a loss of several classes is lower at the least: what frequencies cost is known
+of all batches together only.
+"""
 
 
 def answers(case: Case) -> Outputs | None:
@@ -191,7 +195,8 @@ def beats_guessing(case: Case, model: str) -> bool:
     if _is_one_batch(found, late):
         # Losses of the same samples do not scatter, and any weight gains about as much of them as a single one is.
         chance = max(chance, float(np.nanmean(costs) / np.nanmax(found.samples[late])))
-    return bool(gains.mean() > _ERRORS * chance)
+    least = _OF_THAT * float(np.nanmean(costs)) if np.nanmax(found.classes, initial=0.0) > _TWO else 0.0
+    return bool(gains.mean() > max(_ERRORS * chance, least))
 
 
 def _is_one_batch(found: Outputs, late: Bools) -> bool:
@@ -201,11 +206,18 @@ def _is_one_batch(found: Outputs, late: Bools) -> bool:
 
 
 def _cost_of_mean(case: Case, found: Outputs) -> Floats:
-    """Return what always telling the mean of all targets costs at each record, [T]; NaN where that is unknown."""
+    """Return what always telling the mean of all targets costs at each record, [T]; NaN where that is unknown.
+
+    Of more than two classes it is what always telling how frequent they are costs in the mean.
+    """
     mean, of_all = found.targets.mean, float(np.nanmean(found.targets.mean))
     if found.criterion == "MSELoss":
         return np.asarray(np.square(found.targets.std) + np.square(mean - of_all), np.float64)
-    two = is_cross_entropy(case, found) and float(np.nanmax(found.classes)) == _TWO
+    classes = float(np.nanmax(found.classes, initial=0.0)) if is_cross_entropy(case, found) else 0.0
+    if classes > _TWO:
+        cost = guess_frequencies(case, found.model) if case.classes is not None else None
+        return np.full(len(mean), np.nan if cost is None else cost)
+    two = classes == _TWO
     if not 0 < of_all < 1 or not (two or found.criterion in ("BCELoss", "BCEWithLogitsLoss")):
         return np.full(len(mean), np.nan)
     return np.asarray(-mean * np.log(of_all) - (1 - mean) * np.log(1 - of_all), np.float64)

@@ -88,7 +88,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
         layers = stepped(case, model)
         ways = (both_ways, of_signal, _through_depth)
         through = [one for way in ways if (one := way(case, layers, limits["depth"])) is not None]
-        found = min(through, key=lambda one: one.first_step, default=None)
+        found = min(through, key=lambda one: (one.first_step, -one.severity), default=None)
         found = found or at_first_step(case, layers, _THROUGH_TIME * limits["depth"])
         found = found or _over_time(case, layers, limits["growth"]) or wild(case, layers)
         findings += [found] if found else []

@@ -64,6 +64,11 @@ _HIGH, _USED = 0.4, 0.45
 """Cross-entropy over that of guessing that is high for answers that are mostly right; and the share, of what scores so
 near each other could save of guessing, that is saved."""
 
+_CALIBRATED = 1.3
+"""Factor over what being right as often as they are costs, up to which answers are as sure as they ought to be."""
+
+_OF_LATE = "Not a slow decline: it has not fallen of late, beyond the scatter."
+
 _SURER = (
     Remedy(
         "Let scores go further apart: divide cosines by a temperature below 1, or by one that is learned.",
@@ -123,7 +128,7 @@ def _since_the_start(loss: Course, fall: float) -> Finding | None:
         f"start for {loss.steps[-1] - since:,.0f} steps.",
         Beyond("share by which the loss fell", loss.learned, fall),
         loss.start * (1 - fall),
-        "Not converged: it never was clearly below its first value, or lost that again.",
+        ("Not converged: it never was clearly below its first value, or lost that again.", _OF_LATE),
     )
 
 
@@ -147,7 +152,7 @@ def _guesses(case: Case, loss: Course) -> Finding | None:
         f"{number(guessing)}: for {loss.steps[-1] - since:,.0f} steps nothing in the inputs has helped.",
         Beyond("loss over that of guessing", loss.end / guessing, _GUESSING[0]),
         least,
-        "Not converged to what little there is to know: the answers hardly hang on what goes in.",
+        ("Not converged to what little there is to know: the answers hardly hang on what goes in.", _OF_LATE),
     )
 
 
@@ -167,6 +172,8 @@ def _is_bounded(case: Case, loss: Course) -> Finding | None:
     if went < _PATH or cost < _HIGH * guessing or guessing - cost < _USED * (guessing - least):
         return None
     right = float(np.nanmean(given.accuracy[late]))
+    if cost < _CALIBRATED * _even(right, classes):
+        return None
     return _finding(
         loss,
         float(loss.steps[0]),
@@ -175,9 +182,16 @@ def _is_bounded(case: Case, loss: Course) -> Finding | None:
         "that it can cost.",
         Beyond("distance of the largest score from the smallest", apart, _NARROW),
         least,
-        "Not a network that has learned nothing: its answers are right, and it can't get any surer of them.",
+        ("Not a network that has learned nothing: its answers are right, and it can't get any surer of them.",),
         _SURER,
     )
+
+
+def _even(right: float, classes: float) -> float:
+    """Return what it costs to be as sure of each answer as such a share of them is right, whichever that is."""
+    wrong = 1 - right
+    parts = ((right, right), (wrong, wrong / (classes - 1)))
+    return float(-sum(share * np.log(sure) for share, sure in parts if sure > 0))
 
 
 def _finding(
@@ -186,7 +200,7 @@ def _finding(
     message: str,
     beyond: Beyond,
     threshold: float,
-    reason: str,
+    excluded: tuple[str, ...],
     remedies: tuple[Remedy, ...] = _REMEDIES,
 ) -> Finding:
     return Finding(
@@ -199,11 +213,7 @@ def _finding(
         beyond=beyond,
         evidence=(Line(loss.name, loss.name, loss.steps, loss.values, threshold),),
         remedies=remedies,
-        excluded=(
-            reason,
-            "Not a slow decline: it has not fallen of late, beyond the scatter.",
-            "Not standing still: the weights moved in the meantime.",
-        ),
+        excluded=(*excluded, "Not standing still: the weights moved in the meantime."),
         view="overview",
     )
 

@@ -15,6 +15,10 @@ from tb_netviz_plugin.diagnosis.movement import decay_over_gradient, group_of, l
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 
 _FEWEST_STEPS = 100
+_KNEW = 0.5
+"""Share of what guessing costs at which a loss begins at most where the network had learned before: as one that is
+fine-tuned or resumed it may well go on in small steps.
+"""
 _UNCHANGED = 0.1
 """Share of its first value by which a loss falls at most where nothing was learned."""
 _SURELY, _FALLS, _TWICE = 0.5, 0.25, 2.0
@@ -64,8 +68,15 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     found = (
         _of_model(case, layers, loss, limits) or _ended_early(case, layers, loss, limits)
         for layers in case.layers_of_models()
+        if not _knew(case, layers, loss)
     )
     return [finding for finding in found if finding]
+
+
+def _knew(case: Case, layers: list[int], loss: Course) -> bool:
+    """Whether the network begins far better than guessing."""
+    guessing = guess(case, case.network.layers[layers[0]].model)
+    return guessing is not None and loss.start <= _KNEW * guessing
 
 
 def _of_model(case: Case, layers: list[int], loss: Course, limits: Limits) -> Finding | None:

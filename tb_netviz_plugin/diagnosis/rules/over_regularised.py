@@ -10,7 +10,14 @@ from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.answers import answers, guess, knows_classes, tells_nothing
+from tb_netviz_plugin.diagnosis.answers import (
+    answers,
+    beats_guessing,
+    guess,
+    guess_frequencies,
+    knows_classes,
+    tells_nothing,
+)
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -46,6 +53,10 @@ many last records: what is known of classes is told without being sure."""
 _AT_FIRST, _STALLED, _APART = 3, 0.2, 1.25
 """Records in which that decay outweighs the gradient; the share of its first value at which a loss shows that it did
 harm, and the factor over it at which a validation loss shows that it is needed."""
+
+_OF_GUESSING, _BEYOND = 0.9, 1.1
+"""Loss over that of guessing below which something is known; and validation loss over that of training from which on
+more is fitted than holds."""
 
 _DECAY = (
     Remedy("Take a smaller weight decay.", "torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)"),
@@ -125,6 +136,8 @@ def _decayed(case: Case, layers: list[int], loss: Course, limit: float) -> Findi
         return None
     model = case.network.layers[layers[0]].model
     if knows_classes(case, model) and not (shares[-1] <= _HARDLY_ANY and _unsure(case, model, loss, held_out)):
+        return None
+    if shares[-1] > _HARDLY_ANY and _knows_something(case, model, loss, held_out):
         return None
     half = shares[len(shares) // 2 :]
     if shares[-1] > np.nanmin(half) + _STEADY:
@@ -234,6 +247,17 @@ def _poor(loss: Course, held_out: Course | None, shrunk: float) -> bool:
         # Labels that are smoothed or mixed keep the loss of training high, and not that of validation.
         return held_out is None or held_out.end >= _WELL * min(held_out.start, loss.start)
     return shrunk <= _NEARLY_NOTHING and held_out is not None and held_out.end >= _HELD_OUT * held_out.start
+
+
+def _knows_something(case: Case, model: str, loss: Course, held_out: Course | None) -> bool:
+    """Whether it does better than guessing, or fits what it is trained on beyond what holds: decay may keep it there.
+
+    What a loss began at is no measure of that: of many tasks little can be known.
+    """
+    guessing = guess_frequencies(case, model)
+    better = guessing is not None and loss.end < _OF_GUESSING * guessing
+    fits = held_out is not None and held_out.end > _BEYOND * loss.end
+    return better or fits or beats_guessing(case, model)
 
 
 def _unsure(case: Case, model: str, loss: Course, held_out: Course | None) -> bool:

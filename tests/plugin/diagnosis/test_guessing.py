@@ -50,6 +50,13 @@ def test_a_network_that_has_learned_before_may_be_tuned_by_next_to_nothing(train
     assert told_of(train, told, network(frozen=frozen, learned=100)) == []
 
 
+def test_a_network_that_is_good_already_may_go_on_in_small_steps(train, told):
+    model = network(learned=100)
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-6)
+    run = train(model, nn.CrossEntropyLoss(), lambda _: batch(0, 512), 150, optimizer=optimizer)
+    assert told(run, "lr_too_low") == []
+
+
 @pytest.mark.parametrize(("rate", "expected"), [(4e-5, 1), (1e-2, 0)])
 def test_weights_that_go_a_little_further_while_gradients_agree(train, told, rate, expected):
     model = network()
@@ -216,7 +223,7 @@ def test_a_course_that_gets_harder_while_the_validation_loss_falls_is_no_plateau
 def test_a_training_that_has_converged_against_a_decay_may_go_on(train, told, decay, expected):
     """All data at once: at the end the gradient is what the decay takes back, and the same at each step."""
     inputs = batch(0, 512)[0]
-    numbers = inputs[:, :1] + 0.5 * torch.randn(512, 1, generator=torch.Generator().manual_seed(0))
+    numbers = inputs[:, :1] + 1.5 * torch.randn(512, 1, generator=torch.Generator().manual_seed(0))
     model = network(1)
     before = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=0.02)
     for _ in range(1500):
@@ -287,3 +294,18 @@ def test_answers_that_are_right_and_are_getting_surer(train, told, rate):
         )
         == []
     )
+
+
+@pytest.mark.parametrize(("signal", "expected"), [(0.0, 1), (0.25, 0)])
+def test_little_that_there_is_to_know_of_more_classes(train, told, signal, expected):
+    """A market that goes up, down or nowhere, of which hardly anything can be known."""
+    generator = torch.Generator().manual_seed(0)
+
+    def moves(_):
+        inputs = torch.randn(256, FEATURES, generator=generator)
+        score = signal * inputs[:, 0] + torch.randn(256, generator=generator)
+        return inputs, torch.bucketize(score, torch.tensor([-0.43, 0.43]))
+
+    model = network(3)
+    run = train(model, nn.CrossEntropyLoss(), moves, 300, optimizer=torch.optim.Adam(model.parameters(), 1e-3))
+    assert len(told(run, "loss_plateau")) == expected

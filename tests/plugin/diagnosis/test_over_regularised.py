@@ -121,3 +121,20 @@ def test_classes_that_are_known_by_outputs_which_a_decay_keeps_small(train, told
     with torch.no_grad():
         assert (model.eval()(inputs).argmax(1) == targets).float().mean() > 0.6
     assert len(told(run, RULE)) == expected
+
+
+@pytest.mark.parametrize(("signal", "decay", "expected"), [(1.0, 0.02, 0), (1.0, 0.5, 1)])
+def test_a_decay_that_keeps_from_fitting_noise(train, told, signal, decay, expected):
+    """Little of the targets can be known: what the loss began at says nothing of what was learned."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
+    generator = torch.Generator().manual_seed(1)
+
+    def noisy(_):
+        inputs = torch.randn(128, FEATURES, generator=generator)
+        known = 0.5 * inputs[:, :1] + 0.4 * inputs[:, 1:2].sin()
+        return inputs, signal * known + torch.randn(128, 1, generator=generator)
+
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=decay)
+    findings = told(train(model, nn.MSELoss(), noisy, steps=300, optimizer=optimizer), RULE)
+    assert len(findings) == expected
