@@ -24,6 +24,9 @@ _NEVER, _OTHER = 0.9, 2.0
 """Shares of the first training loss: no validation loss is below the one, and the first is no more than the other."""
 _LEARNED = 0.3
 """Share of the first loss by which training has to have fallen."""
+_STAYS, _LAST = 0.8, 3
+"""Share of its own first value at which a validation loss in the end has learned, in whatever unit it is, and the
+last ones that it takes to stay there."""
 
 _REMEDIES = (
     Remedy(
@@ -45,6 +48,8 @@ def padded(case: Case) -> list[Finding]:
         return []
     lowest, first = float(held_out.values.min()), float(held_out.values[0])
     if held_out.steps.size < _EVALUATIONS or lowest < _NEVER * trained.start or first > _OTHER * trained.start:
+        return []
+    if float(np.median(held_out.values[-_LAST:])) <= _STAYS * first:
         return []
     given = next((one for one in case.evaluations.values() if _mostly(_differ(one))), None)
     if given is None:

@@ -8,6 +8,7 @@ from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case, Curve
+from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.movement import movement
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
@@ -17,6 +18,10 @@ _LATE = 0.5
 """Share of the run, at its end, that is judged: at the beginning gradients may well be clipped."""
 _EACH = 10
 """Values that a share of clipped steps is taken of, to find where it began."""
+_SCALES = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta", "Lion")
+"""Optimizers in which a scale that all gradients share cancels, so that clipping does not make steps smaller."""
+_STANDS = 0.1
+"""Share by which a loss falls that doesn't stand."""
 
 
 def find(case: Case, limits: Limits) -> list[Finding]:
@@ -44,14 +49,19 @@ def _of(case: Case, clipped: Curve, before: Curve | None, limits: Limits) -> Fin
     lines = [Line("share of steps that are clipped", clipped.name, steps, values, limits["share"])]
     if before is not None:
         lines.append(Line("gradient norm before clipping", before.name, before.steps, before.values, after))
+    harmless = _cancels(case)
+    clipped_by = (
+        f"The gradient was clipped at {share:.0%} of the steps since step {steps[late][0]:,.0f}, from "
+        f"{number(typical)} to {number(after)} at the median"
+    )
     return Finding(
         rule="clip_saturated",
-        severity=Severity.WARNING,
+        severity=Severity.INFO if harmless else Severity.WARNING,
         layers=(),
         first_step=first,
         last_step=float(steps[-1]),
-        message=f"The gradient was clipped at {share:.0%} of the steps since step {steps[late][0]:,.0f}, from "
-        f"{number(typical)} to {number(after)} at the median: the clipping sets the size of the steps.",
+        message=f"{clipped_by}: "
+        + ("the optimizer scales steps by itself." if harmless else "the clipping sets the size of the steps."),
         beyond=Beyond("share of steps that are clipped", share, limits["share"]),
         evidence=tuple(lines),
         remedies=(
@@ -59,7 +69,7 @@ def _of(case: Case, clipped: Curve, before: Curve | None, limits: Limits) -> Fin
                 "Raise the limit to about the 90th percentile of the norm.",
                 f"torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm={float(f'{2 * typical:.1g}'):g})",
             ),
-            Remedy("Lower the learning rate by as much, so that a step stays as large."),
+            *(() if harmless else (Remedy("Lower the learning rate by as much, so that a step stays as large."),)),
             Remedy("Look for what makes the gradient so large: the scale of inputs, targets and weights."),
         ),
         excluded=(
@@ -68,6 +78,14 @@ def _of(case: Case, clipped: Curve, before: Curve | None, limits: Limits) -> Fin
         ),
         view="overview",
     )
+
+
+def _cancels(case: Case) -> bool:
+    """Whether a scale that all gradients share cancels in the steps, and the loss does not stand."""
+    names = [group.optimizer for _, group in case.network.groups]
+    loss = training(case)
+    stands = loss is not None and loss.has_scale and loss.learned < _STANDS
+    return bool(names) and not stands and all(name in _SCALES for name in names)
 
 
 def _after(case: Case, since: float) -> float:

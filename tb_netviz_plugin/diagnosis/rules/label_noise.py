@@ -13,6 +13,7 @@ from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.answers import answers
 from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.course import course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import smooth
@@ -32,6 +33,9 @@ _MOST = 1.15
 """Loss, and its deviation, over those of labels drawn at random, up to which they may be of these."""
 _ALIKE = 0.1
 """By how much the one may differ from the other: classes that overlap make their losses less even than that."""
+_AS_LOW, _LAST = (0.85, 1.2), 3
+"""Validation loss, at the median of the last ones, over the training loss, between which nothing tells labels that are
+wrong from answers that are drawn at random: labels that are right make it lower, and labels learned by heart higher."""
 _EVEN = 0.1
 """Deviation of the accuracy of classes, beyond what chance makes, where errors are spread evenly."""
 
@@ -88,15 +92,27 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     stretches = (_stretch(given, first, last) for first, last in _spans(given.steps))
     found = (one for one in stretches if one is not None and _as_random(one, limits["even"]) and _same(classes, one))
     noisy = next(found, None)
-    return [] if noisy is None else [_finding(given, noisy, limits["even"])]
+    if noisy is None:
+        return []
+    severity = Severity.WARNING if _validation_differs(case) else Severity.INFO
+    return [_finding(given, noisy, limits["even"], severity)]
 
 
-def _finding(given: Outputs, noisy: _Stretch, lowest: float) -> Finding:
+def _validation_differs(case: Case) -> bool:
+    """Whether the validation loss is known to be another one than that of training in the end."""
+    held_out, trained = course(case.curve("val_loss")), training(case)
+    if held_out is None or trained is None or not trained.has_scale or not trained.end > 0:
+        return False
+    low, high = _AS_LOW
+    return not low <= float(np.median(held_out.values[-_LAST:])) / trained.end <= high
+
+
+def _finding(given: Outputs, noisy: _Stretch, lowest: float, severity: Severity) -> Finding:
     before = noisy.last < given.steps[-1]
     stay = f"stayed wrong from step {noisy.first:,.0f} to step {noisy.last:,.0f}" if before else "stay wrong"
     return Finding(
         rule="label_noise",
-        severity=Severity.WARNING,
+        severity=severity,
         layers=(),
         first_step=float(given.steps[0]),
         last_step=float(given.steps[-1]),
