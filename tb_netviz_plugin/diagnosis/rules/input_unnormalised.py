@@ -24,11 +24,15 @@ _LOUD = 10.0
 """Deviation of a feature from which on one that is far quieter goes under; below it, rare ones look quiet."""
 _FAR = 3.0
 """Root mean square of inputs from which on it matters that they lie far from zero."""
-_LINEAR = ("Linear", "Conv1d", "Conv2d", "Conv3d")
+_LINEAR = ("Linear", "Conv1d", "Conv2d", "Conv3d", "MultiheadAttention")
 """Layers whose outputs are as large as their inputs and weights make them."""
+_SQUASHING = {"LSTM": 0.22, "GRU": 0.5, "RNN": 0.6}
+"""Root mean square of the outputs of recurrent layers, and their cells, from which on they got what saturates them."""
+_SATURATES = 3.0
+"""Size of what the weights of such a layer make of its inputs, from which on these saturate it."""
 _VARIES = 0.3
 """Share of the first layer's outputs that varies where the network centres its inputs itself."""
-_BROUGHT_DOWN = 0.1
+_BROUGHT_DOWN = 0.35
 """Outputs of the first layer, over what its weights make of such inputs, where the network scales these itself."""
 
 
@@ -57,7 +61,10 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     inputs, first = _describe(given), _first_layer(case, given.model)
     if makes_its_inputs(case):
         return []
-    if first is None or (judged := _judge(inputs, limits)) is None or _brought_down(case, first, inputs.size):
+    if first is None or (judged := _judge(inputs, limits)) is None:
+        return []
+    raw = _gets_them(case, first, inputs.size)
+    if raw is False:
         return []
     words, beyond, line = judged
     if beyond.measured == inputs.offset and _is_centred(case, first):
@@ -71,23 +78,25 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     return [
         Finding(
             rule="input_unnormalised",
-            severity=Severity.INFO if tamed else Severity.WARNING,
+            severity=Severity.INFO if tamed or raw is None else Severity.WARNING,
             layers=(first,),
             first_step=float(given.steps[0]),
             last_step=float(given.steps[-1]),
-            message=f"{words}, and {layer_name(case.network, first)} gets them as they are.",
+            message=f"{words}, and {layer_name(case.network, first)} gets them"
+            + (" as they are." if raw else ", unless something without a module normalises them before."),
             beyond=beyond,
             evidence=(evidence[line], *(one for index, one in enumerate(evidence) if index != line)),
             remedies=_REMEDIES,
             excluded=(
                 "Not tokens or an embedding: the inputs are numbers that are multiplied by weights.",
-                "Not scaled within the network, as far as one can see: nothing normalises them before that layer.",
+                *((_NOT_SCALED,) if raw else ()),
             ),
             view="overview",
         )
     ]
 
 
+_NOT_SCALED = "Not scaled within the network: that layer's first outputs are as large as such inputs make them."
 _REMEDIES = (
     Remedy(
         "Standardise each feature, with the mean and deviation of the training data.",
@@ -164,16 +173,28 @@ def _is_normalised(case: Case, first: int) -> bool:
     return at < len(names) and description.modules[at].type.startswith(("BatchNorm", "SyncBatchNorm", "LazyBatchNorm"))
 
 
-def _brought_down(case: Case, first: int, size: float) -> bool:
-    """Whether the layer's outputs are far smaller than its weights would make of inputs of that size."""
-    if case.network.layers[first].module.type not in _LINEAR:
-        return False
-    for index, row in enumerate(case.network.activations):
-        if row.layer == first and row.activation.response is Response.NONE and not row.function:
-            made = np.hypot(case.numbers("activation_mean")[index], case.numbers("activation_std")[index])
-            expected = _gain(case, first) * size
-            return bool(made.size) and bool(made[0] < _BROUGHT_DOWN * expected)
-    return False
+def _gets_them(case: Case, first: int, size: float) -> bool | None:
+    """Whether a layer's first outputs are as large as inputs of that size make them; None where that is unknown."""
+    layer = case.network.layers[first].module
+    rows = (
+        index
+        for index, row in enumerate(case.network.activations)
+        if row.layer == first and row.activation.name == layer.name and not row.function
+    )
+    if (at := next(rows, None)) is None:
+        return None
+    each = np.hypot(case.numbers("activation_mean")[at], case.numbers("activation_std")[at])
+    made = float(each[0]) if each.size else np.nan
+    expected = _gain(case, first) * size
+    if not np.isfinite(made) or not expected > 0:
+        return None
+    squashed = next((least for kind, least in _SQUASHING.items() if layer.type.startswith(kind)), None)
+    if squashed is not None and case.network.activations[at].activation.response is not Response.RECTIFIER:
+        return made >= squashed if expected >= _SATURATES else None
+    if squashed is not None or layer.type in _LINEAR:
+        return made >= _BROUGHT_DOWN * expected
+    # What a layer of another type does to inputs before it multiplies them isn't known.
+    return True if made >= _BROUGHT_DOWN * expected else None
 
 
 def _is_centred(case: Case, first: int) -> bool:
@@ -184,7 +205,21 @@ def _is_centred(case: Case, first: int) -> bool:
 
 
 def _gain(case: Case, layer: int) -> float:
-    """Return by how much the weights of a layer enlarge the size of inputs, if drawn at random; 0 where unknown."""
+    """Return by how much the weights of a layer enlarge the size of inputs, if drawn at random; 0 where unknown.
+
+    Attention projects what it takes from its values once more, by a layer that it holds.
+    """
+    about = case.network.layers[layer]
+    outward = (
+        index
+        for index, other in enumerate(case.network.layers)
+        if about.module.type == "MultiheadAttention" and other.model == about.model
+        if other.module.name == f"{about.module.name}.out_proj"
+    )
+    return float(np.prod([_gain_of_matrix(case, one) for one in (layer, *outward)]))
+
+
+def _gain_of_matrix(case: Case, layer: int) -> float:
     norms = case.column("weight_norm")
     for row in case.network.layers[layer].parameters:
         shape = case.network.parameters[row].parameter.shape
