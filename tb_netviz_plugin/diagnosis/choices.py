@@ -14,8 +14,9 @@ import numpy as np
 from tb_netviz_plugin.analysis.activations import ActivationRow
 from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.diagnosis.answers import beats_guessing, guess, knows_classes
 from tb_netviz_plugin.diagnosis.case import Case
-from tb_netviz_plugin.diagnosis.course import training
+from tb_netviz_plugin.diagnosis.course import course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.starts import BEGINNING
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING
@@ -35,6 +36,9 @@ _OF = 8
 """Values from which on that tells: few are sharper by chance."""
 _HARDLY = 0.4
 """Share by which the loss falls at most where hardly anything is learned."""
+_BELOW, _LAST = 0.9, 3
+"""Share of what guessing costs at which a validation loss in the end, at the median of the last ones, tells that
+something was learned."""
 _PASSED = 1e-5
 """Share of a softmax' gradient that gets to its scores, from which on next to nothing passes."""
 _CONSTANT = 0.9
@@ -85,7 +89,8 @@ def certain_from_the_start(case: Case, limit: float, outputs: frozenset[str]) ->
 
 def _one_gets_all(case: Case, rows: Sequence[ActivationRow], limit: float) -> list[Finding]:
     held = [choice for row in rows if (choice := _one_hot(case, row)) is not None]
-    found = list(_lasting(held, _AT_FIRST * _CERTAIN, _CERTAIN))
+    lasting = _lasting(held, _AT_FIRST * _CERTAIN, _CERTAIN)
+    found = [one for one in lasting if _of_several(case, one) >= _CERTAIN or not _knows(case, one.row.model)]
     if not found or len(found) < limit * len(held):
         return []
     first, share = found[0], float(np.median(found[0].values))
@@ -104,6 +109,8 @@ def _sharp(case: Case, rows: Sequence[ActivationRow], limit: float) -> list[Find
     if not found or len(found) < limit * len(held) or not _learned(case) <= _HARDLY:
         return []
     row, sharp = found[0].row, float(np.median(found[0].values))
+    if _knows(case, row.model):
+        return []
     message = (
         f"{row.label} gives nearly all to one of its {len(row.units):,} for most samples from the first record on (the "
         f"sum of the squares, which is 1 where one gets all, is {sharp:.2f}), and little is learned"
@@ -165,6 +172,29 @@ def _learned(case: Case) -> float:
     """Return the share by which the loss fell; NaN where that is no measure."""
     loss = training(case)
     return loss.learned if loss is not None and loss.has_scale else np.nan
+
+
+def _knows(case: Case, model: str) -> bool:
+    """Whether the network knows what it is asked, however much of its loss is left: there may be no more to know."""
+    held_out, costs = course(case.curve("val_loss")), guess(case, model)
+    below = held_out is not None and costs is not None and float(np.median(held_out.values[-_LAST:])) <= _BELOW * costs
+    return below or beats_guessing(case, model) or knows_classes(case, model)
+
+
+def _of_several(case: Case, choice: _Choice) -> float:
+    """Return for which share of the samples that have a choice one gets nearly all, at most.
+
+    A mask leaves a single value above zero to some. At least two are left to all others, so that the mean of how many
+    there are tells how many samples at least are such.
+    """
+    share = float(np.median(choice.values))
+    if "activation_zero_fraction" not in case.recorded:
+        return share
+    zeros = case.numbers("activation_zero_fraction")[case.network.activations.index(choice.row)]
+    zeros = zeros[np.isfinite(zeros)]
+    left = len(choice.row.units) * (1 - float(np.median(zeros))) if zeros.size else np.inf
+    single = max(0.0, 2 - left)
+    return (share - single) / (1 - single) if single < 1 else share
 
 
 def _scored_by(case: Case, row: ActivationRow) -> list[int]:
