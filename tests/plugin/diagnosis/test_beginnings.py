@@ -221,6 +221,25 @@ class TestClipSaturated:
         assert (finding.first_step, finding.severity) == (0, Severity.WARNING)
         assert "max_norm=20" in finding.remedies[0].code
 
+    @pytest.mark.parametrize(
+        ("optimizer", "train", "severity"),
+        [
+            ("Adam", falling(), Severity.INFO),
+            ("Adam", None, Severity.INFO),
+            ("Adam", flat(), Severity.WARNING),
+            ("SGD", falling(), Severity.WARNING),
+        ],
+    )
+    def test_a_scale_that_the_optimizer_cancels_does_no_harm_while_the_loss_falls(self, optimizer, train, severity):
+        model = limited()
+        groups = tuple(replace(group, optimizer=optimizer) for group in model.description.groups)
+        model.description = replace(model.description, groups=groups)
+        (finding,) = found("clip_saturated", model, train=train, **clipped(1.0))
+        harms = severity is Severity.WARNING
+        assert finding.severity is severity
+        assert ("sets the size of the steps" in finding.message) is harms
+        assert any("learning rate" in remedy.text for remedy in finding.remedies) is harms
+
     @pytest.mark.parametrize(("share", "before"), [(0.3, 9.0), (1.0, 4.0)])
     def test_clipping_now_and_then_or_by_a_little_is_left_alone(self, share, before):
         assert found("clip_saturated", limited(), **clipped(share, before)) == []

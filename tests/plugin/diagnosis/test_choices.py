@@ -57,3 +57,34 @@ def test_choices_that_are_nearly_certain_from_the_start(train, told, model, batc
         assert "little is learned" in finding.message
         assert [run.network.layers[layer].name for layer in finding.layers] == ["qkv"]
         assert finding.first_step == 0
+
+
+class Masked(nn.Module):
+    """Lets places attend to the few that a mask leaves to each."""
+
+    def __init__(self, scale):
+        super().__init__()
+        torch.manual_seed(0)
+        self.scale, self.qk, self.softmax = scale, nn.Linear(8, 2 * WIDTH), nn.Softmax(-1)
+        self.head = nn.Sequential(nn.Linear(8, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 1))
+
+    def forward(self, inputs):
+        query, key = self.qk(inputs).chunk(2, -1)
+        allowed = torch.eye(PLACES).bool()
+        allowed[: PLACES // 3] |= allowed[: PLACES // 3].roll(1, 1)
+        scores = (self.scale * query @ key.mT).masked_fill(~allowed, -torch.inf)
+        return self.head(self.softmax(scores) @ inputs)
+
+
+@pytest.mark.parametrize(("batch", "expected"), [("learned", 0), ("noise", 1)])
+def test_samples_to_which_a_mask_leaves_one_have_no_choice(train, told, batch, expected):
+    """Two places in three see a single one, which gets all."""
+
+    def each(step):
+        inputs, _ = rows(step)
+        generator = torch.Generator().manual_seed(step + 5000)
+        chance = torch.randn(32, PLACES, 1, generator=generator)
+        return inputs, chance + (inputs[..., :1] if batch == "learned" else 0)
+
+    run = train(Masked(WIDTH**-0.5 if expected == 0 else 30.0), nn.MSELoss(), each, steps=150, rate=3e-3)
+    assert len([one for one in told(run, RULE) if one.severity > Severity.INFO]) == expected

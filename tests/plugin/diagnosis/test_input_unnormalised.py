@@ -60,6 +60,28 @@ class Attending(nn.Module):
         return self.head(self.attention(tokens, tokens, tokens)[0].squeeze(1))
 
 
+class Divided(nn.Module):
+    """Divides by deviations that it knows."""
+
+    def __init__(self, by=50.0):
+        super().__init__()
+        self.by = by
+
+    def forward(self, inputs):
+        return inputs / self.by
+
+
+class Averages(nn.Module):
+    """A layer of one's own, which standardises what it multiplies."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(FEATURES, 16) / FEATURES**0.5)
+
+    def forward(self, inputs):
+        return (inputs - 128) / 60 @ self.weight
+
+
 def bytes_of(step):
     return drawn(step).mul(60).add(128).clamp(0, 255).round()
 
@@ -131,27 +153,51 @@ def test_a_normalisation_behind_the_first_layer_makes_it_harmless(train, told):
     assert "of a size of" in finding.message
 
 
-def test_a_recurrent_layer_gets_its_inputs_as_they_are(train, told):
-    class Recurrent(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.rnn, self.head = nn.GRU(FEATURES, 8, batch_first=True), nn.Linear(8, 1)
+class Recurrent(nn.Module):
+    """Reads rows as they come, or standardises them before."""
 
-        def forward(self, inputs):
-            return self.head(self.rnn(inputs)[0][:, -1])
+    def __init__(self, kind, *, inside):
+        super().__init__()
+        torch.manual_seed(0)
+        self.rnn, self.head, self.inside = kind(FEATURES, 16, batch_first=True), nn.Linear(16, 1), inside
 
-    def loud(step):
-        return drawn(step, 16, (5, FEATURES)) * torch.tensor([1.0] * 7 + [1e5])
-
-    (finding,) = told(run(train, Recurrent(), loud), RULE)
-    assert finding.severity is Severity.WARNING
+    def forward(self, inputs):
+        return self.head(self.rnn((inputs - 300) / 50 if self.inside else inputs)[0][:, -1])
 
 
-def test_a_layer_that_holds_another_one_is_named_itself(train, told):
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_a_recurrent_layer_gets_its_inputs_as_they_are_unless_outputs_are_small(train, told, kind, inside):
+    def readings(step):
+        return 50 * drawn(step, 16, (5, FEATURES)) + 300
+
+    findings = told(run(train, Recurrent(kind, inside=inside), readings), RULE)
+    assert [finding.severity for finding in findings] == [Severity.WARNING] * (not inside)
+
+
+def test_attention_that_is_told_by_its_outputs(train, told):
     torch.manual_seed(0)
     (finding,) = told(run(train, Attending(), lambda step: 50 * drawn(step)), RULE)
-    assert finding.layers == (0,)
+    assert (finding.layers, finding.severity) == ((0,), Severity.WARNING)
     assert "and attention gets them as they are" in finding.message
+    assert told(run(train, nn.Sequential(Divided(), Attending()), lambda step: 50 * drawn(step)), RULE) == []
+
+
+def test_one_loud_feature_that_the_network_divides(train, told):
+    """The root mean square of all is small then, so that the layer's outputs are not that much smaller."""
+    spread = torch.tensor([12.0] + [0.1] * 7)
+    model = nn.Sequential(Divided(spread), network())
+    assert told(run(train, model, lambda step: spread * drawn(step)), RULE) == []
+    assert len(told(run(train, network(), lambda step: spread * drawn(step)), RULE)) == 1
+
+
+def test_what_a_layer_of_ones_own_gets_is_not_known(train, told):
+    torch.manual_seed(0)
+    model = nn.Sequential(Averages(), nn.ReLU(), nn.Linear(16, 1))
+    (finding,) = told(run(train, model, bytes_of), RULE)
+    assert finding.severity is Severity.INFO
+    assert "unless something without a module normalises them before" in finding.message
+    assert not any("Not scaled" in one for one in finding.excluded)
 
 
 @pytest.mark.parametrize(("fall", "expected"), [(100.0, 0), (1.0, 1)])

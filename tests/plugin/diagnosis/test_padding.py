@@ -57,3 +57,22 @@ def test_sequences_that_are_padded_in_evaluation_only(train, told, masked, lengt
     for finding in findings:
         assert "80.0% of the whole numbers that it gets are 0 in evaluations, and 0.0% in training" in finding.message
         assert np.allclose(finding.evidence[0].values, 0.8, atol=1e-3)
+
+
+@pytest.mark.parametrize(("learns", "expected"), [(True, 0), (False, 1)])
+def test_a_padded_evaluation_in_another_unit_may_fall_by_itself(train, told, learns, expected):
+    """In bits, as of a language model: it never gets below the first training loss, and has learned all the same."""
+    model, (held_out, _) = Notes(masked=False), notes(10_000, 256)
+    held_out = functional.pad(held_out, (0, PADDED - LENGTH))
+
+    def validate(step):
+        if step % 20 != 19:
+            return None
+        model.eval()
+        with torch.no_grad():
+            model(held_out)
+        model.train()
+        return 2.0 * (0.7 + 0.5 * 0.98**step) if learns else 2.0
+
+    run = train(model, nn.CrossEntropyLoss(), notes, steps=200, rate=5e-3, validate=validate)
+    assert len(told(run, RULE)) == expected
