@@ -88,3 +88,33 @@ def test_samples_to_which_a_mask_leaves_one_have_no_choice(train, told, batch, e
 
     run = train(Masked(WIDTH**-0.5 if expected == 0 else 30.0), nn.MSELoss(), each, steps=150, rate=3e-3)
     assert len([one for one in told(run, RULE) if one.severity > Severity.INFO]) == expected
+
+
+class Bins(nn.Module):
+    """Answers by which of the bins, which it may move, a number lies in."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.score, self.softmax, self.head = nn.Linear(1, 16), nn.Softmax(-1), nn.Linear(16, 1)
+        with torch.no_grad():
+            centres = torch.linspace(-2, 2, 16)
+            self.score.weight.copy_(100 * centres[:, None])
+            self.score.bias.copy_(-50 * centres.square())
+
+    def forward(self, inputs):
+        return self.head(self.softmax(self.score(inputs)))
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.6, 0), (0.0, 1)])
+def test_sharp_choices_by_which_all_is_learned_that_there_is_to_know(train, told, share, expected):
+    """Answers are noisy, so that most of the loss is left."""
+
+    def each(step):
+        generator = torch.Generator().manual_seed(step)
+        inputs, noise = torch.randn(2, 256, 1, generator=generator)
+        return inputs, share * (3 * inputs).sin() + 0.6 * noise
+
+    run = train(Bins(), nn.MSELoss(), each, steps=150, rate=2e-2)
+    findings = [one for one in told(run, RULE) if one.severity > Severity.INFO]
+    assert ["little is learned" in one.message for one in findings] == [True] * expected
