@@ -10,10 +10,10 @@ from tb_netviz_plugin.analysis.outputs import CLASS_INDICES, NUMBERS, Outputs
 from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.agreeing import agrees, asks_nothing, pulled_together
+from tb_netviz_plugin.diagnosis.agreeing import agrees, asks_nothing, fits_an_offset, is_elsewhere, pulled_together
 from tb_netviz_plugin.diagnosis.answers import answers, is_cross_entropy, output_layers
 from tb_netviz_plugin.diagnosis.case import Case
-from tb_netviz_plugin.diagnosis.course import Course, training
+from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.latents import collapsed_posterior, is_of_scale
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
@@ -81,7 +81,7 @@ def _are_scores(case: Case, given: Outputs) -> bool:
     """Whether outputs are compared with targets one by one; else they are embeddings, and targets only tell pairs."""
     kinds = frozenset(given.target_kind)
     if NUMBERS in kinds:
-        return not (_are_its_own(given) or asks_nothing(given, training(case)))
+        return not (_are_its_own(given) or asks_nothing(case, given, training(case)))
     return CLASS_INDICES in kinds and is_cross_entropy(case, given)
 
 
@@ -101,34 +101,39 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
     if not looks:
         return None
     last, earlier = looks[0], _earlier(looks)
-    alone = not any(look.share[-1] <= _CAME_ALONG for look in earlier)
+    came_along = any(look.share[-1] <= _CAME_ALONG for look in earlier)
+    allowed, elsewhere = limit, False
     found = _since(last, limit, _FALL, known=known)
     if found is None and (found := _since(last, _DWINDLES * limit, _FALL, known=False)) is not None:
-        limit *= _DWINDLES
-    if found is not None and not known and alone and not _shrunk(last) >= _BY_ITSELF:
+        allowed = _DWINDLES * limit
+    if found is not None and not known and not came_along and not _shrunk(last) >= _BY_ITSELF:
         found = None  # Offsets that a head learns leave a small share, too.
-    if found is not None and not known and _has_learned_an_offset(last, training(case)):
+    if found is not None and not known and _has_learned_an_offset(case, last):
         found = None
     if found is None and (pull := pulled_together(case, model)):
         # Only directions are compared then: their common part may well grow, and the rest with it.
         linear = [look for look in looks if look.row.activation.response is Response.NONE][: pull.ends]
-        limit *= pull.wider
+        allowed, elsewhere = limit * pull.wider, pull.angles and is_elsewhere(case, float(last.share[0]))
         linear = [look for look in linear if not (agrees(training(case)) and _grew(look))]
-        since = ((_since(look, limit, pull.falls, known=True), look) for look in linear)
+        since = ((_since(look, allowed, pull.falls, known=True), look) for look in linear)
         found, last = next((pair for pair in since if pair[0] is not None), (None, last))
+    if elsewhere and not came_along:
+        return None  # A teacher's outputs, whose common part is learned.
     if found is None or any(_is_silent(look, found) for look in earlier):
         return None  # Nothing comes through: its units are dead.
     share, began = last.share, float(np.nanmax(last.share[last.steps < found]))
+    alike = "nearly" if _end(share) <= limit else "mostly"
     return Finding(
         rule="representation_collapse",
-        severity=Severity.CRITICAL,
+        severity=Severity.WARNING if elsewhere else Severity.CRITICAL,
         layers=() if last.row.layer is None else (last.row.layer,),
         first_step=min(found, _halved(last, began)),
         last_step=float(last.steps[-1]),
-        message=f"Since step {found:,.0f} {last.row.label} puts out nearly the same for all samples: what varies is "
-        f"{_end(share):.2%} of its outputs, from {began:.0%} before.",
-        beyond=Beyond("share of the outputs that varies from sample to sample", _end(share), limit),
-        evidence=(last.line(limit), *(look.line() for look in earlier if look is not last)),
+        message=f"Since step {found:,.0f} {last.row.label} puts out {alike} the same for all samples: what varies is "
+        f"{_end(share):.2%} of its outputs, from {began:.0%} before."
+        + (" It has collapsed if the network itself makes what that is compared with." if elsewhere else ""),
+        beyond=Beyond("share of the outputs that varies from sample to sample", _end(share), allowed),
+        evidence=(last.line(allowed), *(look.line() for look in earlier if look is not last)),
         remedies=_REMEDIES,
         excluded=(
             "Not dead units: they still put something out, the same for all samples.",
@@ -151,12 +156,14 @@ def _grew(look: Variety) -> bool:
     return bool(known.size) and bool(known[-1] >= _LARGER * known[0])
 
 
-def _has_learned_an_offset(look: Variety, loss: Course | None) -> bool:
+def _has_learned_an_offset(case: Case, look: Variety) -> bool:
     """Whether outputs grew alike since a loss asked for it, which was as large as what was missing, and is no more.
 
     Where no loss is known that they grew is enough: nobody can tell what for.
     """
-    first, grown = float(look.size[0]), float(look.size[-1])
+    if fits_an_offset(case, look.row.model):
+        return True
+    loss, first, grown = training(case), float(look.size[0]), float(look.size[-1])
     if grown < _OFFSET * first:
         return False
     return loss is None or (loss.values[0] >= _OF_IT * min(grown, grown**2) and loss.end <= _LEFT * loss.values[0])
