@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from tb_netviz_plugin.analysis.activations import ActivationRow
+from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis.case import Case
@@ -19,9 +20,9 @@ from tb_netviz_plugin.diagnosis.stretches import lasting, to_the_end
 from tb_netviz_plugin.diagnosis.variety import Variety, varieties
 
 _ALIKE = 0.15
-"""Deviation of latent means over samples below which they say nothing beside noise of deviation 1."""
+"""Deviation of latent means over samples, over that of the noise, below which they say nothing beside it."""
 _USED = 0.3
-"""Deviation of a single unit's mean from which on that one is used, however many others are not."""
+"""Deviation of a single unit's mean, over that of the noise, from which on that one is used, whatever others are."""
 _HALF_OF_IT = 0.5
 """Share of the run over which that lasts."""
 _LONG_ENOUGH, _LAST_OF_IT = 1000, 0.4
@@ -35,10 +36,13 @@ of their weights' norms that is left, where a divergence presses both to zero: t
 whatever they are called."""
 _MEAN = re.compile(r"(^|[._])(fc_|to_|z_|latent_)?(mu|mean|means|loc)(_?(head|layer|proj))?$", re.IGNORECASE)
 _LOG_VARIANCE = re.compile(r"log_?(var(iance)?|std|sigma|scale)s?$", re.IGNORECASE)
+_LOGARITHM = re.compile(r"log_?((?P<var>var(iance)?)|std|sigma|scale)s?(_?(head|layer|proj))?$", re.IGNORECASE)
 _SPREAD = re.compile(
     r"(^|[._])(fc_|to_|z_|latent_)?(log_?)?(var(iance)?|std|sigma|scale|spread|deviation)s?(_?(head|layer|proj))?$",
     re.IGNORECASE,
 )
+
+_RECURRENT = ("RNN", "LSTM", "GRU")
 
 _REMEDIES = (
     Remedy(
@@ -62,10 +66,12 @@ def collapsed_posterior(case: Case, model: str) -> Finding | None:
     look = next((look for look in varieties(case, model, fewest=1) if look.row.layer == pair[0]), None)
     if look is None:
         return None
-    stretch = to_the_end(look.deviation <= _ALIKE, np.isfinite(look.deviation))
+    noise = _noise(case, look, pair[1])
+    stretch = to_the_end(look.deviation <= _ALIKE * noise, np.isfinite(look.deviation))
     if stretch is None or not lasting(stretch, look.steps, _HALF_OF_IT):
         return None
-    if _most_used(case, look, stretch.first) >= _USED:
+    usual = float(np.median(noise[stretch.first :]))
+    if _most_used(case, look, stretch.first) >= _USED * usual:
         return None
     since, deviation = float(look.steps[stretch.first]), float(np.nanmedian(look.deviation[stretch.first :]))
     label, loss = look.row.label, training(case)
@@ -79,10 +85,10 @@ def collapsed_posterior(case: Case, model: str) -> Finding | None:
         first_step=since,
         last_step=float(look.steps[-1]),
         message=f"The latent means of {label} are the same for all samples since step {since:,.0f}: they deviate by "
-        f"{number(deviation)}, where the noise that is added has about 1. What is decoded no longer hangs on the input "
-        "(posterior collapse).",
-        beyond=Beyond("deviation of the latent means over samples", deviation, _ALIKE),
-        evidence=(Line(f"{label}: deviation over samples", "units", look.steps, look.deviation, _ALIKE),),
+        f"{number(deviation)}, where the noise that is added has about {number(usual)}. What is decoded no longer "
+        "hangs on the input (posterior collapse).",
+        beyond=Beyond("deviation of the latent means over samples", deviation, _ALIKE * usual),
+        evidence=(Line(f"{label}: deviation over samples", "units", look.steps, look.deviation, _ALIKE * usual),),
         remedies=_REMEDIES,
         excluded=(
             "Not single latent units that are left unused: it is so of all of them together.",
@@ -151,17 +157,42 @@ def _most_used(case: Case, look: Variety, first: int) -> float:
     return float(np.nanmax(np.nan_to_num(nanmedian(known.T)), initial=0.0))
 
 
+def _noise(case: Case, look: Variety, other: int) -> Floats:
+    """Return the deviation of the noise beside latent means, 1 at most, where a layer's outputs are its logarithm, [N].
+
+    It is 1 where the name does not tell that they are: a divergence makes it so where means say nothing.
+    """
+    told = _LOGARITHM.search(case.network.layers[other].name)
+    row = next((row for row in case.network.activations if row.layer == other and not row.function), None)
+    if told is None or row is None:
+        return np.ones(len(look.steps))
+    table = case.unit_table
+    means = np.asarray(table.units.column("mean", rows=np.arange(row.units.start, row.units.stop)), np.float64)
+    of_it = nanmedian(means)[np.isin(table.steps, look.steps)] / (2 if told.group("var") else 1)
+    noise: Floats = np.exp(np.minimum(np.nan_to_num(of_it), 0))
+    return noise
+
+
 def _is_decoded(case: Case, mean: int, other: int) -> bool:
-    """Whether a layer behind both gets as many numbers as these make, or more by some: else they may be heads alone."""
+    """Whether a layer behind both gets as many numbers as these make, or more by some: else they may be heads alone.
+
+    One that gets as many as the model itself does begins another branch, unless it is recurrent: its state may be made
+    of them.
+    """
     layers = case.network.layers
     about = layers[mean].module
-    behind = [layer.module.input_shape for layer in layers[max(mean, other) + 1 :] if layer.model == layers[mean].model]
+    mine = [layer for layer in layers if layer.model == layers[mean].model]
+    following = [layer for layer in layers[max(mean, other) + 1 :] if layer.model == layers[mean].model]
+    behind = [layer.module.input_shape for layer in following]
     if not (about.input_shape and about.output_shape and behind and behind[0]):
         return True
     made, trunk = about.output_shape[-1], about.input_shape[-1]
-    beside = {layer.module.output_shape[-1] for layer in layers if layer.module.output_shape}  # As of words before.
-    joined = behind[0][-1] - made in beside
-    return behind[0][-1] != trunk or joined or any(shape and shape[-1] == made for shape in behind)
+    others = [layer.module.output_shape for at, layer in enumerate(layers) if at not in (mean, other)]
+    joined = behind[0][-1] - made in {shape[-1] for shape in others if shape}  # As of words before.
+    entered = mine[0].module.input_shape
+    branches = bool(entered) and behind[0][-1] == entered[-1] and following[0].module.type not in _RECURRENT
+    leads_on = behind[0][-1] != trunk and not branches
+    return leads_on or joined or any(shape and shape[-1] == made for shape in behind)
 
 
 def _is_pressed(look: Variety, first: int) -> bool:
