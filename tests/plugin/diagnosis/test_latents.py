@@ -88,3 +88,42 @@ def test_layers_side_by_side_whose_weights_a_decay_shrinks_are_no_latent_units(t
     ]
     run = train(model, functional.mse_loss, batch, steps=250, optimizer=torch.optim.AdamW(groups, lr=1e-3))
     assert posterior(told, run) == []
+
+
+class Actor(nn.Module):
+    """Means and deviations of what to do, and on a trunk of its own what that is worth."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.trunk, self.mean, self.log_std = nn.Linear(6, 32), nn.Linear(32, 3), nn.Linear(32, 3)
+        self.critic, self.value = nn.Linear(6, 32), nn.Linear(32, 1)
+
+    def forward(self, inputs):
+        hidden = self.trunk(inputs).tanh()
+        return torch.cat([self.mean(hidden), self.log_std(hidden), self.value(self.critic(inputs).tanh())], 1)
+
+
+def cloned(made, inputs):
+    mean, log_std, value = made[:, :3], made[:, 3:6].clamp(-5, 2), made[:, 6]
+    missed = (0.1 * inputs[:, :3].tanh() + 0.03 * torch.randn_like(mean) - mean) / log_std.exp()
+    return (log_std + missed.square() / 2).mean() + (value - inputs[:, 0].tanh()).square().mean()
+
+
+def seen(step):
+    inputs = torch.randn(64, 6, generator=torch.Generator().manual_seed(step))
+    return inputs, inputs
+
+
+def test_an_actor_beside_its_critic_has_no_latent_units(train, told):
+    assert posterior(told, train(Actor(), cloned, seen, steps=400, rate=3e-3)) == []
+
+
+@pytest.mark.parametrize(("noise", "expected"), [(0.03, 0), (1.0, 1)])
+def test_small_means_say_much_beside_little_noise(train, told, noise, expected):
+    model = Variational(("mean", "log_var"))
+    with torch.no_grad():
+        model.mean.weight.mul_(0.1)
+        model.log_var.weight.zero_()
+        model.log_var.bias.fill_(2 * float(torch.tensor(noise).log()))
+    assert len(posterior(told, train(model, elbow(0.0), batch, steps=1100, rate=1e-6))) == expected

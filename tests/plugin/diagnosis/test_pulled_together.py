@@ -152,6 +152,93 @@ def test_a_distance_to_targets_that_are_much_alike(record, told, criterion):
     assert not told_badly(told, run)
 
 
+def test_scores_of_classes_of_which_many_never_occur(record, told):
+    torch.manual_seed(1)
+    centres = 2 * torch.randn(8, FEATURES)
+
+    def loss_of(model, samples, _writer):
+        classes = (100 * samples[:, 0]).long() % 8
+        return functional.cross_entropy(model(centres[classes] + 0.2 * samples), classes)
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 100))
+    assert not told_badly(told, record(model, loss_of, steps=500, rate=3e-3, every=1))
+
+
+def test_rare_tags(record, told):
+    def loss_of(model, samples, _writer):
+        tags = (samples > 1.9).float()
+        return functional.binary_cross_entropy_with_logits(model(3 * tags + 0.05 * samples), tags)
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 64), nn.ReLU(), nn.Linear(64, FEATURES))
+    assert not told_badly(told, record(model, loss_of, steps=600, rate=5e-3))
+
+
+def near_one(samples):
+    """Numbers whose common part is far larger than what differs."""
+    return 1 + 0.05 * samples[:, :8].tanh()
+
+
+def in_percent(made, asked):
+    return (made / (10 * asked) - 1).abs().mean()
+
+
+@pytest.mark.parametrize("criterion", [functional.mse_loss, in_percent])
+def test_numbers_that_have_much_in_common(record, told, criterion):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 64), nn.Tanh(), nn.LayerNorm(64), nn.Linear(64, 8))
+    run = record(model, lambda model, samples, _: criterion(model(samples), near_one(samples)), 900, 5e-3)
+    assert not told_badly(told, run)
+
+
+@pytest.mark.parametrize(("views", "expected"), [(True, 1), (False, 0)])
+def test_differences_that_are_compared_with_zeros(record, told, views, expected):
+    def loss_of(model, samples, writer):
+        one, two = two_views(model, samples) if views else (model(samples), 3 + samples.tanh().repeat(1, 2)[:, :WIDTH])
+        loss = functional.mse_loss(one - two, torch.zeros_like(one))
+        writer.observe(outputs=one - two, targets=torch.zeros_like(one), loss=loss)
+        return loss
+
+    assert len(told_badly(told, record(encoder(), loss_of, steps=500, rate=5e-3))) == expected
+
+
+class Predicting(nn.Module):
+    """Embeds a view, and foretells how another one is embedded."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = encoder()
+        self.predictor = nn.Sequential(nn.Linear(WIDTH, 32), nn.ReLU(), nn.Linear(32, WIDTH))
+
+    def forward(self, samples):
+        embedded = self.encoder(samples)
+        return embedded, self.predictor(embedded)
+
+
+def test_angles_to_what_another_network_makes(record, told):
+    torch.manual_seed(3)
+    teacher = nn.Sequential(nn.Linear(FEATURES, 64), nn.Tanh(), nn.Linear(64, WIDTH)).requires_grad_(False)
+    teacher[2].bias.copy_(4 * torch.randn(WIDTH))
+
+    def loss_of(model, samples, _writer):
+        return 1 - functional.cosine_similarity(model(samples), teacher(samples)).mean()
+
+    torch.manual_seed(0)
+    layers = (nn.Linear(FEATURES, 128), nn.Tanh(), nn.Linear(128, 128), nn.Tanh(), nn.Linear(128, WIDTH))
+    assert not told_badly(told, record(nn.Sequential(*layers), loss_of, steps=700, rate=3e-3, every=1))
+
+
+def test_angles_to_what_a_predictor_says_are_told_with_a_condition(record, told):
+    def loss_of(model, samples, _writer):
+        (one, _), (_, two) = two_views(model, samples)
+        return 1 - functional.cosine_similarity(one, two).mean()
+
+    (finding,) = told_badly(told, record(Predicting(), loss_of, steps=400, rate=5e-3, every=1))
+    assert finding.severity is Severity.WARNING
+    assert "if the network itself makes" in finding.message
+
+
 class Coder(nn.Module):
     """A variational autoencoder."""
 
