@@ -37,7 +37,7 @@ _FAR_SMALLER = 0.02
 _OF_PRODUCTS, _BETWEEN = 0.8, (0.001, 0.5)
 """Factor by which the gradient over the loss changes at least, over that by which the size does, where the loss is of
 products of outputs, while so much of the loss is left; later the rounding tells, or few samples do."""
-_DISTANCE, _OFFSET, _LEFT = 0.5, 1.5, 0.1
+_DISTANCE, _OFFSET, _LEFT = 0.5, 1.2, 0.1
 """What is left at least of the square of the gradient over the loss where that is a distance; factor by which the size
 of outputs grows at least that learn a common offset, and share of the loss that is left at most once they have."""
 _ELSEWHERE = 0.7
