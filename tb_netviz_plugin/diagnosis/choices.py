@@ -14,7 +14,7 @@ import numpy as np
 from tb_netviz_plugin.analysis.activations import ActivationRow
 from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.wording import number
-from tb_netviz_plugin.diagnosis.answers import beats_guessing, guess, knows_classes
+from tb_netviz_plugin.diagnosis.answers import guess, knows_classes
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -36,9 +36,8 @@ _OF = 8
 """Values from which on that tells: few are sharper by chance."""
 _HARDLY = 0.4
 """Share by which the loss falls at most where hardly anything is learned."""
-_BELOW, _LAST = 0.9, 3
-"""Share of what guessing costs at which a validation loss in the end, at the median of the last ones, tells that
-something was learned."""
+_BELOW = 0.75
+"""Share of what guessing costs at which losses end, that of training and of validation, where much was learned."""
 _PASSED = 1e-5
 """Share of a softmax' gradient that gets to its scores, from which on next to nothing passes."""
 _CONSTANT = 0.9
@@ -82,7 +81,9 @@ def certain_from_the_start(case: Case, limit: float, outputs: frozenset[str]) ->
         row
         for row in case.network.activations
         if row.name not in outputs and row.activation.response is Response.SOFTMAX
-        if row.activation.unit != "head" and len(row.units) > 1
+        if row.activation.unit != "head"
+        and len(row.units) > 1
+        and _scored_by(case, row)  # Else it is no choice to learn.
     ]
     return _one_gets_all(case, rows, limit) or _sharp(case, rows, limit) or _shut(case, outputs)
 
@@ -175,10 +176,14 @@ def _learned(case: Case) -> float:
 
 
 def _knows(case: Case, model: str) -> bool:
-    """Whether the network knows what it is asked, however much of its loss is left: there may be no more to know."""
-    held_out, costs = course(case.curve("val_loss")), guess(case, model)
-    below = held_out is not None and costs is not None and float(np.median(held_out.values[-_LAST:])) <= _BELOW * costs
-    return below or beats_guessing(case, model) or knows_classes(case, model)
+    """Whether the network knows a good part of what it is asked: there may be no more to know.
+
+    That it knows anything at all is no excuse: what does not pass through the choices learns all the same.
+    """
+    curves, costs = (training(case), course(case.curve("val_loss"))), guess(case, model)
+    ends = [curve.end for curve in curves if curve is not None]
+    below = costs is not None and bool(ends) and max(ends) <= _BELOW * costs
+    return below or knows_classes(case, model)
 
 
 def _of_several(case: Case, choice: _Choice) -> float:

@@ -222,8 +222,8 @@ def test_a_course_that_gets_harder_while_the_validation_loss_falls_is_no_plateau
 @pytest.mark.parametrize(("decay", "expected"), [(0.02, 0), (0.0, 1)])
 def test_a_training_that_has_converged_against_a_decay_may_go_on(train, told, decay, expected):
     """All data at once: at the end the gradient is what the decay takes back, and the same at each step."""
-    inputs = batch(0, 512)[0]
-    numbers = inputs[:, :1] + 1.5 * torch.randn(512, 1, generator=torch.Generator().manual_seed(0))
+    inputs = batch(0, 4096)[0]
+    numbers = inputs[:, :1] + 1.5 * torch.randn(4096, 1, generator=torch.Generator().manual_seed(0))
     model = network(1)
     before = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=0.02)
     for _ in range(1500):
