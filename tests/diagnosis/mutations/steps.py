@@ -79,7 +79,6 @@ MUTATIONS = (
         "gradients-clipped",
         ("clip_saturated",),
         ("lr_too_low", "underfitting", "loss_plateau"),
-        by_harm=False,
         at_watch=clipped,
     ),
     Mutation("decay", ("over_regularised",), EFFECTS, at_watch=decay),
