@@ -13,6 +13,7 @@ import numpy as np
 
 from tb_netviz_plugin.analysis.activations import ActivationRow
 from tb_netviz_plugin.analysis.records import Floats
+from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis.answers import guess, knows_classes
 from tb_netviz_plugin.diagnosis.case import Case
@@ -249,7 +250,7 @@ def _passed(case: Case, index: int) -> _Choice | None:
         return None
     norms = case.numbers("output_gradient_norm")
     known = np.isfinite(norms[index - 1]) & (norms[index] > 0)
-    if not known.any() or not np.nanmedian(case.numbers("activation_saturation")[index]) < _CONSTANT:
+    if not known.any() or not nanmedian(case.numbers("activation_saturation")[index][:, None])[0] < _CONSTANT:
         return None
     return _Choice(about, case.activation_steps[known], norms[index - 1, known] / norms[index, known])
 

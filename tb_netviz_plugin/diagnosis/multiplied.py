@@ -9,6 +9,7 @@ import numpy as np
 
 from tb_netviz_plugin.analysis.derive import State
 from tb_netviz_plugin.analysis.records import Floats
+from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import fold, number
 from tb_netviz_plugin.diagnosis.answers import guess
 from tb_netviz_plugin.diagnosis.case import Case
@@ -139,7 +140,7 @@ def _is_common(case: Case, rows: list[int], layers: Sequence[int]) -> bool:
     """
     weights = matrices(case, layers)
     ratios = case.of_parameters("update_ratio")[weights, :1]
-    if weights and np.nanmedian(ratios) < _OVERWRITTEN:
+    if weights and nanmedian(ratios)[0] < _OVERWRITTEN:
         return middle_gain(case, layers) <= LOUD
     deviations = _first(case, "activation_std", rows)[:, 0]
     kept = deviations[1:] <= LOUD * deviations[:-1]
