@@ -210,7 +210,10 @@ def _cost_of_mean(case: Case, found: Outputs) -> Floats:
 
     Of more than two classes it is what always telling how frequent they are costs in the mean.
     """
-    mean, of_all = found.targets.mean, float(np.nanmean(found.targets.mean))
+    mean = found.targets.mean
+    if not np.isfinite(mean).any():
+        return np.full(len(mean), np.nan)
+    of_all = float(np.nanmean(mean))
     if found.criterion == "MSELoss":
         return np.asarray(np.square(found.targets.std) + np.square(mean - of_all), np.float64)
     classes = float(np.nanmax(found.classes, initial=0.0)) if is_cross_entropy(case, found) else 0.0
