@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from tests.diagnosis.data import STATES, Part, digits, language, patients, split
 from tests.diagnosis.networks import Block, Transformer, mlp
 from tests.diagnosis.proof import accuracy, finite, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -214,7 +214,7 @@ def one_cycle(trial: Trial) -> Truth:
 
 SCENARIOS = (
     Scenario("amber-log-bce-mlp", "mlp", TUNING, book, ("nonfinite",), ("wrong_output_or_loss",)),
-    Scenario("amber-empty-text-transformer", "transformer", REPORTING, empty_text, ("nonfinite",)),
+    Scenario("amber-empty-text-transformer", "transformer", TUNING, empty_text, ("nonfinite",)),
     Scenario(
         "amber-adam-tenth-cnn",
         "cnn",
@@ -226,7 +226,7 @@ SCENARIOS = (
     Scenario(
         "amber-one-cycle-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         one_cycle,
         ("lr_too_high",),
         ("loss_spike", "loss_plateau", "loss_oscillation", "saturation", "exploding_gradient", "underfitting"),

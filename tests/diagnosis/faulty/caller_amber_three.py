@@ -14,7 +14,7 @@ from tests.diagnosis.data import Graph, Part, communities, digits, split
 from tests.diagnosis.faulty.caller_amber import surpassed
 from tests.diagnosis.networks import GraphConvolution
 from tests.diagnosis.proof import accuracy, outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -238,7 +238,7 @@ SCENARIOS = (
     Scenario(
         "amber-side-by-side-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         side_by_side,
         ("redundant_units", "poor_init"),
         ("loss_plateau", "underfitting"),

@@ -14,7 +14,7 @@ from tests.diagnosis.data import Split, digits, split
 from tests.diagnosis.faulty.caller_amber import surpassed
 from tests.diagnosis.networks import Recurrent, mlp
 from tests.diagnosis.proof import accuracy, gradients, loss_of, moved, outputs, require, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -263,7 +263,7 @@ SCENARIOS = (
     Scenario(
         "amber-new-head-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         new_head,
         ("layer_not_training",),
         ("underfitting",),
@@ -271,7 +271,7 @@ SCENARIOS = (
     Scenario(
         "amber-repackaged-gru",
         "rnn",
-        REPORTING,
+        TUNING,
         repackaged,
         ("layer_not_training", "unused_parameter"),
         ("loss_plateau", "underfitting", "vanishing_gradient"),
@@ -279,7 +279,7 @@ SCENARIOS = (
     Scenario(
         "amber-raw-wine-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         as_they_came,
         ("input_unnormalised",),
         ("dead_units", "loss_plateau", "exploding_gradient", "loss_spike", "lr_too_high", "underfitting"),
@@ -287,7 +287,7 @@ SCENARIOS = (
     Scenario(
         "amber-pascals-lstm",
         "rnn",
-        REPORTING,
+        TUNING,
         pascals,
         ("input_unnormalised",),
         ("saturation", "loss_plateau", "vanishing_gradient", "underfitting", "representation_collapse"),

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import ExponentialLR
 from tests.diagnosis.data import digits, language, split
 from tests.diagnosis.networks import Transformer, mlp
 from tests.diagnosis.proof import accuracy, gradients, loss_of, moved, require, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -248,7 +248,7 @@ SCENARIOS = (
     Scenario(
         "birch-pulse-conv1d",
         "cnn",
-        REPORTING,
+        TUNING,
         pulse,
         ("vanishing_gradient", "poor_init"),
         ("loss_plateau", "underfitting", "layer_not_training", "representation_collapse", "dead_units"),
@@ -264,7 +264,7 @@ SCENARIOS = (
     Scenario(
         "birch-each-batch-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         each_batch,
         ("lr_too_low",),
         ("loss_plateau", "underfitting", "layer_not_training"),
@@ -272,7 +272,7 @@ SCENARIOS = (
     Scenario(
         "birch-forgotten-convs-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         forgotten_convs,
         ("unused_parameter",),
         ("layer_not_training", "underfitting", "loss_plateau"),

@@ -13,7 +13,7 @@ from tests.diagnosis.data import Part, communities, digits, language, split
 from tests.diagnosis.faulty.caller_birch import harmed
 from tests.diagnosis.networks import Gcn, mlp
 from tests.diagnosis.proof import accuracy, double, gradients, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -233,7 +233,7 @@ SCENARIOS = (
     Scenario(
         "birch-clipped-letters-lstm",
         "rnn",
-        REPORTING,
+        TUNING,
         clipped_letters,
         ("clip_saturated",),
         ("lr_too_low", "loss_plateau", "underfitting"),
@@ -241,7 +241,7 @@ SCENARIOS = (
     Scenario(
         "birch-summed-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         summed,
         ("clip_saturated",),
         ("lr_too_low", "loss_plateau", "underfitting", "dead_units"),
@@ -257,11 +257,11 @@ SCENARIOS = (
     Scenario(
         "birch-lesions-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         lesions,
         ("class_imbalance",),
         ("loss_plateau", "underfitting", "poor_init"),
     ),
-    Scenario("birch-two-units-mlp", "mlp", REPORTING, two_units, ("underfitting",), ("loss_plateau", "saturation")),
+    Scenario("birch-two-units-mlp", "mlp", TUNING, two_units, ("underfitting",), ("loss_plateau", "saturation")),
     Scenario("birch-narrow-gnn", "gnn", TUNING, narrow, ("underfitting",), ("loss_plateau",)),
 )

@@ -12,7 +12,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Part, Split, communities, digits, language, split
 from tests.diagnosis.faulty.caller_cedar import Net, behind, epochs
 from tests.diagnosis.proof import double, gradients, loss_of, require, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate
 
 
@@ -237,7 +237,7 @@ SCENARIOS = (
     Scenario(
         "cedar-unscaled-beam-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         unscaled,
         ("low_precision_underflow",),
         ("vanishing_gradient", "layer_not_training", "loss_plateau", "underfitting", "lr_too_low"),
@@ -253,7 +253,7 @@ SCENARIOS = (
     Scenario(
         "cedar-uncleared-digits-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         never,
         ("missing_zero_grad",),
         (

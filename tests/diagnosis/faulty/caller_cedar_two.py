@@ -13,7 +13,7 @@ from tests.diagnosis.data import Graph, Part, Split, communities, digits, majori
 from tests.diagnosis.faulty.caller_cedar import behind, epochs
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import accuracy, double, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -278,7 +278,7 @@ SCENARIOS = (
     Scenario(
         "cedar-exploding-pole-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         pole,
         ("exploding_gradient",),
         (
@@ -295,7 +295,7 @@ SCENARIOS = (
     Scenario(
         "cedar-labels-clicked-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         clicked,
         ("label_noise",),
         ("overfitting", "loss_plateau", "underfitting"),
@@ -319,7 +319,7 @@ SCENARIOS = (
     Scenario(
         "cedar-dropped-friends-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         dropped,
         ("over_regularised",),
         ("underfitting", "loss_plateau", "train_eval_mismatch", "loss_oscillation", "dead_units"),

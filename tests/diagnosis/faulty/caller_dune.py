@@ -15,7 +15,7 @@ from torch.optim import SGD, AdamW, RMSprop
 from tests.diagnosis.data import Part, communities, digits, split
 from tests.diagnosis.networks import Attention, GraphConvolution, mlp
 from tests.diagnosis.proof import accuracy, loss_of, outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -282,7 +282,7 @@ SCENARIOS = (
     Scenario(
         "dune-randn-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         drawn_by_hand,
         ("saturation", "poor_init"),
         ("underfitting", "loss_plateau", "vanishing_gradient", "exploding_gradient"),
@@ -306,7 +306,7 @@ SCENARIOS = (
     Scenario(
         "dune-kelvin-lstm",
         "rnn",
-        REPORTING,
+        TUNING,
         kelvin,
         ("poor_init",),
         ("lr_too_low", "loss_plateau", "underfitting", "saturation", "representation_collapse", "vanishing_gradient"),

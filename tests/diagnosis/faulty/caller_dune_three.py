@@ -15,7 +15,7 @@ from tests.diagnosis.faulty.caller_dune import harmed
 from tests.diagnosis.faulty.caller_dune_two import surpassed
 from tests.diagnosis.networks import Block, mlp
 from tests.diagnosis.proof import accuracy, double, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -212,7 +212,7 @@ SCENARIOS = (
     Scenario(
         "dune-typed-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         typed,
         ("loss_spike",),
         ("label_noise", "exploding_gradient", "lr_too_high", "loss_oscillation", "loss_plateau", "dead_units"),

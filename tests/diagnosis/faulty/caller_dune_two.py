@@ -11,7 +11,7 @@ from torch.optim import SGD, Adam, AdamW
 
 from tests.diagnosis.data import digits, split
 from tests.diagnosis.proof import accuracy, double, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -228,7 +228,7 @@ SCENARIOS = (
     Scenario(
         "dune-rings-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         rings,
         ("missing_nonlinearity",),
         ("underfitting", "loss_plateau"),
@@ -236,7 +236,7 @@ SCENARIOS = (
     Scenario(
         "dune-tones-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         no_bend,
         ("missing_nonlinearity",),
         ("underfitting", "loss_plateau", "representation_collapse"),

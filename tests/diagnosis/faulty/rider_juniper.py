@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW, RMSprop
 from tests.diagnosis.data import Part, digits, patients, split
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import accuracy, double, finite, gradients, loss_of, outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -217,7 +217,7 @@ SCENARIOS = (
     Scenario(
         "juniper-wrong-scale-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         wrong_scale,
         ("saturation",),
         ("poor_init", "loss_plateau", "overfitting", "vanishing_gradient", "layer_not_training"),

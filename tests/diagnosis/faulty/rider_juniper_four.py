@@ -11,7 +11,7 @@ from torch.optim import SGD, Adam
 from tests.diagnosis.data import Part, digits
 from tests.diagnosis.networks import cnn
 from tests.diagnosis.proof import accuracy, double, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import evaluate
 
 
@@ -119,10 +119,10 @@ SCENARIOS = (
     Scenario(
         "juniper-divided-twice-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         divided_twice,
         ("train_eval_mismatch",),
         ("input_unnormalised", "overfitting"),
     ),
-    Scenario("juniper-by-patient-gru", "rnn", REPORTING, by_patient, ("train_eval_mismatch",), ("overfitting",)),
+    Scenario("juniper-by-patient-gru", "rnn", TUNING, by_patient, ("train_eval_mismatch",), ("overfitting",)),
 )

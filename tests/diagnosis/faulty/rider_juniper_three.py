@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam
 from tests.diagnosis.data import Part, digits, split
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import accuracy, double, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -225,7 +225,7 @@ SCENARIOS = (
     Scenario(
         "juniper-mean-and-sum-gru",
         "rnn",
-        REPORTING,
+        TUNING,
         mean_and_sum,
         ("representation_collapse", "over_regularised"),
         ("loss_plateau", "underfitting", "layer_not_training", "vanishing_gradient", "dead_units"),
@@ -233,7 +233,7 @@ SCENARIOS = (
     Scenario(
         "juniper-circles-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         circles,
         ("missing_nonlinearity",),
         ("underfitting", "loss_plateau", "redundant_units"),

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import ExponentialLR
 from tests.diagnosis.data import Part, communities, digits, split
 from tests.diagnosis.networks import GraphConvolution, Recurrent, cnn, mlp
 from tests.diagnosis.proof import accuracy, moved, require, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -166,7 +166,7 @@ SCENARIOS = (
     Scenario(
         "juniper-sorted-rows-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         sorted_rows,
         ("loss_oscillation",),
         ("loss_spike", "lr_too_high", "exploding_gradient", "dead_units"),

@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Split, digits, language, split
 from tests.diagnosis.networks import Block
 from tests.diagnosis.proof import gradients, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -206,7 +206,7 @@ SCENARIOS = (
     Scenario(
         "larch-vanishing-sigmoids-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         sigmoid_tower,
         ("vanishing_gradient",),
         ("loss_plateau", "layer_not_training", "lr_too_low", "poor_init", "redundant_units", "underfitting"),
@@ -230,7 +230,7 @@ SCENARIOS = (
     Scenario(
         "larch-init-tied-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         tied_embedding,
         ("poor_init",),
         ("saturation", "lr_too_low", "exploding_gradient"),

@@ -12,7 +12,7 @@ from torch.optim import SGD
 from tests.diagnosis.data import Part, Split, language, split
 from tests.diagnosis.faulty.rider_larch import harmed
 from tests.diagnosis.proof import double, require, widened
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import Criterion, control, fit
 
 
@@ -114,7 +114,7 @@ SCENARIOS = (
     Scenario(
         "larch-clip-chain-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         tight_norm,
         ("clip_saturated",),
         ("lr_too_low", "loss_plateau", "underfitting"),

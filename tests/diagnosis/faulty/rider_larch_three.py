@@ -13,7 +13,7 @@ from tests.diagnosis.data import Part, Split, patients, split
 from tests.diagnosis.faulty.rider_larch import harmed
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import double, loss_of, require, widened
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -192,7 +192,7 @@ SCENARIOS = (
     Scenario(
         "larch-input-wine-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         raw_wine,
         ("input_unnormalised",),
         (
@@ -209,7 +209,7 @@ SCENARIOS = (
     Scenario(
         "larch-input-barometer-lstm",
         "rnn",
-        REPORTING,
+        TUNING,
         barometer,
         ("input_unnormalised",),
         (

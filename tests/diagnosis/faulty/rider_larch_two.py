@@ -14,7 +14,7 @@ from tests.diagnosis.data import Part, Split, digits, split
 from tests.diagnosis.faulty.rider_larch import harmed
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import accuracy, gradients, moved, outputs, require, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -190,7 +190,7 @@ def no_features(trial: Trial) -> Truth:
 
 
 SCENARIOS = (
-    Scenario("larch-still-head-cnn", "cnn", REPORTING, late_head, ("layer_not_training",), ("lr_too_low",)),
+    Scenario("larch-still-head-cnn", "cnn", TUNING, late_head, ("layer_not_training",), ("lr_too_low",)),
     Scenario(
         "larch-still-encoder-gru",
         "rnn",
@@ -210,7 +210,7 @@ SCENARIOS = (
     Scenario(
         "larch-plateau-actors-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         no_features,
         ("loss_plateau", "representation_collapse"),
         ("oversmoothing", "underfitting", "layer_not_training", "redundant_units"),

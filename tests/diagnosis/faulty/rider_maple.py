@@ -12,7 +12,7 @@ from torch.optim import SGD, Adam, AdamW, RMSprop
 from tests.diagnosis.data import Split, communities, digits, language, split
 from tests.diagnosis.networks import Transformer
 from tests.diagnosis.proof import accuracy, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate
 
 
@@ -211,7 +211,7 @@ SCENARIOS = (
     Scenario(
         "maple-own-cell-rnn",
         "rnn",
-        REPORTING,
+        TUNING,
         own_cell,
         ("exploding_gradient",),
         ("nonfinite", "loss_spike", "loss_plateau", "loss_oscillation", "lr_too_high", "dead_units"),
@@ -235,7 +235,7 @@ SCENARIOS = (
     Scenario(
         "maple-tuned-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         rough_tuning,
         ("lr_too_high",),
         ("loss_spike", "loss_plateau", "loss_oscillation", "saturation", "dead_units", "redundant_units"),

@@ -11,7 +11,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Part, Split, communities, digits, split
 from tests.diagnosis.networks import Gcn, mlp
 from tests.diagnosis.proof import accuracy, double, gradients, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -234,9 +234,9 @@ def halved_graph(trial: Trial) -> Truth:
 
 
 SCENARIOS = (
-    Scenario("maple-spirals-mlp", "mlp", REPORTING, four_units, ("underfitting",), ("loss_plateau",)),
-    Scenario("maple-one-number-cnn", "cnn", REPORTING, one_number, ("underfitting",), ("loss_plateau",)),
-    Scenario("maple-frauds-mlp", "mlp", REPORTING, no_fraud, ("class_imbalance",), ("loss_plateau", "underfitting")),
+    Scenario("maple-spirals-mlp", "mlp", TUNING, four_units, ("underfitting",), ("loss_plateau",)),
+    Scenario("maple-one-number-cnn", "cnn", TUNING, one_number, ("underfitting",), ("loss_plateau",)),
+    Scenario("maple-frauds-mlp", "mlp", TUNING, no_fraud, ("class_imbalance",), ("loss_plateau", "underfitting")),
     Scenario("maple-names-gru", "rnn", TUNING, only_others, ("class_imbalance",), ("loss_plateau", "underfitting")),
     Scenario(
         "maple-halved-mlp",

@@ -11,7 +11,7 @@ from torch.optim import Adam, AdamW
 from tests.diagnosis.data import Part, Split, language, split
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import accuracy, gradients, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -217,7 +217,7 @@ SCENARIOS = (
     Scenario(
         "maple-places-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         no_places,
         ("unused_parameter", "layer_not_training"),
         ("loss_plateau", "underfitting"),
@@ -225,7 +225,7 @@ SCENARIOS = (
     Scenario(
         "maple-details-unet",
         "cnn",
-        REPORTING,
+        TUNING,
         joined_twice,
         ("unused_parameter", "layer_not_training"),
         ("loss_plateau", "underfitting", "redundant_units"),
@@ -233,7 +233,7 @@ SCENARIOS = (
     Scenario(
         "maple-lost-point-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         lost_point,
         ("loss_spike",),
         ("exploding_gradient", "dead_units", "loss_oscillation", "label_noise", "wrong_output_or_loss"),

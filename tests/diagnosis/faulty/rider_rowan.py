@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Part, Split, digits, language, split
 from tests.diagnosis.networks import Transformer
 from tests.diagnosis.proof import accuracy, loss_of, require, silent
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -220,7 +220,7 @@ SCENARIOS = (
     Scenario(
         "rowan-dead-wines-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         proline,
         ("dead_units", "lr_too_high", "poor_init"),
         ("exploding_gradient", "loss_plateau", "loss_spike", "loss_oscillation", "vanishing_gradient", "underfitting"),
@@ -228,13 +228,13 @@ SCENARIOS = (
     Scenario(
         "rowan-dead-nuclei-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         prior,
         ("dead_units", "poor_init"),
         ("vanishing_gradient", "layer_not_training", "loss_plateau", "class_imbalance", "underfitting"),
     ),
     Scenario("rowan-overfit-diabetes-mlp", "mlp", TUNING, progression, ("overfitting",)),
-    Scenario("rowan-overfit-corpus-transformer", "transformer", REPORTING, corpus, ("overfitting",)),
+    Scenario("rowan-overfit-corpus-transformer", "transformer", TUNING, corpus, ("overfitting",)),
     Scenario(
         "rowan-softmax-digits-cnn",
         "cnn",

@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Graph, Part, communities, split
 from tests.diagnosis.networks import Attention
 from tests.diagnosis.proof import accuracy, loss_of, outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -226,7 +226,7 @@ STUCK = ("vanishing_gradient", "representation_collapse", "loss_plateau", "redun
 KEPT = ("loss_oscillation", "exploding_gradient", "loss_spike", "lr_too_high", "loss_plateau", "saturation")
 SCENARIOS = (
     Scenario("rowan-deeper-papers-gnn", "gnn", TUNING, deeper, ("oversmoothing",), (*STUCK, "dead_units")),
-    Scenario("rowan-no-skip-sensors-transformer", "transformer", REPORTING, forgotten_sum, ("oversmoothing",), STUCK),
+    Scenario("rowan-no-skip-sensors-transformer", "transformer", TUNING, forgotten_sum, ("oversmoothing",), STUCK),
     Scenario("rowan-kept-flowers-mlp", "mlp", TUNING, flowers, ("missing_zero_grad",), KEPT),
     Scenario("rowan-kept-molecules-gnn", "gnn", TUNING, epochs, ("missing_zero_grad",), KEPT),
 )

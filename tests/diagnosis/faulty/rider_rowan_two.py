@@ -12,7 +12,7 @@ from torch.optim import Adam, AdamW, RMSprop
 from tests.diagnosis.data import Part, Split, digits, split
 from tests.diagnosis.networks import Transformer, cnn
 from tests.diagnosis.proof import accuracy, loss_of, outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -230,11 +230,11 @@ SCENARIOS = (
         ("loss_plateau", "representation_collapse", "underfitting"),
     ),
     Scenario("rowan-labels-annotators-cnn", "cnn", TUNING, annotators, ("label_noise",), NOISY),
-    Scenario("rowan-labels-tickets-transformer", "transformer", REPORTING, joined, ("label_noise",), NOISY),
+    Scenario("rowan-labels-tickets-transformer", "transformer", TUNING, joined, ("label_noise",), NOISY),
     Scenario(
         "rowan-constants-digits-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         constants,
         ("redundant_units", "poor_init"),
         ("loss_plateau", "underfitting", "dead_units"),
@@ -242,7 +242,7 @@ SCENARIOS = (
     Scenario(
         "rowan-widened-drives-gru",
         "rnn",
-        REPORTING,
+        TUNING,
         grown,
         ("redundant_units", "poor_init"),
         ("loss_plateau", "underfitting"),

@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, RMSprop
 
 from tests.diagnosis.data import Part, digits, split
 from tests.diagnosis.proof import accuracy, double, loss_of, outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -259,7 +259,7 @@ SCENARIOS = (
     Scenario(
         "elm-exploding-tides-rnn",
         "rnn",
-        REPORTING,
+        TUNING,
         next_tide,
         ("exploding_gradient", "poor_init"),
         (*BESIDE, "nonfinite"),
@@ -275,7 +275,7 @@ SCENARIOS = (
     Scenario(
         "elm-saturation-randn-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         from_scratch,
         ("saturation", "poor_init"),
         ("exploding_gradient", "overfitting", "loss_oscillation", "lr_too_high", "loss_plateau", "underfitting"),

@@ -14,7 +14,7 @@ from tests.diagnosis.data import Part, Split, language, split
 from tests.diagnosis.faulty.walker_elm import behind
 from tests.diagnosis.faulty.walker_elm_two import epochs
 from tests.diagnosis.proof import double, loss_of, moved, require, snapshot, widened
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -241,8 +241,8 @@ SLOW = ("loss_plateau", "underfitting")
 UNHEARD = ("layer_not_training", "underfitting", "loss_plateau")
 
 SCENARIOS = (
-    Scenario("elm-slow-careful-cnn", "cnn", REPORTING, careful, ("lr_too_low",), SLOW),
+    Scenario("elm-slow-careful-cnn", "cnn", TUNING, careful, ("lr_too_low",), SLOW),
     Scenario("elm-slow-warmup-lstm", "rnn", TUNING, long_warmup, ("lr_too_low",), SLOW),
-    Scenario("elm-unused-quarter-mlp", "mlp", REPORTING, unheard_quarter, ("unused_parameter",), UNHEARD),
+    Scenario("elm-unused-quarter-mlp", "mlp", TUNING, unheard_quarter, ("unused_parameter",), UNHEARD),
     Scenario("elm-unused-bonds-gnn", "gnn", TUNING, unheard_bonds, ("unused_parameter",), UNHEARD),
 )

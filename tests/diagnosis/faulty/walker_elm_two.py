@@ -14,7 +14,7 @@ from tests.diagnosis.data import Batches, Part, communities, digits, language, s
 from tests.diagnosis.faulty.walker_elm import behind
 from tests.diagnosis.networks import Gcn, Transformer, cnn
 from tests.diagnosis.proof import accuracy, loss_of, outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -252,7 +252,7 @@ SCENARIOS = (
     Scenario(
         "elm-spike-shard-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         wrong_shard,
         ("loss_spike",),
         ("exploding_gradient", "lr_too_high", "loss_oscillation"),

@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Part, communities, digits, split
 from tests.diagnosis.networks import Block, Recurrent, cnn, mlp
 from tests.diagnosis.proof import accuracy, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -271,7 +271,7 @@ SCENARIOS = (
     Scenario(
         "fern-oscillation-folders-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         in_order,
         ("loss_oscillation",),
         ("loss_spike", "loss_plateau", "lr_too_high", "train_eval_mismatch", "overfitting", "class_imbalance"),
@@ -284,9 +284,7 @@ SCENARIOS = (
         ("loss_oscillation",),
         ("loss_spike", "lr_too_high", "loss_plateau"),
     ),
-    Scenario(
-        "fern-modes-statistics-cnn", "cnn", REPORTING, slow_statistics, ("train_eval_mismatch",), ("overfitting",)
-    ),
+    Scenario("fern-modes-statistics-cnn", "cnn", TUNING, slow_statistics, ("train_eval_mismatch",), ("overfitting",)),
     Scenario(
         "fern-modes-raw-transformer",
         "transformer",
@@ -298,7 +296,7 @@ SCENARIOS = (
     Scenario(
         "fern-clipped-tides-lstm",
         "rnn",
-        REPORTING,
+        TUNING,
         paper_clip,
         ("clip_saturated",),
         ("lr_too_low", "loss_plateau", "underfitting"),

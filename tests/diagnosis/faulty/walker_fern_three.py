@@ -14,7 +14,7 @@ from tests.diagnosis.data import Part, digits, split
 from tests.diagnosis.faulty.walker_fern import beyond
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import outputs, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -185,12 +185,12 @@ def all_the_same(trial: Trial) -> Truth:
 
 
 SCENARIOS = (
-    Scenario("fern-nan-table-mlp", "mlp", REPORTING, gap_in_table, ("nonfinite",)),
-    Scenario("fern-nan-empty-transformer", "transformer", REPORTING, empty_review, ("nonfinite",)),
+    Scenario("fern-nan-table-mlp", "mlp", TUNING, gap_in_table, ("nonfinite",)),
+    Scenario("fern-nan-empty-transformer", "transformer", TUNING, empty_review, ("nonfinite",)),
     Scenario(
         "fern-copies-widened-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         widened_by_copies,
         ("redundant_units", "poor_init"),
         ("underfitting", "loss_plateau"),

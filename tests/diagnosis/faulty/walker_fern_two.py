@@ -13,7 +13,7 @@ from tests.diagnosis.data import digits, language, split
 from tests.diagnosis.faulty.walker_fern import beyond
 from tests.diagnosis.networks import cnn, mlp
 from tests.diagnosis.proof import accuracy, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -141,7 +141,7 @@ def kept(trial: Trial) -> Truth:
 
 SCENARIOS = (
     Scenario("fern-underfit-spirals-mlp", "mlp", TUNING, few_units, ("underfitting",), ("loss_plateau",)),
-    Scenario("fern-underfit-phone-gru", "rnn", REPORTING, phone_sized, ("underfitting",), ("loss_plateau",)),
+    Scenario("fern-underfit-phone-gru", "rnn", TUNING, phone_sized, ("underfitting",), ("loss_plateau",)),
     Scenario(
         "fern-regularised-decay-cnn",
         "cnn",
@@ -153,7 +153,7 @@ SCENARIOS = (
     Scenario(
         "fern-regularised-kept-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         kept,
         ("over_regularised",),
         ("loss_plateau", "underfitting", "train_eval_mismatch"),

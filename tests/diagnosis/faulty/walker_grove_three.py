@@ -13,7 +13,7 @@ from tests.diagnosis.data import Part, Split, digits, split
 from tests.diagnosis.faulty.walker_grove import harmed
 from tests.diagnosis.networks import Transformer, mlp
 from tests.diagnosis.proof import double, gradients, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -174,7 +174,7 @@ SCENARIOS = (
     Scenario(
         "grove-frauds-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         frauds,
         ("class_imbalance",),
         ("loss_plateau", "underfitting", "poor_init"),
@@ -208,7 +208,7 @@ SCENARIOS = (
     Scenario(
         "grove-first-word-rnn",
         "rnn",
-        REPORTING,
+        TUNING,
         first_word,
         ("vanishing_gradient",),
         ("loss_plateau", "underfitting", "overfitting"),

@@ -14,7 +14,7 @@ from torch.optim import SGD, Adam
 from tests.diagnosis.data import Split, digits, split
 from tests.diagnosis.faulty.walker_grove import Reader, harmed
 from tests.diagnosis.proof import accuracy, finite, loss_of, require, silent
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -234,7 +234,7 @@ SCENARIOS = (
     Scenario(
         "grove-sentinel-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         sentinel,
         ("dead_units",),
         (
@@ -251,7 +251,7 @@ SCENARIOS = (
     Scenario(
         "grove-chances-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         chances,
         ("wrong_output_or_loss",),
         ("loss_plateau", "underfitting", "lr_too_low"),
@@ -259,7 +259,7 @@ SCENARIOS = (
     Scenario(
         "grove-against-all-gru",
         "rnn",
-        REPORTING,
+        TUNING,
         against_all,
         ("wrong_output_or_loss",),
         ("loss_plateau", "underfitting", "representation_collapse"),

@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Graph, Part, Split, communities, digits, split
 from tests.diagnosis.networks import Gcn, mlp
 from tests.diagnosis.proof import loss_of, moved, require, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -207,7 +207,7 @@ SCENARIOS = (
     Scenario(
         "heath-frozen-groups-gru",
         "rnn",
-        REPORTING,
+        TUNING,
         decay_groups,
         ("layer_not_training",),
         ("loss_plateau", "underfitting", "missing_zero_grad"),
@@ -215,7 +215,7 @@ SCENARIOS = (
     Scenario(
         "heath-raw-wines-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         wines,
         ("input_unnormalised",),
         ("loss_oscillation", "dead_units", "loss_plateau", "exploding_gradient", "loss_spike", "underfitting"),
@@ -239,5 +239,5 @@ SCENARIOS = (
             "representation_collapse",
         ),
     ),
-    Scenario("heath-overfit-diabetes-mlp", "mlp", REPORTING, diabetes, ("overfitting",)),
+    Scenario("heath-overfit-diabetes-mlp", "mlp", TUNING, diabetes, ("overfitting",)),
 )

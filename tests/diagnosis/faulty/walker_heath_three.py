@@ -15,7 +15,7 @@ from tests.diagnosis.data import Graph, Part, communities, digits, language
 from tests.diagnosis.faulty.walker_heath import harmed
 from tests.diagnosis.networks import GraphConvolution, Transformer, mlp
 from tests.diagnosis.proof import accuracy, gradients, require, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control
 
 
@@ -221,7 +221,7 @@ SCENARIOS = (
     Scenario(
         "heath-half-language-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         brain_floats,
         ("low_precision_underflow",),
         ("lr_too_low", "loss_plateau", "layer_not_training"),
@@ -229,7 +229,7 @@ SCENARIOS = (
     Scenario(
         "heath-half-shapes-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         shapes,
         ("low_precision_underflow",),
         ("vanishing_gradient", "layer_not_training", "loss_plateau", "underfitting", "unused_parameter"),
@@ -245,7 +245,7 @@ SCENARIOS = (
     Scenario(
         "heath-collapse-friends-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         friends,
         ("representation_collapse",),
         ("oversmoothing", "redundant_units", "wrong_output_or_loss", "vanishing_gradient", "dead_units"),

@@ -15,7 +15,7 @@ from tests.diagnosis.data import Part, Split, split
 from tests.diagnosis.faulty.walker_heath import by_heart, harmed
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import double, gradients, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -242,11 +242,11 @@ def tremors(trial: Trial) -> Truth:
 
 
 SCENARIOS = (
-    Scenario("heath-overfit-reviews-lstm", "rnn", REPORTING, reviews, ("overfitting",)),
+    Scenario("heath-overfit-reviews-lstm", "rnn", TUNING, reviews, ("overfitting",)),
     Scenario(
         "heath-plateau-places-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         places,
         ("loss_plateau", "underfitting"),
         ("lr_too_low", "redundant_units", "poor_init"),
@@ -254,7 +254,7 @@ SCENARIOS = (
     Scenario(
         "heath-plateau-boxes-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         detector,
         ("loss_plateau", "wrong_output_or_loss"),
         ("vanishing_gradient", "poor_init", "layer_not_training", "underfitting", "unused_parameter"),
@@ -270,7 +270,7 @@ SCENARIOS = (
     Scenario(
         "heath-linear-tremors-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         tremors,
         ("missing_nonlinearity",),
         ("loss_plateau", "underfitting", "redundant_units"),

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, CosineAnnealingWarmResta
 from tests.diagnosis.data import STATES, Graph, Part, communities, digits, language, split
 from tests.diagnosis.networks import GraphConvolution, Transformer
 from tests.diagnosis.proof import accuracy, calm, generalises, loss_of, moved, require, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import VALIDATE_EVERY, History, control, evaluate, fit
 
 
@@ -290,11 +290,11 @@ def rare_spots(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("amber-healthy-resnet-cnn", "cnn", REPORTING, small_resnet),
-    Scenario("amber-healthy-wine-mlp", "mlp", REPORTING, kinds_of_wine),
-    Scenario("amber-healthy-pitch-gru", "rnn", REPORTING, pitch),
+    Scenario("amber-healthy-resnet-cnn", "cnn", TUNING, small_resnet),
+    Scenario("amber-healthy-wine-mlp", "mlp", TUNING, kinds_of_wine),
+    Scenario("amber-healthy-pitch-gru", "rnn", TUNING, pitch),
     Scenario("amber-healthy-low-rank-transformer", "transformer", TUNING, low_ranks),
     Scenario("amber-healthy-rewards-mlp", "mlp", TUNING, rewards),
-    Scenario("amber-healthy-restarts-gnn", "gnn", REPORTING, restarts),
-    Scenario("amber-healthy-rare-spots-cnn", "cnn", REPORTING, rare_spots),
+    Scenario("amber-healthy-restarts-gnn", "gnn", TUNING, restarts),
+    Scenario("amber-healthy-rare-spots-cnn", "cnn", TUNING, rare_spots),
 )

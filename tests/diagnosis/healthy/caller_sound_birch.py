@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from tests.diagnosis.data import Part, communities, digits, split
 from tests.diagnosis.networks import Block, Gcn, Residual, Transformer, mlp
 from tests.diagnosis.proof import accuracy, alive, calm, double, generalises, moved, require, silent, snapshot, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -225,11 +225,11 @@ def bandit(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("birch-healthy-epochs-cnn", "cnn", REPORTING, epochs),
+    Scenario("birch-healthy-epochs-cnn", "cnn", TUNING, epochs),
     Scenario("birch-healthy-engines-gru", "rnn", TUNING, engines),
-    Scenario("birch-healthy-papers-gnn", "gnn", REPORTING, papers),
-    Scenario("birch-healthy-frozen-mlp", "mlp", REPORTING, frozen),
-    Scenario("birch-healthy-gates-transformer", "transformer", REPORTING, gates),
+    Scenario("birch-healthy-papers-gnn", "gnn", TUNING, papers),
+    Scenario("birch-healthy-frozen-mlp", "mlp", TUNING, frozen),
+    Scenario("birch-healthy-gates-transformer", "transformer", TUNING, gates),
     Scenario("birch-healthy-knocks-conv1d", "cnn", TUNING, knocks),
     Scenario("birch-healthy-bandit-mlp", "mlp", TUNING, bandit),
 )

@@ -28,7 +28,7 @@ from tests.diagnosis.proof import (
     silent,
     snapshot,
 )
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, evaluate, fit
 
 
@@ -283,11 +283,11 @@ def diabetes(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("cedar-healthy-wine-mlp", "mlp", REPORTING, wine),
+    Scenario("cedar-healthy-wine-mlp", "mlp", TUNING, wine),
     Scenario("cedar-healthy-masks-cnn", "cnn", TUNING, masks),
     Scenario("cedar-healthy-texts-transformer", "transformer", TUNING, texts),
     Scenario("cedar-healthy-frozen-cnn", "cnn", TUNING, probe),
     Scenario("cedar-healthy-prices-gru", "rnn", TUNING, prices),
     Scenario("cedar-healthy-frauds-gnn", "gnn", TUNING, frauds),
-    Scenario("cedar-healthy-gates-mlp", "mlp", REPORTING, diabetes),
+    Scenario("cedar-healthy-gates-mlp", "mlp", TUNING, diabetes),
 )

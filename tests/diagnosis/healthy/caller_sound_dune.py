@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from tests.diagnosis.data import Part, digits, split
 from tests.diagnosis.networks import Attention, GraphConvolution, Residual, mlp
 from tests.diagnosis.proof import accuracy, calm, generalises, gradients, moved, require, snapshot, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -315,11 +315,11 @@ def unsure(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("dune-healthy-wines-mlp", "mlp", REPORTING, wines),
+    Scenario("dune-healthy-wines-mlp", "mlp", TUNING, wines),
     Scenario("dune-healthy-discs-cnn", "cnn", TUNING, segmented),
     Scenario("dune-healthy-friends-gnn", "gnn", TUNING, friends),
-    Scenario("dune-healthy-offers-mlp", "mlp", REPORTING, offers),
-    Scenario("dune-healthy-gates-transformer", "transformer", REPORTING, gates),
+    Scenario("dune-healthy-offers-mlp", "mlp", TUNING, offers),
+    Scenario("dune-healthy-gates-transformer", "transformer", TUNING, gates),
     Scenario("dune-healthy-eye-cnn", "cnn", TUNING, frozen_eye),
     Scenario("dune-healthy-unsure-gru", "rnn", TUNING, unsure),
 )

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from tests.diagnosis.data import STATES, Part, language, split
 from tests.diagnosis.networks import Transformer, mlp
 from tests.diagnosis.proof import calm, finite, generalises, loss_of, require, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, evaluate, fit
 
 
@@ -165,8 +165,8 @@ def diffusion(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("juniper-wines-mlp", "mlp", REPORTING, wines),
+    Scenario("juniper-wines-mlp", "mlp", TUNING, wines),
     Scenario("juniper-lakes-cnn", "cnn", TUNING, lakes),
-    Scenario("juniper-markov-transformer", "transformer", REPORTING, markov),
-    Scenario("juniper-diffusion-mlp", "mlp", REPORTING, diffusion),
+    Scenario("juniper-markov-transformer", "transformer", TUNING, markov),
+    Scenario("juniper-diffusion-mlp", "mlp", TUNING, diffusion),
 )

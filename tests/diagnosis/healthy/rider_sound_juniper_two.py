@@ -11,7 +11,7 @@ from torch.optim import Adam
 from tests.diagnosis.data import Part, Split, digits
 from tests.diagnosis.networks import GraphConvolution, Recurrent, cnn
 from tests.diagnosis.proof import accuracy, alive, double, finite, moved, require, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, evaluate
 
 
@@ -149,6 +149,6 @@ def resting_body(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("juniper-corridor-gru", "rnn", TUNING, corridor),
-    Scenario("juniper-frauds-gnn", "gnn", REPORTING, frauds),
+    Scenario("juniper-frauds-gnn", "gnn", TUNING, frauds),
     Scenario("juniper-resting-body-cnn", "cnn", TUNING, resting_body),
 )

@@ -12,7 +12,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Part, Split, split
 from tests.diagnosis.networks import Block
 from tests.diagnosis.proof import accuracy, calm, generalises, moved, require, snapshot, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import evaluate, fit
 
 ANGLES = 2 * torch.pi * torch.arange(6) / 6
@@ -162,8 +162,8 @@ def adverts(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("larch-sound-ring-mlp", "mlp", REPORTING, ring_diffusion),
+    Scenario("larch-sound-ring-mlp", "mlp", TUNING, ring_diffusion),
     Scenario("larch-sound-wine-mlp", "mlp", TUNING, normed_wine),
-    Scenario("larch-sound-vectors-transformer", "transformer", REPORTING, frozen_vectors),
-    Scenario("larch-sound-adverts-mlp", "mlp", REPORTING, adverts),
+    Scenario("larch-sound-vectors-transformer", "transformer", TUNING, frozen_vectors),
+    Scenario("larch-sound-adverts-mlp", "mlp", TUNING, adverts),
 )

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from tests.diagnosis.data import Part, digits, language, majorities, split
 from tests.diagnosis.networks import Transformer, mlp
 from tests.diagnosis.proof import accuracy, calm, generalises, learned, loss_of, moved, require, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -144,6 +144,6 @@ def new_head(trial: Trial) -> None:
 SCENARIOS = (
     Scenario("maple-sound-wines-mlp", "mlp", TUNING, wines),
     Scenario("maple-sound-shifted-cnn", "cnn", TUNING, shifted),
-    Scenario("maple-sound-speaker-lstm", "rnn", REPORTING, speaker),
-    Scenario("maple-sound-head-transformer", "transformer", REPORTING, new_head),
+    Scenario("maple-sound-speaker-lstm", "rnn", TUNING, speaker),
+    Scenario("maple-sound-head-transformer", "transformer", TUNING, new_head),
 )

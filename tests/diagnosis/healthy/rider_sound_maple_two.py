@@ -10,7 +10,7 @@ from torch.optim import Adam, AdamW
 from tests.diagnosis.data import Graph, communities, split
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import accuracy, calm, double, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 
@@ -115,7 +115,7 @@ def rare_beats(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("maple-sound-offers-policy", "mlp", REPORTING, policy),
+    Scenario("maple-sound-offers-policy", "mlp", TUNING, policy),
     Scenario("maple-sound-gates-gnn", "gnn", TUNING, shut_gates),
-    Scenario("maple-sound-beats-gru", "rnn", REPORTING, rare_beats),
+    Scenario("maple-sound-beats-gru", "rnn", TUNING, rare_beats),
 )

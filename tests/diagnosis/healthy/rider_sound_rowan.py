@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from tests.diagnosis.data import Graph, Split, communities, patients, split
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import accuracy, calm, generalises, loss_of, require, sound
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 
@@ -139,8 +139,8 @@ def eight_rounds(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("rowan-healthy-beats-cnn", "cnn", REPORTING, heart),
-    Scenario("rowan-healthy-tumours-mlp", "mlp", REPORTING, tumours),
-    Scenario("rowan-healthy-hums-gru", "rnn", REPORTING, humming),
-    Scenario("rowan-healthy-deep-gnn", "gnn", REPORTING, eight_rounds),
+    Scenario("rowan-healthy-beats-cnn", "cnn", TUNING, heart),
+    Scenario("rowan-healthy-tumours-mlp", "mlp", TUNING, tumours),
+    Scenario("rowan-healthy-hums-gru", "rnn", TUNING, humming),
+    Scenario("rowan-healthy-deep-gnn", "gnn", TUNING, eight_rounds),
 )

@@ -9,7 +9,7 @@ from torch.optim import Adam, AdamW
 from tests.diagnosis.data import language, split
 from tests.diagnosis.networks import Transformer
 from tests.diagnosis.proof import calm, generalises, loss_of, moved, require, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, fit
 
 
@@ -135,6 +135,6 @@ def bandit(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("rowan-healthy-adapters-transformer", "transformer", TUNING, adapters),
-    Scenario("rowan-healthy-codes-mlp", "mlp", REPORTING, codes),
+    Scenario("rowan-healthy-codes-mlp", "mlp", TUNING, codes),
     Scenario("rowan-healthy-bandit-mlp", "mlp", TUNING, bandit),
 )

@@ -14,7 +14,7 @@ from tests.diagnosis.faulty.walker_elm_three import Molecules, bound
 from tests.diagnosis.faulty.walker_elm_two import epochs
 from tests.diagnosis.networks import Recurrent, Transformer, mlp
 from tests.diagnosis.proof import accuracy, alive, calm, generalises, loss_of, moved, require, silent, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -236,11 +236,11 @@ def defects(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("elm-sound-cells-cnn", "cnn", REPORTING, cells),
+    Scenario("elm-sound-cells-cnn", "cnn", TUNING, cells),
     Scenario("elm-sound-cultivars-mlp", "mlp", TUNING, cultivars),
-    Scenario("elm-sound-molecules-gnn", "gnn", REPORTING, molecules),
-    Scenario("elm-sound-frozen-transformer", "transformer", REPORTING, frozen_body),
+    Scenario("elm-sound-molecules-gnn", "gnn", TUNING, molecules),
+    Scenario("elm-sound-frozen-transformer", "transformer", TUNING, frozen_body),
     Scenario("elm-sound-longer-gru", "rnn", TUNING, ever_longer),
     Scenario("elm-sound-bandit-mlp", "mlp", TUNING, bandit),
-    Scenario("elm-sound-defects-cnn", "cnn", REPORTING, defects),
+    Scenario("elm-sound-defects-cnn", "cnn", TUNING, defects),
 )

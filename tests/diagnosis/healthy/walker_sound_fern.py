@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from tests.diagnosis.data import Part, communities, digits, language, majorities, split
 from tests.diagnosis.networks import Recurrent, Transformer, cnn, mlp
 from tests.diagnosis.proof import accuracy, alive, calm, generalises, moved, outputs, require, snapshot, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -269,8 +269,8 @@ SCENARIOS = (
     Scenario("fern-healthy-cycle-cnn", "cnn", TUNING, one_cycle),
     Scenario("fern-healthy-languages-gru", "rnn", TUNING, which_language),
     Scenario("fern-healthy-friends-gnn", "gnn", TUNING, friends),
-    Scenario("fern-healthy-lesions-cnn", "cnn", REPORTING, lesions),
-    Scenario("fern-healthy-adapters-transformer", "transformer", REPORTING, adapters),
+    Scenario("fern-healthy-lesions-cnn", "cnn", TUNING, lesions),
+    Scenario("fern-healthy-adapters-transformer", "transformer", TUNING, adapters),
     Scenario("fern-healthy-bandit-mlp", "mlp", TUNING, bandit),
     Scenario("fern-healthy-sparse-mlp", "mlp", TUNING, sparse_code),
 )

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from tests.diagnosis.data import Split, communities, split
 from tests.diagnosis.networks import Gcn, mlp
 from tests.diagnosis.proof import generalises, learned, loss_of, require, sound
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import evaluate, fit
 
 
@@ -103,6 +103,6 @@ def harbour(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario("grove-sound-cellar-mlp", "mlp", TUNING, cellar),
-    Scenario("grove-sound-groups-gnn", "gnn", REPORTING, groups),
-    Scenario("grove-sound-harbour-gru", "rnn", REPORTING, harbour),
+    Scenario("grove-sound-groups-gnn", "gnn", TUNING, groups),
+    Scenario("grove-sound-harbour-gru", "rnn", TUNING, harbour),
 )

@@ -13,7 +13,7 @@ from torch.optim import Adam, AdamW
 from tests.diagnosis.data import STATES, Split, language, split
 from tests.diagnosis.networks import Block, Transformer, mlp
 from tests.diagnosis.proof import alive, double, gradients, loss_of, moved, outputs, require, snapshot
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -216,8 +216,8 @@ def wander(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("grove-sound-lesions-cnn", "cnn", REPORTING, lesions),
-    Scenario("grove-sound-adapters-transformer", "transformer", REPORTING, adapters),
+    Scenario("grove-sound-lesions-cnn", "cnn", TUNING, lesions),
+    Scenario("grove-sound-adapters-transformer", "transformer", TUNING, adapters),
     Scenario("grove-sound-denoising-mlp", "mlp", TUNING, denoising),
-    Scenario("grove-sound-wander-mlp", "mlp", REPORTING, wander),
+    Scenario("grove-sound-wander-mlp", "mlp", TUNING, wander),
 )

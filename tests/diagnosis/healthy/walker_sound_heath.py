@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from tests.diagnosis.data import TOKENS, Graph, Part, communities, digits, patients, split
 from tests.diagnosis.networks import GraphConvolution, Transformer, mlp
 from tests.diagnosis.proof import alive, calm, double, generalises, learned, loss_of, require
-from tests.diagnosis.scenario import REPORTING, TUNING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, fit
 
 
@@ -233,11 +233,11 @@ def dice(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("heath-healthy-clinic-mlp", "mlp", REPORTING, clinic),
+    Scenario("heath-healthy-clinic-mlp", "mlp", TUNING, clinic),
     Scenario("heath-healthy-station-gru", "rnn", TUNING, station),
-    Scenario("heath-healthy-seismograph-cnn", "cnn", REPORTING, seismograph),
+    Scenario("heath-healthy-seismograph-cnn", "cnn", TUNING, seismograph),
     Scenario("heath-healthy-borrowed-cnn", "cnn", TUNING, borrowed),
     Scenario("heath-healthy-factors-mlp", "mlp", TUNING, factors),
-    Scenario("heath-healthy-teacher-gnn", "gnn", REPORTING, teacher),
+    Scenario("heath-healthy-teacher-gnn", "gnn", TUNING, teacher),
     Scenario("heath-healthy-dice-transformer", "transformer", TUNING, dice),
 )
