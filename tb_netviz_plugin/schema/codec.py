@@ -87,6 +87,7 @@ def encode_description(description: RunDescription) -> netviz_pb2.RunDescription
                 input_shape=module.input_shape,
                 output_shape=module.output_shape,
                 detail=text(module.detail),
+                dropout=module.dropout,
             )
             for module in description.modules
         ],
@@ -149,7 +150,14 @@ def decode_description(content: bytes) -> RunDescription:
         framework=message.framework,
         model=message.model,
         modules=tuple(
-            Module(module.name, module.type, tuple(module.input_shape), tuple(module.output_shape), module.detail)
+            Module(
+                module.name,
+                module.type,
+                tuple(module.input_shape),
+                tuple(module.output_shape),
+                module.detail,
+                module.dropout,
+            )
             for module in message.modules
         ),
         parameters=tuple(

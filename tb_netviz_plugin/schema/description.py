@@ -19,13 +19,24 @@ MAX_CLASSES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A module of the network. Modules stand in the order in which they run, input first."""
+    """A module of the network. Modules stand in the order in which they run, input first.
+
+    Attributes:
+        name: Unique in the model, such as "blocks.0.conv".
+        type: Its class.
+        input_shape: Of the first tensor that went in.
+        output_shape: Of the first that came out.
+        detail: A few words on its settings.
+        dropout: Largest share that it leaves out in training, being dropout or calling it as a function; 0 where it
+            does not, or that was not recorded.
+    """
 
     name: str
     type: str = ""
     input_shape: tuple[int, ...] = ()
     output_shape: tuple[int, ...] = ()
     detail: str = ""
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,18 +49,20 @@ class RunDescription(_message.Message):
     def __init__(self, schema_version: _Optional[int] = ..., writer: _Optional[str] = ..., framework: _Optional[str] = ..., model: _Optional[str] = ..., modules: _Optional[_Iterable[_Union[Module, _Mapping]]] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., edges: _Optional[_Iterable[_Union[Edge, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[OptimizerGroup, _Mapping]]] = ..., chunks: _Optional[_Iterable[_Union[Chunk, _Mapping]]] = ..., omissions: _Optional[_Iterable[_Union[Omission, _Mapping]]] = ..., schedule: _Optional[_Union[Schedule, _Mapping]] = ..., activations: _Optional[_Iterable[_Union[Activation, _Mapping]]] = ..., criterion: _Optional[str] = ...) -> None: ...
 
 class Module(_message.Message):
-    __slots__ = ("name", "type", "input_shape", "output_shape", "detail")
+    __slots__ = ("name", "type", "input_shape", "output_shape", "detail", "dropout")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     INPUT_SHAPE_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_SHAPE_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    DROPOUT_FIELD_NUMBER: _ClassVar[int]
     name: str
     type: str
     input_shape: _containers.RepeatedScalarFieldContainer[int]
     output_shape: _containers.RepeatedScalarFieldContainer[int]
     detail: str
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., input_shape: _Optional[_Iterable[int]] = ..., output_shape: _Optional[_Iterable[int]] = ..., detail: _Optional[str] = ...) -> None: ...
+    dropout: float
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., input_shape: _Optional[_Iterable[int]] = ..., output_shape: _Optional[_Iterable[int]] = ..., detail: _Optional[str] = ..., dropout: _Optional[float] = ...) -> None: ...
 
 class Parameter(_message.Message):
     __slots__ = ("name", "owner", "shape", "dtype", "frozen", "group")

@@ -21,6 +21,13 @@ def detail_of(module: nn.Module) -> str:
     return _representation(module)
 
 
+def dropout_of(module: nn.Module) -> float:
+    """Return the share that a module of torch leaves out in training."""
+    if isinstance(module, nn.modules.dropout._DropoutNd):
+        return float(module.p)
+    return float(module.dropout) if isinstance(module, nn.RNNBase | nn.MultiheadAttention) else 0.0
+
+
 def _convolution(module: Any) -> str:
     words = [f"{module.in_channels} → {module.out_channels}", f"kernel {_product(module.kernel_size)}"]
     if set(module.stride) != {1}:

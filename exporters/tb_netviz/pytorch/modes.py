@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from tb_netviz.pytorch.details import dropout_of
 from tb_netviz.pytorch.hooks import ForwardMark, Guard, Passes
 from tb_netviz.pytorch.standard import Dashboards
 from tb_netviz.pytorch.steps import StepCounter
@@ -91,8 +92,6 @@ class Modes:
 
 def _is_modal(module: Any) -> bool:
     """Whether a module of torch does something else in evaluation."""
-    if isinstance(module, nn.modules.dropout._DropoutNd):
-        return module.p > 0
-    if isinstance(module, nn.RNNBase | nn.MultiheadAttention):
-        return module.dropout > 0
-    return isinstance(module, nn.modules.batchnorm._NormBase) and module.track_running_stats
+    if isinstance(module, nn.modules.batchnorm._NormBase):
+        return bool(module.track_running_stats)
+    return dropout_of(module) > 0

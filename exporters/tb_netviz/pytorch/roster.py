@@ -100,7 +100,7 @@ class Roster:
             self._ends.criterion,
             self._order.omissions,
             self._team.refusal,
-            (0, False) if self._capture is None else (len(self._capture.sites.order), self._capture.is_deaf),
+            None if self._capture is None else self._capture.heard,
             list(_traits(model, "")),
             [(id(optimizer), [len(group["params"]) for group in optimizer.param_groups]) for optimizer in optimizers],
         )
@@ -108,8 +108,9 @@ class Roster:
             return None
         self._signature = signature
         modules = self._order.sorted(model)
+        dropouts = {} if self._capture is None else self._capture.dropouts
         self._chains = _chains(modules, self._order)
-        self._layout = lay_out(modules, self._order.shapes, self._include, self._exclude, self._team.refusal)
+        self._layout = lay_out(modules, self._order.shapes, self._include, self._exclude, self._team.refusal, dropouts)
         self._rows = {id(parameter): row for row, parameter in enumerate(self._layout.parameters())}
         return self._describe(optimizers)
 

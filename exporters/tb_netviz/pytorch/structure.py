@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from torch import nn
 
-from tb_netviz.pytorch.details import detail_of
+from tb_netviz.pytorch.details import detail_of, dropout_of
 from tb_netviz.pytorch.shards import SHARDED, is_sharded, kind_of, reason_to_omit
 from tb_netviz_plugin.schema.description import Module, Omission, Parameter
 
@@ -126,6 +127,7 @@ def lay_out(
     include: Sequence[str],
     exclude: Sequence[str],
     sharded: str = SHARDED,
+    dropouts: Mapping[str, float] = MappingProxyType({}),
 ) -> Layout:
     """Give each parameter of `modules` a row.
 
@@ -135,13 +137,17 @@ def lay_out(
         include: Patterns of parameter names such as "blocks.*.weight"; others are left out. Empty: all.
         exclude: Patterns of parameter names that are left out.
         sharded: Why those are left out that are sharded over processes; empty if they are not.
+        dropouts: Shares that are left out by functions that modules call, by the modules' names.
     """
     root = modules[0][0]
     described, names, owners, homes, omissions = [], [], [], [], []
     seen: set[int] = set()
     for place, (name, module) in enumerate(modules):
         seen_shapes = shapes.get(id(module), Shapes())
-        described.append(Module(name, kind_of(module), seen_shapes.inputs, seen_shapes.outputs, detail_of(module)))
+        left_out = dropout_of(module) or dropouts.get(name, 0.0)
+        described.append(
+            Module(name, kind_of(module), seen_shapes.inputs, seen_shapes.outputs, detail_of(module), left_out)
+        )
         for key, parameter in module._parameters.items():
             if parameter is None or id(parameter) in seen:
                 continue

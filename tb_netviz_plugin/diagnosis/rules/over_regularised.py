@@ -282,7 +282,7 @@ def _shares(case: Case, layers: list[int]) -> Floats | None:
 
 def _dropped(case: Case, layers: list[int], loss: Course, limit: float) -> Finding | None:
     """Find dropout that leaves out most units, where the network does better without it, or nearly all of them."""
-    dropouts = {module.name: _probability(module.detail) for module in _modules(case) if "Dropout" in module.type}
+    dropouts = {module.name: share for module in _modules(case) if (share := _left_out(module))}
     name, most = max(dropouts.items(), key=lambda item: item[1], default=("", 0.0))
     held_out = course(case.curve("val_loss"))
     if most < limit or loss.end < _POOR * loss.start:
@@ -304,11 +304,11 @@ def _dropped(case: Case, layers: list[int], loss: Course, limit: float) -> Findi
         layers=_behind(case, name, layers),
         first_step=float(loss.steps[0]),
         last_step=float(loss.steps[-1]),
-        message=f"{name} leaves out {most:.0%} of what it gets, and {loss.name} is {number(loss.end)}, having begun at "
-        f"{number(loss.start)}{without}.",
+        message=f"{_told(case, name)} leaves out {most:.0%} of what it gets, and {loss.name} is {number(loss.end)}, "
+        f"having begun at {number(loss.start)}{without}.",
         beyond=Beyond("share that dropout leaves out", most, limit),
         evidence=tuple(lines),
-        remedies=(Remedy("Leave out less.", f'model.get_submodule("{name}").p = 0.2'),),
+        remedies=(Remedy("Leave out less.", _less(case, name)),),
         excluded=(
             "Not a training set that is harder: the network is the same, and its dropout is what differs."
             if better
@@ -332,14 +332,29 @@ def _behind(case: Case, name: str, layers: list[int]) -> tuple[int, ...]:
     return tuple(behind[:1])
 
 
+def _told(case: Case, name: str) -> str:
+    """Return a module that is dropout, or dropout that is called in one, in words."""
+    return name if _is_dropout(case, name) else f"F.dropout in {name}"
+
+
+def _less(case: Case, name: str) -> str:
+    """Return code that leaves out less."""
+    by_module = f'model.get_submodule("{name}").p = 0.2'
+    return by_module if _is_dropout(case, name) else "F.dropout(x, p=0.2, training=self.training)"
+
+
+def _is_dropout(case: Case, name: str) -> bool:
+    return any("Dropout" in module.type for module in _modules(case) if module.name == name)
+
+
 def _modules(case: Case) -> list[Module]:
     return [module for description in case.network.descriptions for module in description.modules]
 
 
-def _probability(detail: str) -> float:
-    """Return p of a dropout from what its module says of itself."""
-    found = re.search(r"\bp=([0-9.]+)", detail)
-    return float(found.group(1)) if found else 0.0
+def _left_out(module: Module) -> float:
+    """Return the share that dropout leaves out; of older runs it is known from what modules say of themselves only."""
+    found = re.search(r"\bp=([0-9.]+)", module.detail) if "Dropout" in module.type else None
+    return float(found.group(1)) if found else module.dropout
 
 
 RULE = Rule(

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from tb_netviz.pytorch import NetVizWriter
 from tb_netviz.pytorch.details import detail_of
@@ -26,13 +27,13 @@ class Reordered(nn.Module):
         return self.head(self.body(x)) * self.scale
 
 
-def record(folder, model, batch, *, watched=None, forward=None, optimizer=None, **options):
-    """Train two steps, watching `watched` and calling `forward`; return the recording."""
+def record(folder, model, batch, *, watched=None, forward=None, optimizer=None, steps=2, **options):
+    """Train a few steps, watching `watched` and calling `forward`; return the recording."""
     optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=0.1)
     forward = model if forward is None else forward
     with NetVizWriter(folder) as writer:
         writer.watch(model if watched is None else watched, optimizer, every=1, **options)
-        for _ in range(2):
+        for _ in range(steps):
             forward(batch).sum().backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -219,3 +220,43 @@ def test_hostile_names(tmp_path):
         f"{name.replace('.', '_')}.weight" for name in names
     ]
     assert sorted(recording.tables) == [0, 1]
+
+
+class Dropping(nn.Module):
+    """Leaves out 0.9 by calling a function in its own code, and 0.3 by a module; and a block of its own 0.6."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(4, 8)
+        self.block = Block()
+        self.drop = nn.Dropout(0.3)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x):
+        hidden = functional.dropout(self.first(x), 0.9, self.training)
+        unused = functional.dropout(hidden, p=0.99, training=False)
+        return self.head(self.drop(self.block(unused)))
+
+
+class Block(nn.Module):
+    def forward(self, x):
+        return functional.dropout(x, training=self.training) + functional.alpha_dropout(x, p=0.6, training=True)
+
+
+def test_dropout_is_described_whether_it_is_a_module_or_a_function(tmp_path):
+    description = record(tmp_path, Dropping(), torch.randn(5, 4), steps=4).description
+    shares = {module.name: module.dropout for module in description.modules}
+    assert shares == {"Dropping": 0.9, "first": 0, "block": 0.6, "drop": 0.3, "head": 0}
+
+
+def test_dropout_of_recurrent_layers_is_described(tmp_path):
+    class Tagger(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.GRU(4, 8, num_layers=2, dropout=0.7)
+
+        def forward(self, x):
+            return self.rnn(x)[0]
+
+    description = record(tmp_path, Tagger(), torch.randn(5, 3, 4)).description
+    assert {module.name: module.dropout for module in description.modules} == {"Tagger": 0, "rnn": 0.7}

@@ -361,6 +361,17 @@ class TestOverRegularised:
         assert found("over_regularised", with_dropout(0.85), train=loss, val=0.94 * loss) != []
         assert found("over_regularised", with_dropout(0.85), train=loss, val=loss_beside) == []
 
+    def test_dropout_that_is_called_as_a_function(self):
+        model, calls = Model(), Module("net", "Net", dropout=0.9)
+        model.description = replace(model.description, modules=(calls, *model.description.modules))
+        model.description = replace(
+            model.description,
+            parameters=tuple(replace(one, owner=one.owner + 1) for one in model.description.parameters),
+        )
+        (finding,) = found("over_regularised", model, train=falling(end=1.8))
+        assert "F.dropout in net leaves out 90%" in finding.message
+        assert finding.remedies[0].code == "F.dropout(x, p=0.2, training=self.training)"
+
     @pytest.mark.parametrize("val", [None, falling(end=1.8)])
     def test_dropout_of_nearly_all_needs_no_validation_where_little_was_learned(self, val):
         (finding,) = found("over_regularised", with_dropout(0.9), train=falling(end=1.8), val=val)

@@ -81,6 +81,7 @@ class Capture:
     Attributes:
         sites: Where outputs are measured.
         is_deaf: Whether functions are not listened to, something being compiled.
+        dropouts: Largest share that is left out by functions that a module calls, by the module's name.
     """
 
     def __init__(self, model: nn.Module, guard: Guard) -> None:
@@ -90,6 +91,7 @@ class Capture:
         self._names: dict[int, str] = {}
         self._handles: list[RemovableHandle] = []
         self.is_deaf = False
+        self.dropouts: dict[str, float] = {}
         self.sites = Sites(self._name, kind_of(model))
         self._tally = Tally()
         self._calls: dict[tuple[int, tuple[int, int] | None], int] = {}
@@ -100,7 +102,7 @@ class Capture:
         self._turn = 0
         self._passes = 0
         self._previous: Site | None = None  # In the pass.
-        self._functions = Functions(guard, self._owner, self._take_function)
+        self._functions = Functions(guard, self._owner, self._take_function, self._take_dropout)
         for name, module in named_modules(model):
             self._names[id(module)] = name
             bend = bend_of(module)
@@ -132,6 +134,11 @@ class Capture:
         quiet = GatedHook(self._gate, self._guard, self._begin_pass)
         self._handles.append(model.register_forward_pre_hook(beginning if tells else quiet))
         return beginning
+
+    @property
+    def heard(self) -> tuple[object, ...]:
+        """What a description says of what was heard; another one is due where it changes."""
+        return len(self.sites.order), self.is_deaf, tuple(self.dropouts.items())
 
     def listen(self, *, with_bins: bool) -> None:
         """Measure what comes from now on.
@@ -179,7 +186,7 @@ class Capture:
 
     def _may_call_functions(self) -> bool:
         """Whether to listen to functions: where none was found they are looked for ever less often, for their cost."""
-        found = any(site.line for site in self.sites.order)
+        found = bool(self.dropouts) or any(site.line for site in self.sites.order)
         return self._passes > 0 and (found or self._passes.bit_count() == 1)
 
     @staticmethod
@@ -227,6 +234,11 @@ class Capture:
             if is_measurable(output) and self._counts(module):
                 layout = layout or layout_of(output, convolved=self._weighted.convolved)
                 self._take(id(module), module, place, bend, output, layout)
+
+    def _take_dropout(self, module: nn.Module, share: float) -> None:
+        if self._counts(module):
+            name = self._name(module)
+            self.dropouts[name] = max(share, self.dropouts.get(name, 0.0))
 
     def _take(
         self, owner: int, module: nn.Module, place: Place | None, bend: Bend, output: Tensor, layout: Layout

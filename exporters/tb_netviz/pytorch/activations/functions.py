@@ -1,4 +1,4 @@
-"""Activation functions that are called without being modules, found while a watched model runs."""
+"""Activation functions and dropout that are called without being modules, found while a watched model runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, _get_current_function_mode
@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode
 from tb_netviz.pytorch.activations.outputs import HEAD, Layout
 from tb_netviz.pytorch.activations.responses import Bend, bend_of, bend_of_function
 from tb_netviz.pytorch.activations.sites import Place
+from tb_netviz.pytorch.details import dropout_of
 from tb_netviz.pytorch.hooks import Guard
 
 _DEPTH = 12
@@ -21,22 +22,30 @@ _DEPTH = 12
 _HEADS = 4
 """Axes of what attention returns where it has heads: batch, head, place, feature."""
 
+_DROPOUTS: Final = frozenset(
+    ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
+)
+"""Functions that leave something out in training, by a share that is their second argument."""
+
 Take = Callable[[nn.Module, Place, Bend, Tensor, Layout | None], None]
+Drop = Callable[[nn.Module, float], None]
 
 
 class Functions:
-    """Hears of activation functions between `enter` and `leave`. It lies over the calls of torch in this thread.
+    """Hears of such functions between `enter` and `leave`. It lies over the calls of torch in this thread.
 
     Args:
         guard: Runs what is done about them.
         owner: Returns the module that some object in a calling frame is, if it is one of the model.
         take: Takes the module in whose code a function is called, where, what its units do, and the output.
+        drop: Takes the module in whose code dropout is called, and the share that is left out.
     """
 
-    def __init__(self, guard: Guard, owner: Callable[[object], nn.Module | None], take: Take) -> None:
+    def __init__(self, guard: Guard, owner: Callable[[object], nn.Module | None], take: Take, drop: Drop) -> None:
         self._guard = guard
         self._owner = owner
         self._take = take
+        self._drop = drop
         self._mode: _Mode | None = None
 
     def enter(self) -> None:
@@ -61,6 +70,9 @@ class Functions:
     def _find(
         self, name: str, arguments: tuple[Any, ...], keywords: Mapping[str, Any], output: Any, frame: FrameType
     ) -> None:
+        if name in _DROPOUTS:
+            self._find_dropout(arguments, keywords, frame)
+            return
         bend = _bend(name, arguments, keywords)
         if bend is None or not isinstance(output, Tensor):
             return
@@ -72,6 +84,15 @@ class Functions:
         attends = name == "scaled_dot_product_attention" and output.ndim == _HEADS
         place = Place(name.removesuffix("_"), (id(caller.f_code), caller.f_lasti), line)
         self._take(module, place, bend, output, Layout(1, HEAD) if attends else None)
+
+    def _find_dropout(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], frame: FrameType) -> None:
+        share, training = (
+            keywords.get(name, arguments[place] if len(arguments) > place else usual)
+            for place, name, usual in ((1, "p", 0.5), (2, "training", True))
+        )
+        module = self._module(_caller(frame))
+        if training and isinstance(share, int | float) and module is not None and not dropout_of(module):
+            self._drop(module, float(share))
 
     def _module(self, frame: FrameType | None) -> nn.Module | None:
         """Return the innermost module of the model in whose code, or below it, the call stands."""
@@ -86,7 +107,7 @@ class Functions:
 
 
 class _Mode(TorchFunctionMode):
-    """Tells of the functions that are activations."""
+    """Tells of the functions that are activations or dropout."""
 
     def __init__(self, hear: Callable[..., None]) -> None:
         super().__init__()
@@ -98,9 +119,13 @@ class _Mode(TorchFunctionMode):
         keywords = keywords or {}
         output = function(*arguments, **keywords)
         name = getattr(function, "__name__", "")
-        if self.hear is not None and (bend_of_function(name) is not None or name.startswith("clamp")):
+        if self.hear is not None and _is_heard(name):
             self.hear(name, arguments, keywords, output)
         return output
+
+
+def _is_heard(name: str) -> bool:
+    return bend_of_function(name) is not None or name.startswith("clamp") or name in _DROPOUTS
 
 
 def _bend(name: str, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Bend | None:
