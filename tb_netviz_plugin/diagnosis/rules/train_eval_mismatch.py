@@ -20,6 +20,7 @@ from tb_netviz_plugin.diagnosis.modes import MODE, RULE_ID, begins, confused, mo
 from tb_netviz_plugin.diagnosis.padding import padded
 from tb_netviz_plugin.diagnosis.prepared import OUTPUTS, SPREAD, falls_along, larger, prepared
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.diagnosis.unlike_batches import of_unlike_batches
 
 _SETTLED = 50
 """Steps after which running statistics have left their first values behind, at torch's momentum of 0.1."""
@@ -71,9 +72,15 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     for known in (modes, inputs):
         if any(finding.severity > Severity.INFO for finding in known):
             return known
-    return _that_tells_most(padded(case) or _by_losses(case, limits), larger(case, limits["outputs"])) + (
+    return _that_tells_most(_by_data(case) or _by_losses(case, limits), larger(case, limits["outputs"])) + (
         modes or inputs
     )
+
+
+def _by_data(case: Case) -> list[Finding]:
+    """Find data that training or evaluation alone has, as the cause of a loss that differs."""
+    unlike = of_unlike_batches(case)
+    return padded(case) or ([unlike] if unlike else [])
 
 
 def _that_tells_most(losses: list[Finding], outputs: list[Finding]) -> list[Finding]:
