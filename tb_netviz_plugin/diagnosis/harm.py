@@ -11,13 +11,13 @@ from tb_netviz_plugin.analysis.records import Floats
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.units import UnitState
 from tb_netviz_plugin.analysis.wording import fold, number
-from tb_netviz_plugin.diagnosis.answers import answers, beats_guessing, is_cross_entropy, nothing_to_tell_apart
+from tb_netviz_plugin.diagnosis.answers import answers, beats_guessing, guess, is_cross_entropy, nothing_to_tell_apart
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.movement import JUMP, dtype_of, group_of, matrices, movement
 from tb_netviz_plugin.diagnosis.starts import LOUD
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING
-from tb_netviz_plugin.diagnosis.stuck import stuck_units
+from tb_netviz_plugin.diagnosis.stuck import Stuck, saturated_since, stuck_units
 from tb_netviz_plugin.schema.description import Response
 
 AFTERWARDS = 20
@@ -40,6 +40,7 @@ _HALF = 0.5
 _DIED, _DIED_OF_IT, _SOON = 0.6, 0.4, 0.1
 """Share of a layer's units that die of large steps, and where these replaced its weights, and of the run within which
 they do."""
+_STUCK = {UnitState.DEAD: "dead", UnitState.SATURATED: "at the ends of their function"}
 _GROWN, _WORSENED = 2.0, 1.5
 """Factors over the first ones below which weights and loss show no harm, where nothing was learned."""
 _WORSE = 3.0
@@ -48,6 +49,8 @@ _THROWN, _RECOVERED = 10.0, 0.7
 """Factor over its first value to which a loss is thrown, and the share by which it falls where it has got over all."""
 _NARROW = ("float16",)
 """Formats of weights that overflow, and in which what an optimizer divides by becomes zero, at any learning rate."""
+_OF_GUESSING = 0.99
+"""Share of what guessing costs from which on a loss shows that nothing is known."""
 _BEYOND = 1e4
 """Factor by which the deviation of an output grows beyond what any training needs."""
 _CLOSE = 3
@@ -70,18 +73,29 @@ class Harm:
 
 
 def died(case: Case, layers: list[int], onset: float, last: float, *, worst: float) -> Harm | None:
-    """Return which units died of the large steps, if most of a layer's did; the arguments are those of `harm_of`."""
+    """Return which units died of the large steps, or got stuck at the ends of their function, if most of a layer's did.
+
+    The arguments are those of `harm_of`.
+    """
     if nothing_to_tell_apart(case):
         return None
     until, most = last + _SOON * (case.steps[-1] - case.steps[0]), _DIED_OF_IT if worst >= REPLACED else _DIED
-    for one in stuck_units(case, UnitState.DEAD, (Response.RECTIFIER, Response.SMOOTH)):
-        if one.row.layer in layers and one.share >= most and onset < one.since_share(most) <= until:
+    dead = stuck_units(case, UnitState.DEAD, (Response.RECTIFIER, Response.SMOOTH))
+    hidden = [one for one in stuck_units(case, UnitState.SATURATED, (Response.BOUNDED,)) if not _is_last(case, one)]
+    since = [one.since_share(most) for one in dead] + [saturated_since(case, one, most) for one in hidden]
+    for one, begun in zip((*dead, *hidden), since, strict=True):
+        if one.row.layer in layers and one.share >= most and onset < begun <= until:
             words = f"{len(one.units):,} of {len(one.row.units):,} {one.row.activation.unit or 'unit'}s of "
-            words += f"{one.row.label} are dead since step {one.since_share(most):,.0f}"
+            words += f"{one.row.label} are {_STUCK[one.state]} since step {begun:,.0f}"
             return Harm(
-                words, fatal=False, excluded=("Not units that never lived: they died after the first of them.",)
+                words, fatal=False, excluded=("Not units that never lived: they got stuck after the first of them.",)
             )
     return None
+
+
+def _is_last(case: Case, one: Stuck) -> bool:
+    """Whether it is what a model puts out, which may well be certain."""
+    return one.row is [row for row in case.network.activations if row.model == one.row.model][-1]
 
 
 def dead_layers(case: Case, layers: list[int], onset: float) -> list[int]:
@@ -144,6 +158,7 @@ def harm_of(case: Case, layers: list[int], onset: float, last: float, *, worst: 
             loud=_are_loud(case, layers),
             known=beats_guessing(case, case.network.layers[layers[0]].model),
         )
+        or _only_guesses(case, layers, loss)
         or swept(case, layers, loss)
         or (_blown_up(case, layers, loss) if replaced else None)
     )
@@ -236,6 +251,18 @@ def _are_loud(case: Case, layers: list[int]) -> bool:
     gains = case.column("weight_norm")[rows, -1] / np.sqrt(outputs)
     known = gains[np.isfinite(gains)]
     return bool(known.size) and bool(np.median(known) >= LOUD)
+
+
+def _only_guesses(case: Case, layers: list[int], loss: Course) -> Harm | None:
+    """Return that a loss came down to what guessing costs, no further, where the weights end too large."""
+    model = case.network.layers[layers[0]].model
+    usual = guess(case, model)
+    if usual is None or not loss.end >= _OF_GUESSING * usual or not _are_loud(case, layers):
+        return None
+    if beats_guessing(case, model) or loss.learned >= _NOT_LEARNED:
+        return None
+    words = f"{loss.name}, {number(loss.start)} at first, is {number(loss.end)}, where guessing costs {number(usual)}"
+    return Harm(words, fatal=True)
 
 
 def _harm_from_the_start(loss: Course, *, small: bool, replaced: bool, loud: bool, known: bool) -> Harm | None:

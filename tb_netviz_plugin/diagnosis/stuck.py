@@ -13,9 +13,12 @@ from tb_netviz_plugin.analysis.records import Bools, Floats
 from tb_netviz_plugin.analysis.units import UnitState, since_steps
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.finding import Line
+from tb_netviz_plugin.diagnosis.stretches import PERSISTING, above
 from tb_netviz_plugin.schema.description import Response
 
 _MOST_LINES = 4
+_ALL = 0.9
+"""Share of an activation's values from which on nearly all lie where it is flat."""
 _WELL = (UnitState.ALIVE, UnitState.SPARSE, UnitState.REVIVED)
 
 
@@ -78,6 +81,25 @@ def _well_elsewhere(case: Case, row: ActivationRow) -> Bools:
         if same and other is not row and len(other.units) == len(row.units):
             well |= np.isin(case.judged(index).last, _WELL)
     return well
+
+
+def saturated_since(case: Case, one: Stuck, share: float) -> float:
+    """Return the step from which on a share of an activation's units is saturated, or nearly all of its values are.
+
+    Units that leave the flat part for single records begin anew each time, however few of them do.
+    """
+    return min(one.since_share(share), _of_all_values(case, one))
+
+
+def _of_all_values(case: Case, one: Stuck) -> float:
+    """Return from which step on to the end nearly all values of an activation lie where it is flat; else infinity."""
+    steps = case.activation_steps
+    if "activation_saturation" not in case.recorded or not steps.size:
+        return np.inf
+    row = next(index for index, other in enumerate(case.network.activations) if other is one.row)
+    stretch = above(case.numbers("activation_saturation")[row], _ALL)
+    lasts = stretch is not None and stretch.last >= len(steps) - PERSISTING
+    return float(steps[stretch.first]) if stretch is not None and lasts else np.inf
 
 
 def lines(found: Iterable[Stuck], threshold: float | None) -> tuple[Line, ...]:

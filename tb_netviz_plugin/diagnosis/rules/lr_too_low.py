@@ -32,6 +32,9 @@ _HARDLY, _LESS = 0.1, 0.4
 _NO_BETTER, _FURTHER = 0.93, 5.0
 """Loss over that of guessing from which on nothing can have been learned before, and the factor by which the weights
 may have gone further then."""
+_TWO_OF_THREE = 2
+"""Of what shows that even a new head on a frozen network gets nowhere: it knows nothing, hardly moves, and its
+gradients leave no doubt."""
 _BALANCED = 0.5
 """Share of the gradient that a decay takes back in the later half of a run, at the median of the matrices."""
 _HALF = 0.5
@@ -87,13 +90,13 @@ def _of_model(case: Case, layers: list[int], loss: Course, limits: Limits) -> Fi
     guessing = _guess(case, layers)
     # Whatever the gradients of batches say.
     ignorant = guessing is not None and min(loss.start, loss.end) >= _NO_BETTER * guessing
-    backbone = _fine_tuned(case, layers)
-    if span < _FEWEST_STEPS or not known.any() or (backbone and not (ignorant and hardly)) or _warming_up(case, layers):
-        return None
-    if _is_balanced(case, layers):
-        return None
     agreement, still = _median(moves.agreement), _unchanged(loss)
     surely = agreement >= max(_SURELY, limits["agreement"])
+    backbone = _fine_tuned(case, layers)
+    if backbone and ignorant + hardly + surely < _TWO_OF_THREE:
+        return None  # What is left to train of such a network may well go in small steps.
+    if span < _FEWEST_STEPS or not known.any() or _warming_up(case, layers) or _is_balanced(case, layers):
+        return None
     if not still and not (surely and 0 <= loss.learned < _FALLS):
         return None
     agrees = agreement >= limits["agreement"] * (_LESS if hardly else 1.0)

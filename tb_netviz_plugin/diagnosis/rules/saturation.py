@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from tb_netviz_plugin.analysis.units import UnitState
 from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.choices import certain_from_the_start
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Remedy, Severity
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
-from tb_netviz_plugin.diagnosis.stretches import PERSISTING, above
-from tb_netviz_plugin.diagnosis.stuck import Stuck, layers, lines, stuck_units
+from tb_netviz_plugin.diagnosis.stuck import Stuck, layers, lines, saturated_since, stuck_units
 from tb_netviz_plugin.diagnosis.thrown import thrown_to_their_ends
 from tb_netviz_plugin.schema.description import Response
 
 _CAN_SATURATE = (Response.BOUNDED, Response.SOFTMAX)
-_ALL = 0.9
-"""Share of an activation's values from which on nearly all lie where it is flat."""
 _REMEDIES = (
     Remedy(
         "Begin with smaller weights, so that the inputs of the function stay near zero.",
@@ -40,7 +35,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
     if not found:
         return certain_from_the_start(case, limits["share"], outputs) or thrown_to_their_ends(case, outputs)
     found.sort(key=lambda one: (one.since_share(limits["share"]), -one.share))
-    first, onset = found[0], min(found[0].since_share(limits["share"]), _of_all_values(case, found[0]))
+    first, onset = found[0], saturated_since(case, found[0], limits["share"])
     return [
         Finding(
             rule="saturation",
@@ -57,20 +52,6 @@ def find(case: Case, limits: Limits) -> list[Finding]:
             view="units",
         )
     ]
-
-
-def _of_all_values(case: Case, one: Stuck) -> float:
-    """Return from which step on to the end nearly all values of an activation lie where it is flat; else infinity.
-
-    Units that leave the flat part for single records begin anew each time, however few of them do.
-    """
-    steps = case.activation_steps
-    if "activation_saturation" not in case.recorded or not steps.size:
-        return np.inf
-    row = next(index for index, other in enumerate(case.network.activations) if other is one.row)
-    stretch = above(case.numbers("activation_saturation")[row], _ALL)
-    lasts = stretch is not None and stretch.last >= len(steps) - PERSISTING
-    return float(steps[stretch.first]) if stretch is not None and lasts else np.inf
 
 
 def _message(found: list[Stuck], onset: float) -> str:
