@@ -14,10 +14,14 @@ from tb_netviz_plugin.analysis.records import Bools, Floats
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING, at_end
 from tb_netviz_plugin.diagnosis.variety import varieties
+from tb_netviz_plugin.schema.description import Response
 
 _CROSS_ENTROPIES = ("CrossEntropyLoss", "NLLLoss")
 _ALIKE = 1e-3
 """Share of the outputs of the first layer that varies where samples are the same but for rounding."""
+_ROUNDED, _DRIFTED, _SEVERAL = 1e-5, 0.15, 8
+"""Share of what any layer puts out that varies at the first record where samples are the same, whatever goes in; the
+share up to which records that hold several steps let it vary later; and samples from which on a record tells."""
 _SHRUNK = 20.0
 """Factor by which the largest deviation of a feature of the inputs falls over a run where no data set is behind it."""
 _LATE = 0.3
@@ -62,12 +66,26 @@ def makes_its_inputs(case: Case) -> bool:
 
 
 def nothing_to_tell_apart(case: Case) -> bool:
-    """Whether the inputs are known to be the same number throughout, and nothing in the network tells samples apart."""
+    """Whether samples are the same to the network: all inputs are one number, or its layers never tell them apart."""
+    return case.once("nothing to tell apart", lambda: _nothing_to_tell_apart(case))
+
+
+def _nothing_to_tell_apart(case: Case) -> bool:
     given = entries(case)
-    if given is None or not (given.inputs.smallest == given.inputs.largest).all():
+    if given is None:
         return False
-    first = next(varieties(case, given.model), None)
-    return first is None or bool(np.nanmax(first.share, initial=0.0) <= _ALIKE)
+    looks = [*varieties(case, given.model)]
+    if (given.inputs.smallest == given.inputs.largest).all():
+        return not looks or bool(np.nanmax(looks[0].share, initial=0.0) <= _ALIKE)
+    # As of nodes without features, whose neighbours are averaged: what goes in differs, but is not looked at.
+    if not looks or looks[0].row.activation.response not in (Response.NONE, Response.RECTIFIER):
+        return False  # Inputs that drive a sigmoid to its end differ all the same.
+    seen = case.judged(case.network.activations.index(looks[0].row)).looks.samples
+    same = bool(seen.size) and seen[0] >= _SEVERAL and looks[0].size[0] > 0
+    return same and all(
+        bool(np.nan_to_num(look.share[0]) <= _ROUNDED and np.nanmax(look.share, initial=0.0) <= _DRIFTED)
+        for look in looks
+    )
 
 
 def output_layers(case: Case, model: str) -> tuple[int, ...]:

@@ -86,7 +86,7 @@ def inputs(case: Case) -> str:
 
 def samples_that_differ(case: Case) -> str:
     """Say that there was nothing to tell apart, where all samples are known to be the same."""
-    return "all inputs are one number, and nothing tells samples apart" if nothing_to_tell_apart(case) else ""
+    return "all samples are the same to the network" if nothing_to_tell_apart(case) else ""
 
 
 def units(case: Case) -> str:

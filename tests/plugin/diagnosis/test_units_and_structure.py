@@ -61,7 +61,32 @@ def test_units_that_are_shown_one_sample_only_are_not_judged(train, reason):
     model = nn.Sequential(nn.Linear(8, 24), nn.ReLU(), nn.Linear(24, 2))
     kill(model[0], slice(0, 20))
     run = train(model, nn.MSELoss(), lambda _step: (torch.ones(SAMPLES, 8), torch.randn(SAMPLES, 2)))
-    assert reason(run, "dead_units").startswith("all inputs are one number")
+    assert reason(run, "dead_units") == "all samples are the same to the network"
+
+
+class Neighbours(nn.Module):
+    """Averages over the neighbours of nodes that have no features, which is one again; or sums them up."""
+
+    def __init__(self, *, mean):
+        super().__init__()
+        torch.manual_seed(0)
+        self.lift, self.conv, self.head, self.mean = nn.Linear(1, 24), nn.Linear(24, 24), nn.Linear(24, 2), mean
+
+    def forward(self, joined):
+        weights = joined / joined.sum(2, keepdim=True) if self.mean else joined
+        hidden = self.lift(weights @ torch.ones(*joined.shape[:2], 1))
+        return self.head(nn.functional.relu(self.conv(weights @ hidden)).mean(1))
+
+
+@pytest.mark.parametrize(("mean", "told_of"), [(True, False), (False, True)])
+def test_units_are_not_judged_where_layers_cannot_tell_samples_apart(train, reason, mean, told_of):
+    def batch(step):
+        generator = torch.Generator().manual_seed(step)
+        joined = (torch.rand(32, 8, 8, generator=generator) < 0.4).float() + torch.eye(8)
+        return joined, (joined.sum((1, 2)) > 28).long()
+
+    run = train(Neighbours(mean=mean), nn.CrossEntropyLoss(), batch, 80, rate=1e-3)
+    assert (reason(run, "dead_units") is None) == told_of
 
 
 def test_a_layer_that_never_fired_is_dead_after_fewer_samples(train, told):
