@@ -109,11 +109,23 @@ def agrees(loss: Course | None) -> bool:
 def pulled_together(case: Case, model: str) -> Pull | None:
     """Return how alike outputs are then where a loss asks only that they agree, and has it; else None."""
     given, loss, last = answers(case), training(case), last_activation(case, model)
-    found = None
-    if last is not None and last.activation.response is Response.NONE and len(last.units) >= _LEAST_WIDE:
+    found = _by_its_type(case, model, loss)
+    wide = last is not None and last.activation.response is Response.NONE and len(last.units) >= _LEAST_WIDE
+    if found is None and last is not None and wide:
         found = _by_its_gradient(case, last, loss or _lone(case))
     of_pairs = given is not None and given.model == model and asks_nothing(case, given, loss)
     return _DIRECTIONS if found is None and (agrees(loss) or of_pairs) else found
+
+
+def _by_its_type(case: Case, model: str, loss: Course | None) -> Pull | None:
+    """Return it where the loss is one of cosines, and next to none: pairs that are to differ would cost something.
+
+    Their targets are 1 and -1; of those that are 0, as labels often are, nothing is asked at all.
+    """
+    of_model = next((one.criterion for one in case.network.descriptions if one.model == model), "")
+    if of_model != "CosineEmbeddingLoss" or loss is None or not 0 <= loss.end <= _NOTHING * loss.start:
+        return None
+    return _ANGLES
 
 
 def fits_an_offset(case: Case, model: str) -> bool:

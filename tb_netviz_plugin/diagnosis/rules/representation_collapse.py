@@ -17,7 +17,7 @@ from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.latents import collapsed_posterior, is_of_scale
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
-from tb_netviz_plugin.diagnosis.stretches import lasting, to_the_end
+from tb_netviz_plugin.diagnosis.stretches import PERSISTING, lasting, to_the_end
 from tb_netviz_plugin.diagnosis.variety import Variety, varieties
 from tb_netviz_plugin.schema.description import Response
 
@@ -38,6 +38,8 @@ _DWINDLES = 2.0
 """Factor over the share that may vary where the deviation shrinks so, whatever is compared."""
 _HALVED = 0.5
 """Share of what varied before, below which it had begun to dwindle."""
+_FROM_THE_START = 2.0
+"""Factor over the share that may vary where hardly more ever did, and a loss that asks only for agreement has it."""
 _OWN, _FIRST = 0.05, 3
 """Share of the targets' deviation by which outputs and targets differ at most, in mean and deviation, in so many first
 records, where the network makes both: of two views of a sample, say."""
@@ -100,7 +102,7 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
     looks = [look for look in varieties(case, model, last_first=True) if not is_of_scale(case, look)]
     if not looks:
         return None
-    last, earlier = looks[0], _earlier(looks)
+    last, earlier, pull = looks[0], _earlier(looks), None
     came_along = any(look.share[-1] <= _CAME_ALONG for look in earlier)
     allowed, elsewhere = limit, False
     found = _since(last, limit, _FALL, known=known)
@@ -117,6 +119,9 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
         linear = [look for look in linear if not (agrees(training(case)) and _grew(look))]
         since = ((_since(look, allowed, pull.falls, known=True), look) for look in linear)
         found, last = next((pair for pair in since if pair[0] is not None), (None, last))
+    in_front = found is None or last is not looks[0]
+    if pull and in_front and not elsewhere and (never := _never_apart(looks[0], _FROM_THE_START * limit)):
+        return never
     if elsewhere and not came_along:
         return None  # A teacher's outputs, whose common part is learned.
     if found is None or any(_is_silent(look, found) for look in earlier):
@@ -139,6 +144,34 @@ def _collapsed(case: Case, model: str, limit: float, *, known: bool) -> Finding 
             "Not dead units: they still put something out, the same for all samples.",
             f"Not as it was from the start: {began:.0%} varied before.",
             "Not inputs that are all the same.",
+        ),
+        view="units",
+    )
+
+
+def _never_apart(look: Variety, allowed: float) -> Finding | None:
+    """Find embeddings that began nearly alike, and of which a loss that only asks for agreement asks no more."""
+    share = look.share[np.isfinite(look.share)]
+    if share.size < 2 * PERSISTING:
+        return None
+    began, ended = float(share[:PERSISTING].max()), float(np.median(share[-PERSISTING:]))
+    if ended > min(allowed, began):
+        return None
+    return Finding(
+        rule="representation_collapse",
+        severity=Severity.WARNING,
+        layers=() if look.row.layer is None else (look.row.layer,),
+        first_step=float(look.steps[0]),
+        last_step=float(look.steps[-1]),
+        message=f"{look.row.label} puts out mostly the same for all samples: {began:.0%} of its outputs varied at "
+        f"first and {ended:.0%} do now, which is all that the loss asks for: it fell to next to nothing without "
+        "telling samples apart.",
+        beyond=Beyond("share of the outputs that varies from sample to sample", ended, allowed),
+        evidence=(look.line(allowed),),
+        remedies=_REMEDIES,
+        excluded=(
+            "Not a distance to targets: the gradient by the outputs goes with the loss as that of agreement alone.",
+            "Not on its way apart: no more varies than at first.",
         ),
         view="units",
     )

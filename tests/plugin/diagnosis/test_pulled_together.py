@@ -94,6 +94,46 @@ def test_a_cosine_that_begins_near_its_end(record, told, kept, expected):
     assert len(told_badly(told, record(encoder(), loss_of))) == expected
 
 
+@pytest.mark.parametrize(("kept", "expected"), [(0.0, 1), (1.0, 0)])
+def test_embeddings_that_were_nearly_alike_from_the_start(record, told, kept, expected):
+    """A common offset leaves little to pull together: the loss is next to none without it."""
+    model = encoder()
+    with torch.no_grad():
+        model[2].weight.mul_(0.3)
+        model[2].bias.fill_(0.3)
+
+    def loss_of(model, samples, writer):
+        one, two = (model(samples * (torch.rand_like(samples) > 0.3)) for _view in range(2))
+        loss = 1 - functional.cosine_similarity(one, two).mean()
+        loss = loss + kept * functional.relu(functional.cosine_similarity(one, one.roll(1, 0)) - 0.2).mean()
+        writer.observe(outputs=one, targets=two, loss=loss)
+        return loss
+
+    findings = told_badly(told, record(model, loss_of, rate=1e-2, steps=120))
+    assert len(findings) == expected
+    assert all(finding.first_step <= 2 for finding in findings)
+
+
+@pytest.mark.parametrize(("other", "expected"), [(0.0, 1), (-1.0, 0)])
+def test_pairs_whose_targets_are_no_cosine_are_never_told_apart(tmp_path, told, other, expected):
+    """`CosineEmbeddingLoss` asks nothing of pairs with the label 0, and keeps those apart that have -1."""
+    model, criterion = encoder(), nn.CosineEmbeddingLoss()
+    optimizer, generator = torch.optim.Adam(model.parameters(), 5e-3), torch.Generator().manual_seed(1)
+    with NetVizWriter(tmp_path) as writer:
+        writer.watch(model, optimizer, criterion, every=2, histograms=False, on_finding="ignore")
+        for _ in range(200):
+            one = torch.randn(64, FEATURES, generator=generator)
+            same = torch.rand(64, generator=generator) < 0.5
+            two = torch.where(same[:, None], one + 0.2 * torch.randn(64, FEATURES, generator=generator), one.roll(1, 0))
+            loss = criterion(model(one), model(two), torch.where(same, 1.0, other))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            writer.add_scalar("loss/train", loss, writer.step)
+    (recorded,) = read_runs(tmp_path)
+    assert len(told_badly(told, recorded)) == expected
+
+
 @pytest.mark.parametrize(("others", "expected"), [(False, 1), (True, 0)])
 def test_pairs_that_all_belong_together(record, told, others, expected):
     def loss_of(model, samples, writer):
