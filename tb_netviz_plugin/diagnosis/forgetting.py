@@ -9,16 +9,20 @@ from tb_netviz_plugin.analysis.wording import fold, layer_name, number
 from tb_netviz_plugin.diagnosis.answers import guess_frequencies
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.causes import TIME
-from tb_netviz_plugin.diagnosis.course import training
+from tb_netviz_plugin.diagnosis.course import course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING
 
 _PLAIN = "RNN"
 """The type of layers whose state is nothing but multiplied by a matrix and squashed: gates keep gradients up."""
-_FORGOTTEN = 1e8
+_FORGOTTEN = 1e7
 """Factor by which a gradient shrinks on its way from the last time step to the first, from which on it is nothing."""
 _NOTHING = 0.96
 """Share of what guessing costs that a loss has in the end at least where nothing was learned of what came first."""
+
+_BY_HEART, _VALIDATIONS = 0.85, 3
+"""Share of what guessing costs down to which a loss comes that learns last time steps by heart, while so many
+validation losses or more never get below what guessing costs, but for `_NOTHING`."""
 
 _OF_SAMPLES = 2
 """Axes of an answer to each sample; one more is that of the time steps."""
@@ -73,7 +77,11 @@ def forgets(case: Case, layers: list[int]) -> Finding | None:
 
 def _learns_nothing(case: Case, layers: list[int]) -> bool:
     loss, guessing = training(case), guess_frequencies(case, case.network.layers[layers[0]].model)
-    return loss is not None and guessing is not None and guessing > 0 and loss.end >= _NOTHING * guessing
+    if loss is None or guessing is None or not guessing > 0:
+        return False
+    held_out = course(case.curve("val_loss"))
+    carries = held_out is None or len(held_out.values) < _VALIDATIONS or held_out.values.min() < _NOTHING * guessing
+    return loss.end >= (_NOTHING if carries else _BY_HEART) * guessing
 
 
 def _shrinks(case: Case, layer: int) -> float:

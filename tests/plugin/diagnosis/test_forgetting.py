@@ -45,6 +45,27 @@ def test_what_came_last_gates_and_short_sequences_are_left_alone(train, told, ki
     assert told(train(Reader(kind), nn.MSELoss(), what_came(place, length), rate=3e-2), RULE) == []
 
 
+@pytest.mark.parametrize(("carries", "expected"), [(False, 1), (True, 0)])
+def test_last_time_steps_that_are_learned_by_heart_carry_nothing_over(train, told, carries, expected):
+    """The last time step tells a tenth of what is asked in training, and as much or nothing of what is held out."""
+
+    def asked(inputs, last):
+        return inputs[:, 0, :1] + last * inputs[:, -1, :1]
+
+    def batch(step):
+        inputs = torch.randn(64, 60, 2, generator=torch.Generator().manual_seed(step))
+        return inputs, asked(inputs, 0.35)
+
+    model, held_out = Reader(), torch.randn(256, 60, 2, generator=torch.Generator().manual_seed(1000))
+    targets = asked(held_out, 0.35 if carries else -0.35)
+
+    def validate(step):
+        return nn.functional.mse_loss(model(held_out), targets).item() if step % 50 == 49 else None
+
+    run = train(model, nn.MSELoss(), batch, 400, rate=5e-3, validate=validate)
+    assert len(told(run, RULE)) == expected
+
+
 def test_a_matrix_that_keeps_the_state_is_left_alone(train, told):
     model = Reader()
     nn.init.orthogonal_(model.rnn.weight_hh_l0)
