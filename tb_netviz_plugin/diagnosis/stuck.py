@@ -109,11 +109,11 @@ def lines(found: Iterable[Stuck], threshold: float | None) -> tuple[Line, ...]:
 
 def layers(case: Case, found: Iterable[Stuck]) -> tuple[int, ...]:
     """Return the layers that make these units, each once."""
-    held = (_made_by(case, one.row) for one in found)
+    held = (made_by(case, one.row) for one in found)
     return tuple(dict.fromkeys(layer for layer in held if layer is not None))
 
 
-def _made_by(case: Case, row: ActivationRow) -> int | None:
+def made_by(case: Case, row: ActivationRow) -> int | None:
     """Return the layer that makes an activation's units, or None where none is known to.
 
     Of a type of one's own that need not be what it does: there it is the last one in front that puts out the like.

@@ -25,6 +25,7 @@ from tb_netviz_plugin.diagnosis.starts import (
     gain_of,
     loud,
 )
+from tb_netviz_plugin.diagnosis.stuck import made_by
 from tb_netviz_plugin.schema.description import Response
 
 _MOST = 0.5
@@ -97,13 +98,13 @@ def _saturating(case: Case, layers: list[int]) -> Finding | None:
         return None
     shares = case.numbers("activation_saturation")
     found = [
-        (index, row.layer)
+        (index, layer)
         for index, row in enumerate(case.network.activations)
-        if row.layer in layers
-        and row.layer is not None
-        and row.activation.response is Response.BOUNDED
+        if row.activation.response is Response.BOUNDED
         and shares[index, 0] >= _MOST
-        and gain_of(case, row.layer) > LOUD
+        and (layer := made_by(case, row)) is not None
+        and layer in layers
+        and gain_of(case, layer) > LOUD
     ]
     if not found:
         return None

@@ -101,6 +101,25 @@ def test_a_layer_that_never_fired_is_dead_after_fewer_samples(train, told):
     assert "24 of 24 features of 0 · ReLU fired for none of the last 120 samples" in finding.message
 
 
+class Dense(nn.Module):
+    """A linear layer written by hand, whose weights are drawn as they come, or scaled."""
+
+    def __init__(self, inputs, made, scale):
+        super().__init__()
+        self.weight = nn.Parameter(scale * torch.randn(inputs, made))
+
+    def forward(self, inputs):
+        return inputs @ self.weight
+
+
+@pytest.mark.parametrize(("scale", "blamed"), [(1.0, (0, 1)), (0.2, None)])
+def test_layers_of_ones_own_that_drive_what_follows_to_its_ends(train, told, scale, blamed):
+    torch.manual_seed(0)
+    model = nn.Sequential(Dense(25, 32, scale), nn.Tanh(), Dense(32, 32, scale), nn.Tanh(), nn.Linear(32, 2))
+    run = train(model, nn.MSELoss(), lambda _: (torch.randn(SAMPLES, 25), torch.randn(SAMPLES, 2)), 20)
+    assert [finding.layers for finding in told(run, "poor_init")] == ([blamed] if blamed else [])
+
+
 class Rounds(nn.Module):
     """Calls one layer twice, on what it gets and on what is as far below zero."""
 
