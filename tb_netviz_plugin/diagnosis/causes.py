@@ -31,6 +31,8 @@ AT_ONCE = "at once"
 """Subject of gradients that grow through time steps so far that the first step leaves nothing of the weights."""
 TIME = "time"
 """Subject of gradients that vanish through time steps, whose last ones still get one."""
+SLOPELESS = "slopeless"
+"""Subject of a loss that gives no gradient, to the output neither."""
 KNOWN = frozenset({"no_optimizer", "no_rate", "never_stepped", GONE, SORTED})
 """Subjects of what has a reason that is known, and follows from nothing."""
 EXACTLY_ZERO = "zero"
@@ -45,6 +47,12 @@ _REPLACED, _AT_ONCE = 0.5, 3
 made these others."""
 _TENFOLD, _SOME = 10.0, 5
 """Factor by which embeddings become more alike, over so many records, where no large step does it any more."""
+_TWINS = 0.75
+"""Share of a layer's units that have a twin from which on too few are left to tell classes apart."""
+_CARRIES_OVER = 0.9
+"""Share of its first value that a validation loss stays above where nothing carries over: what can't tell the rule
+learns by heart.
+"""
 _HALF = 0.5
 """Share of the run by which the cause of a failure may be noticed later than that."""
 
@@ -123,7 +131,8 @@ EFFECTS: Mapping[str, frozenset[str]] = {
     "layer_not_training": frozenset(
         {"class_imbalance", "loss_plateau", "underfitting", "unused_parameter", "vanishing_gradient"}
     ),
-    "missing_nonlinearity": frozenset({"class_imbalance", "underfitting", "loss_plateau"}),
+    "redundant_units": frozenset({"class_imbalance", "loss_plateau", "underfitting"}),
+    "missing_nonlinearity": frozenset({"class_imbalance", "underfitting", "loss_plateau", "overfitting"}),
     "missing_zero_grad": frozenset(
         {
             "class_imbalance",
@@ -145,6 +154,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
             "poor_init",
             "nonfinite",
             "lr_too_high",
+            "lr_too_low",  # Of what lies at the ends of its functions hardly anything moves.
             "exploding_gradient",
             "vanishing_gradient",
             "saturation",
@@ -179,6 +189,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
     "low_precision_underflow": frozenset(
         {
             "class_imbalance",
+            "dead_units",  # Of a gradient only its largest elements are left, which push at the same units each time.
             "vanishing_gradient",
             "layer_not_training",
             "loss_plateau",
@@ -204,6 +215,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
         {"class_imbalance", "loss_plateau", "underfitting", "redundant_units", "over_regularised", "vanishing_gradient"}
     ),
     "underfitting": frozenset({"loss_plateau"}),
+    "loss_plateau": frozenset({"dead_units", "lr_too_low", "over_regularised", "underfitting"}),
     "train_eval_mismatch": frozenset({"overfitting"}),
     "class_imbalance": frozenset({"overfitting", "loss_plateau"}),
     "label_noise": frozenset({"loss_plateau", "underfitting", "overfitting"}),
@@ -290,6 +302,12 @@ def _of_its_layers(cause: Finding, effect: Finding) -> bool:
     return _subject(cause) == GONE and set(effect.layers) <= set(cause.layers)
 
 
+def _never_fell(finding: Finding) -> bool:
+    """Whether what a finding draws first, as a validation loss that rose, never was much below its first value."""
+    values = finding.evidence[0].values
+    return bool(values.size) and bool(np.nanmin(values) >= _CARRIES_OVER * values[0] > 0)
+
+
 def _goes_on(collapse: Finding, large: Finding) -> bool:
     """Whether what varies goes on to dwindle long after the last large step: the loss itself pulls all together."""
     first = collapse.evidence[0]
@@ -328,6 +346,17 @@ _ENOUGH: Mapping[tuple[str, str], Callable[[Finding, Finding], bool]] = {
     ("representation_collapse", "lr_too_high"): _goes_on,
     ("loss_oscillation", "lr_too_high"): lambda cause, _effect: _subject(cause) == SORTED,
     ("loss_oscillation", "loss_plateau"): lambda cause, _effect: _subject(cause) == SORTED,
+    ("missing_nonlinearity", "overfitting"): lambda _cause, effect: _never_fell(effect),
+    ("redundant_units", "class_imbalance"): lambda cause, _effect: cause.beyond.measured >= _TWINS,
+    # What moves weights that get no gradient is a decay.
+    **{
+        ("loss_plateau", rule): lambda cause, _effect: _subject(cause) == SLOPELESS
+        for rule in ("dead_units", "lr_too_low", "over_regularised", "underfitting")
+    },
+    **{
+        (rule, "loss_plateau"): lambda _cause, effect: _subject(effect) != SLOPELESS
+        for rule in ("lr_too_low", "over_regularised", "underfitting")
+    },
     # Nearly all units of a layer have to be dead to cut a gradient off.
     ("dead_units", "vanishing_gradient"): lambda cause, effect: (
         cause.severity is Severity.CRITICAL or _subject(effect) == EXACTLY_ZERO

@@ -21,6 +21,7 @@ from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Se
 from tb_netviz_plugin.diagnosis.leaps import leap_of_data
 from tb_netviz_plugin.diagnosis.movement import movement
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.diagnosis.slopeless import slopeless
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING, at_end
 
 _FEWEST_STEPS = 100
@@ -89,6 +90,8 @@ _REMEDIES = (
 
 def find(case: Case, limits: Limits) -> list[Finding]:
     """Find a training that has learned nothing, or has lost all that it had learned."""
+    if flat := slopeless(case):
+        return [flat]
     loss = training(case)
     if loss is None or not loss.has_scale or not _could_tell(case, loss):
         return []
@@ -118,7 +121,7 @@ def _since_the_start(loss: Course, fall: float) -> Finding | None:
     if loss.steps[-1] - since < _LASTING * (loss.steps[-1] - loss.steps[0]):
         return None
     lost = loss.gain > fall * abs(loss.start) and loss.gain > _CLEARLY * loss.noise
-    if not lost and not _stands(loss) and loss.gain < _HAD_LEARNED * loss.start:
+    if not lost and (_was_lower(loss, fall) or (not _stands(loss) and loss.gain < _HAD_LEARNED * loss.start)):
         return None
     what = f"fell to {number(loss.best)}, and is back at {number(loss.end)}" if lost else f"is {number(loss.end)}"
     return _finding(
@@ -221,6 +224,13 @@ def _finding(
 def _stands(loss: Course) -> bool:
     """Whether it stays where it began: one that rises from near zero, or scatters as far as that, has no such place."""
     return loss.end <= _RISEN * loss.start and loss.noise <= _SCATTERED * loss.start
+
+
+def _was_lower(loss: Course, fall: float) -> bool:
+    """Whether it was lower for half of the run and more, though single records scatter too far to say when."""
+    middle = float(np.median(loss.values))
+    error = loss.noise / np.sqrt(at_end(loss.steps).sum())
+    return bool(middle < (1 - fall) * min(loss.start, loss.end) and loss.end - middle > _SIGNIFICANT * error)
 
 
 def _could_tell(case: Case, loss: Course) -> bool:

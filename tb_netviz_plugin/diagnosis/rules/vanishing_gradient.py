@@ -17,6 +17,7 @@ from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Se
 from tb_netviz_plugin.diagnosis.forgetting import forgets
 from tb_netviz_plugin.diagnosis.movement import matrices, stepped
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
+from tb_netviz_plugin.diagnosis.slopeless import slopeless
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING, above, lasting, to_the_end
 
 _SHARE = 0.1
@@ -91,7 +92,7 @@ def _zero(case: Case, layers: list[int]) -> list[Finding]:
         for layer, stretch in stretches.items()
         if stretch and known[layers.index(layer), stretch.first :].sum() >= 2 * PERSISTING
     }
-    if not held or (len(held) == known.any(axis=1).sum() and _solved(case)):
+    if not held or (len(held) == known.any(axis=1).sum() and _solved(case)) or slopeless(case):
         return []
     onset = min(stretch.first for stretch in held.values())
     # What lies nearer the input is cut off by what lies nearer the output.

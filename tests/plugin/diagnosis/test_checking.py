@@ -9,7 +9,7 @@ import pytest
 from tb_netviz.reading import read_runs
 from tb_netviz_plugin.analysis.network import unite
 from tb_netviz_plugin.diagnosis import RULES, Beyond, Finding, Severity, check
-from tb_netviz_plugin.diagnosis.causes import EFFECTS, EXACTLY_ZERO, fold
+from tb_netviz_plugin.diagnosis.causes import EFFECTS, EXACTLY_ZERO, SLOPELESS, fold
 from tb_netviz_plugin.diagnosis.checking import told_apart
 from tb_netviz_plugin.diagnosis.finding import Line
 from tests.support.runs import dense_layers, describe, write_run
@@ -64,6 +64,36 @@ def test_a_rate_that_replaces_weights_at_once_and_not_their_decay_made_them_smal
     assert root.rule == cause
 
 
+@pytest.mark.parametrize(
+    ("lowest", "causes"), [(0.66, {"missing_nonlinearity"}), (0.4, {"missing_nonlinearity", "overfitting"})]
+)
+def test_what_is_linear_learns_by_heart_where_nothing_else_was_learned(lowest, causes):
+    line = Line("loss/val", "loss/val", np.arange(4.0), np.array([0.7, lowest, lowest, 0.9]))
+    risen = dataclasses.replace(finding("overfitting", 10.0), evidence=(line,))
+    assert set(rooted(finding("missing_nonlinearity", 0.0), risen)) == causes
+
+
+def test_a_loss_without_a_slope_is_why_only_a_decay_moves_weights_and_no_other_plateau_is():
+    plateau = finding("loss_plateau", 0.0)
+    flat = dataclasses.replace(plateau, subject=SLOPELESS)
+    for rule in ("lr_too_low", "over_regularised", "underfitting"):
+        assert rooted(finding(rule, 0.0), flat) == {"loss_plateau": [rule]}
+        assert rooted(finding(rule, 0.0), plateau) == {rule: ["loss_plateau"]}
+    assert rooted(finding("lr_too_high", 0.0), flat) == {"lr_too_high": ["loss_plateau"]}
+
+
+@pytest.mark.parametrize(
+    ("cause", "effect"),
+    [
+        ("input_unnormalised", "lr_too_low"),
+        ("low_precision_underflow", "dead_units"),
+        ("redundant_units", "class_imbalance"),
+    ],
+)
+def test_what_follows_from(cause, effect):
+    assert rooted(finding(effect, 0.0), finding(cause, 0.0)) == {cause: [effect]}
+
+
 def test_dead_units_cut_a_gradient_off_only_where_nearly_all_are():
     vanished = finding("vanishing_gradient", 0.0)
     nothing_left = dataclasses.replace(vanished, subject=EXACTLY_ZERO)
@@ -109,7 +139,8 @@ def test_what_follows_stands_below_its_cause_through_a_chain():
 def test_classes_are_overlooked_by_what_learns_nothing():
     for cause in ("dead_units", "vanishing_gradient", "lr_too_low"):
         assert rooted(finding(cause, 0), finding("class_imbalance", 0)) == {cause: ["class_imbalance"]}
-    assert rooted(finding("redundant_units", 0), finding("class_imbalance", 0)).keys() >= {"class_imbalance"}
+    twins = dataclasses.replace(finding("redundant_units", 0), beyond=Beyond("share of units with a twin", 0.6, 0.5))
+    assert rooted(twins, finding("class_imbalance", 0)).keys() >= {"class_imbalance"}
     harmless = finding("dead_units", 0, Severity.INFO)
     assert rooted(harmless, finding("class_imbalance", 0)).keys() >= {"class_imbalance"}
 

@@ -31,6 +31,12 @@ class TestPlateau:
         assert found("loss_plateau", Model(), train=np.linspace(2.3, 2.25, RECORDS) + noise(RECORDS, 0.01)) == []
         assert found("loss_plateau", Model(), train=np.append(flat(40), 2.3 * 0.9 ** np.arange(20))) == []
 
+    @pytest.mark.parametrize(("middle", "expected"), [(1.5, 0), (2.3, 1)])
+    def test_one_of_few_samples_that_was_lower_for_most_of_the_run(self, middle, expected):
+        level = np.concatenate([np.full(8, 2.3), np.full(190, middle), np.full(42, 2.5)])
+        level[8:] += noise(232, 0.5)
+        assert len(found("loss_plateau", Model(records=240), train=level)) == expected
+
     def test_weights_that_hardly_moved_had_no_chance(self):
         model = Model()
         model.ratios[:] = 1e-6
