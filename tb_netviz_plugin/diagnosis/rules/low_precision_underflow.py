@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tb_netviz_plugin.analysis.records import Bools
 from tb_netviz_plugin.analysis.series import nanmedian
 from tb_netviz_plugin.analysis.wording import number, subject
 from tb_netviz_plugin.diagnosis import needs
@@ -31,6 +32,14 @@ _SLIGHT = 0.01
 """Share of the norm that the gradient of a parameter usually has, above which a step asks for something."""
 _NEAR = 16.0
 """Factor over the smallest magnitude within which gradients lie that are cut off there."""
+_NORMAL = {"float16": 2.0**-14}
+"""Magnitude below which the digits of these formats dwindle, down to none: there they are multiples of the smallest."""
+_MOSTLY = 0.8
+"""Share of the records with a gradient in which it is so."""
+_WHOLE = 1e-3
+"""By how much the largest element of a gradient, in such multiples, may miss a whole number: a loss scale that was
+divided out again leaves finer ones.
+"""
 
 _MASTER = (
     Remedy(
@@ -173,7 +182,7 @@ def _gradients(case: Case, layers: list[int], zeros: float) -> Finding | None:
         rest = means / (1 - shares)
     typical, share = nanmedian(rest.T), nanmedian(shares.T)
     smallest = _SMALLEST["float16"]
-    cut = np.flatnonzero((share >= zeros) & ~(typical > _NEAR * smallest))
+    cut = np.flatnonzero((share >= zeros) & (~(typical > _NEAR * smallest) | _on_the_grid(case, held)))
     stored = any(dtype_of(case, row) in _SMALLEST for layer in held for row in case.network.layers[layer].parameters)
     # Of what is only computed in float16, a layer or two without a gradient may have died of something else.
     if not stored:
@@ -197,11 +206,21 @@ def _gradients(case: Case, layers: list[int], zeros: float) -> Finding | None:
     )
 
 
+def _on_the_grid(case: Case, layers: list[int]) -> Bools:
+    """Return of which layers the largest element is a multiple of the smallest magnitude, and below all normal ones."""
+    largest = case.statistic("gradient_max_abs", band=True).high[layers]
+    asked = np.isfinite(largest) & (largest > 0)
+    multiples = np.where(asked, largest, 0.0) / _SMALLEST["float16"]
+    known = asked & (np.abs(multiples - np.round(multiples)) <= _WHOLE)
+    low = known & (largest < _NORMAL["float16"])
+    return np.asarray((low.sum(axis=1) >= _MOSTLY * asked.sum(axis=1)) & asked.any(axis=1))
+
+
 RULE = Rule(
     id="low_precision_underflow",
     title="Lost in low precision",
     needs=(
-        needs.statistics("update_ratio", "gradient_zero_fraction", "gradient_mean_abs"),
+        needs.statistics("update_ratio", "gradient_zero_fraction", "gradient_mean_abs", "gradient_max_abs"),
         needs.records(10),
     ),
     thresholds=(

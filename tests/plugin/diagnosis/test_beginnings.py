@@ -8,6 +8,7 @@ import pytest
 from tb_netviz_plugin.diagnosis import Severity
 from tb_netviz_plugin.schema.description import Activation, Response
 from tests.support.modelled import INTERVAL, RECORDS, Model, falling, flat, found, report
+from tests.support.runs import COLUMNS
 
 DEPTH = 6
 STEPS = INTERVAL * np.arange(RECORDS)
@@ -318,6 +319,26 @@ class TestLowPrecision:
         model.zeros[:, rows] = 0.995
         places = range(len(model.description.modules))
         outputs = tuple(Activation(f"out{at}", at, "Conv2d", source=at, dtype=dtype) for at in places)
+        model.description = replace(model.description, activations=outputs)
+        assert len(found("low_precision_underflow", model)) == expected
+
+    @pytest.mark.parametrize(("smallest", "expected"), [(2.0**-24, 1), (2.0**-24 / 65536, 0)])
+    def test_gradients_of_which_only_multiples_of_the_smallest_number_are_left(self, smallest, expected):
+        class Rounded(Model):
+            def columns(self):
+                found, at = super().columns(), COLUMNS.index("grad_abs_max")
+                for columns in found:
+                    columns[:, at] = np.round(columns[:, at] / smallest + 0.3) * smallest
+                return found
+
+        model = Rounded()
+        rows, sizes = model.of(*range(12)), np.array([row.elements for row in model.description.parameters])
+        model.norms[:, rows] = 3e-6 * np.sqrt(0.1 * sizes[rows])
+        model.zeros[:, rows] = 0.995
+        outputs = tuple(
+            Activation(f"out{at}", at, "Conv2d", source=at, dtype="float16")
+            for at in range(len(model.description.modules))
+        )
         model.description = replace(model.description, activations=outputs)
         assert len(found("low_precision_underflow", model)) == expected
 
