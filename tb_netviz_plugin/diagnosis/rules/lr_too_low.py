@@ -35,6 +35,10 @@ may have gone further then."""
 _TWO_OF_THREE = 2
 """Of what shows that even a new head on a frozen network gets nowhere: it knows nothing, hardly moves, and its
 gradients leave no doubt."""
+_IGNORANT = 0.5
+"""Share of the way below which nothing can have been learned where the loss stays that of guessing as well, whatever
+the gradients of batches say: those of a few samples need not agree.
+"""
 _BALANCED = 0.5
 """Share of the gradient that a decay takes back in the later half of a run, at the median of the matrices."""
 _HALF = 0.5
@@ -100,8 +104,9 @@ def _of_model(case: Case, layers: list[int], loss: Course, limits: Limits) -> Fi
     if not still and not (surely and 0 <= loss.learned < _FALLS):
         return None
     agrees = agreement >= limits["agreement"] * (_LESS if hardly else 1.0)
+    nowhere = ignorant and moves.path < _IGNORANT * limits["path"]
     furthest = limits["path"] * (_FURTHER if ignorant and still else _TWICE if surely and still else 1.0)
-    if not (0 < moves.path < furthest and (agrees or (ignorant and hardly)) and _gradient_left(moves.gradient)):
+    if not (0 < moves.path < furthest and (agrees or nowhere) and _gradient_left(moves.gradient)):
         return None
     typical = _median(moves.ratios)
     rates = learning_rate(case, layers)

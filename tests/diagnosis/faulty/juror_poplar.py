@@ -11,7 +11,7 @@ from torch.optim import SGD, Adam, AdamW, RMSprop
 
 from tests.diagnosis.data import Part, Split, digits, language, split
 from tests.diagnosis.proof import accuracy, double, loss_of, moved, require, snapshot
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -277,7 +277,7 @@ SCENARIOS = (
     Scenario(
         "poplar-carried-state-rnn",
         "rnn",
-        REPORTING,
+        TUNING,
         carried_state,
         ("exploding_gradient",),
         ("loss_spike", "loss_oscillation", "lr_too_high", "poor_init", "nonfinite", "loss_plateau", "underfitting"),
@@ -285,7 +285,7 @@ SCENARIOS = (
     Scenario(
         "poplar-summed-bonds-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         summed_bonds,
         ("exploding_gradient",),
         (
@@ -296,7 +296,7 @@ SCENARIOS = (
     Scenario(
         "poplar-heavy-decay-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         heavy_decay,
         ("over_regularised",),
         (
@@ -307,7 +307,7 @@ SCENARIOS = (
     Scenario(
         "poplar-keep-rate-gru",
         "rnn",
-        REPORTING,
+        TUNING,
         keep_rate,
         ("over_regularised",),
         ("loss_plateau", "underfitting", "train_eval_mismatch"),
@@ -315,7 +315,7 @@ SCENARIOS = (
     Scenario(
         "poplar-new-head-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         new_head,
         ("layer_not_training",),
         ("lr_too_low", "loss_plateau", "underfitting"),

@@ -14,7 +14,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Graph, Part, Split, communities, split
 from tests.diagnosis.networks import GraphConvolution, mlp
 from tests.diagnosis.proof import accuracy, double, gradients, loss_of, moved, require, snapshot
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -287,17 +287,17 @@ SCENARIOS = (
     Scenario(
         "poplar-detached-state-gru",
         "rnn",
-        REPORTING,
+        TUNING,
         detached_state,
         ("layer_not_training", "unused_parameter"),
         ("loss_plateau", "underfitting", "vanishing_gradient"),
     ),
-    Scenario("poplar-sugar-mlp", "mlp", REPORTING, sugar, ("overfitting",)),
-    Scenario("poplar-few-complaints-transformer", "transformer", REPORTING, few_complaints, ("overfitting",)),
+    Scenario("poplar-sugar-mlp", "mlp", TUNING, sugar, ("overfitting",)),
+    Scenario("poplar-few-complaints-transformer", "transformer", TUNING, few_complaints, ("overfitting",)),
     Scenario(
         "poplar-twelve-rounds-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         twelve_rounds,
         ("oversmoothing",),
         ("representation_collapse", "vanishing_gradient", "loss_plateau", "underfitting", "redundant_units"),
@@ -305,7 +305,7 @@ SCENARIOS = (
     Scenario(
         "poplar-forgotten-skips-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         forgotten_skips,
         ("oversmoothing",),
         ("representation_collapse", "vanishing_gradient", "loss_plateau", "underfitting", "redundant_units"),

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from tests.diagnosis.data import Part, Split, split
 from tests.diagnosis.proof import gradients, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -265,7 +265,7 @@ SCENARIOS = (
     Scenario(
         "quince-vanishing-wines-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         growers,
         ("vanishing_gradient",),
         ("loss_plateau", "layer_not_training", "underfitting", "poor_init", "representation_collapse"),
@@ -273,7 +273,7 @@ SCENARIOS = (
     Scenario(
         "quince-vanishing-tones-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         tones,
         ("vanishing_gradient", "poor_init"),
         ("loss_plateau", "layer_not_training", "underfitting", "representation_collapse", "dead_units"),
@@ -281,7 +281,7 @@ SCENARIOS = (
     Scenario(
         "quince-plateau-gestures-gru",
         "rnn",
-        REPORTING,
+        TUNING,
         batch_second,
         ("loss_plateau",),
         ("underfitting", "wrong_output_or_loss"),
@@ -289,7 +289,7 @@ SCENARIOS = (
     Scenario(
         "quince-plateau-reviews-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         inverted_mask,
         ("loss_plateau",),
         ("representation_collapse", "underfitting", "vanishing_gradient", "layer_not_training"),

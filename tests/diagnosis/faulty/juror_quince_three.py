@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from tests.diagnosis.data import Batches, Part
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate
 
 
@@ -151,7 +151,7 @@ SCENARIOS = (
     Scenario(
         "quince-spike-counters-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         counters,
         ("loss_spike", "input_unnormalised"),
         ("exploding_gradient", "loss_oscillation", "dead_units"),
@@ -159,7 +159,7 @@ SCENARIOS = (
     Scenario(
         "quince-spike-proteins-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         proteins,
         ("loss_spike",),
         ("exploding_gradient", "input_unnormalised", "loss_oscillation", "dead_units", "loss_plateau"),

@@ -13,7 +13,7 @@ from tests.diagnosis.data import Part, Split, digits, split
 from tests.diagnosis.faulty.juror_quince import right
 from tests.diagnosis.networks import cnn
 from tests.diagnosis.proof import accuracy, gradients, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -237,7 +237,7 @@ SCENARIOS = (
     Scenario(
         "quince-unused-rents-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         forgotten_branch,
         ("unused_parameter",),
         ("layer_not_training", "loss_plateau", "underfitting", "redundant_units"),
@@ -245,7 +245,7 @@ SCENARIOS = (
     Scenario(
         "quince-unused-people-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         last_relation,
         ("unused_parameter",),
         ("layer_not_training", "loss_plateau", "underfitting", "overfitting"),
@@ -253,7 +253,7 @@ SCENARIOS = (
     Scenario(
         "quince-noise-numerals-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         careless_clicks,
         ("label_noise",),
         ("loss_plateau", "overfitting", "underfitting", "loss_oscillation"),
@@ -261,7 +261,7 @@ SCENARIOS = (
     Scenario(
         "quince-noise-sentences-lstm",
         "rnn",
-        REPORTING,
+        TUNING,
         lost_line,
         ("label_noise",),
         ("loss_plateau", "underfitting", "overfitting", "loss_oscillation"),

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import ExponentialLR
 from tests.diagnosis.data import Split, digits, split
 from tests.diagnosis.networks import cnn
 from tests.diagnosis.proof import accuracy, gradients, loss_of, outputs, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -265,7 +265,7 @@ SCENARIOS = (
     Scenario(
         "sorrel-normal-tanh-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         normal_tanh,
         ("saturation", "poor_init"),
         ("vanishing_gradient", "exploding_gradient", "overfitting"),
@@ -273,21 +273,17 @@ SCENARIOS = (
     Scenario(
         "sorrel-times-root-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         times_root,
         ("saturation",),
         ("vanishing_gradient", "loss_plateau", "underfitting", "poor_init"),
     ),
-    Scenario(
-        "sorrel-copied-rate-cnn", "cnn", REPORTING, copied_rate, ("lr_too_low",), ("loss_plateau", "underfitting")
-    ),
-    Scenario(
-        "sorrel-by-the-batch-gru", "rnn", REPORTING, by_the_batch, ("lr_too_low",), ("loss_plateau", "underfitting")
-    ),
+    Scenario("sorrel-copied-rate-cnn", "cnn", TUNING, copied_rate, ("lr_too_low",), ("loss_plateau", "underfitting")),
+    Scenario("sorrel-by-the-batch-gru", "rnn", TUNING, by_the_batch, ("lr_too_low",), ("loss_plateau", "underfitting")),
     Scenario(
         "sorrel-raw-wine-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         raw_wine,
         ("input_unnormalised",),
         ("loss_plateau", "underfitting", "dead_units", "loss_oscillation", "poor_init"),

@@ -12,7 +12,7 @@ from torch.optim import Adam, AdamW
 from tests.diagnosis.data import Split, split
 from tests.diagnosis.faulty.juror_sorrel import behind
 from tests.diagnosis.proof import gradients, outputs, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -108,7 +108,7 @@ SCENARIOS = (
     Scenario(
         "sorrel-constant-weights-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         constant_weights,
         ("redundant_units", "poor_init"),
         ("loss_plateau", "underfitting"),
@@ -116,7 +116,7 @@ SCENARIOS = (
     Scenario(
         "sorrel-widened-filters-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         widened_filters,
         ("redundant_units", "poor_init"),
         ("underfitting", "loss_plateau", "dead_units"),

@@ -12,7 +12,7 @@ from torch.optim import SGD, AdamW
 from tests.diagnosis.data import Part, digits, language
 from tests.diagnosis.faulty.juror_sorrel import behind
 from tests.diagnosis.proof import loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate
 
 
@@ -196,7 +196,7 @@ SCENARIOS = (
     Scenario(
         "sorrel-raw-stations-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         raw_stations,
         ("input_unnormalised",),
         (
@@ -215,7 +215,7 @@ SCENARIOS = (
     Scenario(
         "sorrel-never-zeroed-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         never_zeroed,
         ("missing_zero_grad",),
         (
@@ -232,7 +232,7 @@ SCENARIOS = (
     Scenario(
         "sorrel-once-an-epoch-lstm",
         "rnn",
-        REPORTING,
+        TUNING,
         once_an_epoch,
         ("missing_zero_grad",),
         ("loss_oscillation", "loss_spike", "exploding_gradient", "lr_too_high", "loss_plateau", "saturation"),

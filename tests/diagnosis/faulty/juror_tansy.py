@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from tests.diagnosis.data import STATES, TOKENS, Part, language, majorities, split
 from tests.diagnosis.networks import Transformer, mlp
 from tests.diagnosis.proof import accuracy, double, finite, gradients, loss_of, require, silent
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -260,12 +260,12 @@ AFTER_DEATH = ("loss_plateau", "underfitting", "vanishing_gradient", "layer_not_
 AFTER_LEAPS = ("loss_plateau", "loss_oscillation", "loss_spike", "exploding_gradient", "saturation", "underfitting")
 
 SCENARIOS = (
-    Scenario("tansy-grey-values-cnn", "cnn", REPORTING, grey_values, ("train_eval_mismatch",), ("input_unnormalised",)),
-    Scenario("tansy-machines-gru", "rnn", REPORTING, machine_by_machine, ("train_eval_mismatch",)),
+    Scenario("tansy-grey-values-cnn", "cnn", TUNING, grey_values, ("train_eval_mismatch",), ("input_unnormalised",)),
+    Scenario("tansy-machines-gru", "rnn", TUNING, machine_by_machine, ("train_eval_mismatch",)),
     Scenario(
         "tansy-progression-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         progression,
         ("dead_units", "lr_too_high"),
         (*AFTER_DEATH, "poor_init", "loss_spike", "exploding_gradient", "representation_collapse"),
@@ -273,7 +273,7 @@ SCENARIOS = (
     Scenario(
         "tansy-prior-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         prior_everywhere,
         ("dead_units", "poor_init"),
         (*AFTER_DEATH, "class_imbalance", "representation_collapse"),
@@ -281,10 +281,10 @@ SCENARIOS = (
     Scenario(
         "tansy-rate-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         as_with_sgd,
         ("lr_too_high",),
         AFTER_LEAPS,
     ),
-    Scenario("tansy-no-cap-gru", "rnn", REPORTING, no_cap, ("lr_too_high",), AFTER_LEAPS),
+    Scenario("tansy-no-cap-gru", "rnn", TUNING, no_cap, ("lr_too_high",), AFTER_LEAPS),
 )

@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW, RMSprop
 from tests.diagnosis.data import Part, split
 from tests.diagnosis.networks import Transformer, mlp
 from tests.diagnosis.proof import double, loss_of, require, widened
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -201,12 +201,8 @@ def tags(trial: Trial) -> Truth:
 
 
 SCENARIOS = (
-    Scenario(
-        "tansy-spirals-mlp", "mlp", REPORTING, spirals, ("missing_nonlinearity",), ("underfitting", "loss_plateau")
-    ),
-    Scenario(
-        "tansy-sensors-gnn", "gnn", REPORTING, sensors, ("missing_nonlinearity",), ("underfitting", "loss_plateau")
-    ),
-    Scenario("tansy-frauds-mlp", "mlp", REPORTING, frauds, ("class_imbalance",), ("loss_plateau",)),
-    Scenario("tansy-tags-transformer", "transformer", REPORTING, tags, ("class_imbalance",), ("loss_plateau",)),
+    Scenario("tansy-spirals-mlp", "mlp", TUNING, spirals, ("missing_nonlinearity",), ("underfitting", "loss_plateau")),
+    Scenario("tansy-sensors-gnn", "gnn", TUNING, sensors, ("missing_nonlinearity",), ("underfitting", "loss_plateau")),
+    Scenario("tansy-frauds-mlp", "mlp", TUNING, frauds, ("class_imbalance",), ("loss_plateau",)),
+    Scenario("tansy-tags-transformer", "transformer", TUNING, tags, ("class_imbalance",), ("loss_plateau",)),
 )

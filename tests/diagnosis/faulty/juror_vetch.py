@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW, RMSprop
 from tests.diagnosis.data import TOKENS, Part, digits, majorities, split
 from tests.diagnosis.networks import Transformer
 from tests.diagnosis.proof import accuracy, loss_of, outputs, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 QKV = "blocks.0.attention.qkv"
@@ -244,7 +244,7 @@ SCENARIOS = (
     Scenario(
         "vetch-positives-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         only_positives,
         ("representation_collapse",),
         ("loss_plateau", "vanishing_gradient", "redundant_units", "dead_units"),
@@ -252,7 +252,7 @@ SCENARIOS = (
     Scenario(
         "vetch-waves-vae",
         "rnn",
-        REPORTING,
+        TUNING,
         mean_and_sum,
         ("representation_collapse", "over_regularised"),
         ("loss_plateau", "underfitting", "vanishing_gradient", "layer_not_training", "redundant_units"),
@@ -260,7 +260,7 @@ SCENARIOS = (
     Scenario(
         "vetch-uniform-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         uniform,
         ("poor_init",),
         ("exploding_gradient", "redundant_units", "dead_units", "loss_oscillation", "loss_spike", "lr_too_low"),
@@ -268,7 +268,7 @@ SCENARIOS = (
     Scenario(
         "vetch-normal-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         normal,
         ("poor_init",),
         ("saturation", "exploding_gradient", "loss_oscillation", "loss_spike", "lr_too_low", "overfitting"),

@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam
 from tests.diagnosis.data import Part, language
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -223,12 +223,12 @@ def by_value(trial: Trial) -> Truth:
 
 
 SCENARIOS = (
-    Scenario("vetch-textbook-cnn", "cnn", REPORTING, textbook, ("nonfinite",), ("saturation", "exploding_gradient")),
-    Scenario("vetch-won-policy", "mlp", REPORTING, all_won, ("nonfinite",)),
+    Scenario("vetch-textbook-cnn", "cnn", TUNING, textbook, ("nonfinite",), ("saturation", "exploding_gradient")),
+    Scenario("vetch-won-policy", "mlp", TUNING, all_won, ("nonfinite",)),
     Scenario(
         "vetch-tight-lstm",
         "rnn",
-        REPORTING,
+        TUNING,
         tightly,
         ("clip_saturated",),
         ("lr_too_low", "loss_plateau", "underfitting"),
@@ -236,7 +236,7 @@ SCENARIOS = (
     Scenario(
         "vetch-values-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         by_value,
         ("clip_saturated",),
         ("lr_too_low", "loss_plateau", "underfitting", "layer_not_training"),

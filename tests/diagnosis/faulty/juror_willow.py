@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from tests.diagnosis.data import Part, communities, digits, split
 from tests.diagnosis.networks import GraphConvolution
 from tests.diagnosis.proof import accuracy, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -193,7 +193,7 @@ SCENARIOS = (
     Scenario(
         "willow-progression-mlp",
         "mlp",
-        REPORTING,
+        TUNING,
         progression,
         ("wrong_output_or_loss",),
         ("loss_plateau", "underfitting", "representation_collapse", "loss_oscillation"),
@@ -201,11 +201,11 @@ SCENARIOS = (
     Scenario(
         "willow-pages-gnn",
         "gnn",
-        REPORTING,
+        TUNING,
         pages,
         ("wrong_output_or_loss",),
         ("loss_plateau", "underfitting", "lr_too_low", "overfitting", "saturation"),
     ),
-    Scenario("willow-tiny-cnn", "cnn", REPORTING, tiny, ("underfitting",), ("loss_plateau",)),
-    Scenario("willow-prose-gru", "rnn", REPORTING, prose, ("underfitting",), ("loss_plateau",)),
+    Scenario("willow-tiny-cnn", "cnn", TUNING, tiny, ("underfitting",), ("loss_plateau",)),
+    Scenario("willow-prose-gru", "rnn", TUNING, prose, ("underfitting",), ("loss_plateau",)),
 )

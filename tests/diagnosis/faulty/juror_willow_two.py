@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Part, digits, split
 from tests.diagnosis.networks import cnn
 from tests.diagnosis.proof import gradients, loss_of, require, snapshot
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial, Truth
+from tests.diagnosis.scenario import TUNING, Scenario, Trial, Truth
 from tests.diagnosis.training import control, fit
 
 
@@ -203,7 +203,7 @@ SCENARIOS = (
     Scenario(
         "willow-tides-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         tides,
         ("loss_oscillation", "lr_too_high"),
         ("loss_spike", "exploding_gradient"),
@@ -211,7 +211,7 @@ SCENARIOS = (
     Scenario(
         "willow-machines-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         machines,
         ("loss_oscillation",),
         ("loss_spike", "loss_plateau", "lr_too_high", "underfitting"),
@@ -219,7 +219,7 @@ SCENARIOS = (
     Scenario(
         "willow-mirrored-cnn",
         "cnn",
-        REPORTING,
+        TUNING,
         mirrored_digits,
         ("low_precision_underflow",),
         ("layer_not_training", "lr_too_low", "loss_plateau"),
@@ -227,7 +227,7 @@ SCENARIOS = (
     Scenario(
         "willow-beams-transformer",
         "transformer",
-        REPORTING,
+        TUNING,
         beams,
         ("low_precision_underflow",),
         ("layer_not_training", "vanishing_gradient", "loss_plateau", "unused_parameter", "underfitting"),

@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Part, digits, language, majorities, split
 from tests.diagnosis.networks import mlp
 from tests.diagnosis.proof import accuracy, calm, generalises, gradients, learned, loss_of, moved, require, snapshot
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -227,9 +227,9 @@ def taught_anew(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("poplar-healthy-long-lines-lstm", "rnn", REPORTING, long_lines),
-    Scenario("poplar-healthy-drawn-digits-cnn", "cnn", REPORTING, drawn_digits),
-    Scenario("poplar-healthy-votes-transformer", "transformer", REPORTING, votes),
-    Scenario("poplar-healthy-noisy-wines-mlp", "mlp", REPORTING, noisy_wines),
-    Scenario("poplar-healthy-taught-anew-cnn", "cnn", REPORTING, taught_anew),
+    Scenario("poplar-healthy-long-lines-lstm", "rnn", TUNING, long_lines),
+    Scenario("poplar-healthy-drawn-digits-cnn", "cnn", TUNING, drawn_digits),
+    Scenario("poplar-healthy-votes-transformer", "transformer", TUNING, votes),
+    Scenario("poplar-healthy-noisy-wines-mlp", "mlp", TUNING, noisy_wines),
+    Scenario("poplar-healthy-taught-anew-cnn", "cnn", TUNING, taught_anew),
 )

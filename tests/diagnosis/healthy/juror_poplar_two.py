@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from tests.diagnosis.data import Graph, Part, communities, digits, split
 from tests.diagnosis.networks import GraphConvolution, mlp
 from tests.diagnosis.proof import accuracy, calm, generalises, learned, loss_of, moved, require, snapshot
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -251,9 +251,9 @@ def smooth_on_purpose(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("poplar-healthy-relief-mlp", "mlp", REPORTING, relief),
-    Scenario("poplar-healthy-cells-cnn", "cnn", REPORTING, cells),
-    Scenario("poplar-healthy-to-the-last-mlp", "mlp", REPORTING, to_the_last),
-    Scenario("poplar-healthy-deep-residuals-gnn", "gnn", REPORTING, deep_residuals),
-    Scenario("poplar-healthy-smooth-on-purpose-gnn", "gnn", REPORTING, smooth_on_purpose),
+    Scenario("poplar-healthy-relief-mlp", "mlp", TUNING, relief),
+    Scenario("poplar-healthy-cells-cnn", "cnn", TUNING, cells),
+    Scenario("poplar-healthy-to-the-last-mlp", "mlp", TUNING, to_the_last),
+    Scenario("poplar-healthy-deep-residuals-gnn", "gnn", TUNING, deep_residuals),
+    Scenario("poplar-healthy-smooth-on-purpose-gnn", "gnn", TUNING, smooth_on_purpose),
 )

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from tests.diagnosis.data import Part, Split, digits, majorities, split
 from tests.diagnosis.networks import Attention, Transformer
 from tests.diagnosis.proof import accuracy, alive, calm, generalises, gradients, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -162,8 +162,8 @@ def rewarded(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("quince-healthy-hearts-cnn", "cnn", REPORTING, hearts),
-    Scenario("quince-healthy-scaled-transformer", "transformer", REPORTING, layer_scale),
-    Scenario("quince-healthy-progression-mlp", "mlp", REPORTING, progression),
-    Scenario("quince-healthy-rewarded-mlp", "mlp", REPORTING, rewarded),
+    Scenario("quince-healthy-hearts-cnn", "cnn", TUNING, hearts),
+    Scenario("quince-healthy-scaled-transformer", "transformer", TUNING, layer_scale),
+    Scenario("quince-healthy-progression-mlp", "mlp", TUNING, progression),
+    Scenario("quince-healthy-rewarded-mlp", "mlp", TUNING, rewarded),
 )

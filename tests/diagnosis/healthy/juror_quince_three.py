@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from tests.diagnosis.data import language
 from tests.diagnosis.networks import Transformer
 from tests.diagnosis.proof import calm, generalises, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import fit
 
 SIDE, SYNC = 4, 40
@@ -99,6 +99,6 @@ def walker(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("quince-healthy-words-transformer", "transformer", REPORTING, words),
-    Scenario("quince-healthy-walker-mlp", "mlp", REPORTING, walker),
+    Scenario("quince-healthy-words-transformer", "transformer", TUNING, words),
+    Scenario("quince-healthy-walker-mlp", "mlp", TUNING, walker),
 )

@@ -12,7 +12,7 @@ from torch.optim import SGD, Adam, AdamW, RMSprop
 from tests.diagnosis.data import Part, Split, communities, digits, split
 from tests.diagnosis.networks import GraphConvolution, cnn
 from tests.diagnosis.proof import accuracy, alive, generalises, gradients, learned, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -188,8 +188,8 @@ def mixed_up(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("quince-healthy-greater-cnn", "cnn", REPORTING, greater),
-    Scenario("quince-healthy-forum-gnn", "gnn", REPORTING, in_turn),
-    Scenario("quince-healthy-names-gru", "rnn", REPORTING, names),
-    Scenario("quince-healthy-mixed-cnn", "cnn", REPORTING, mixed_up),
+    Scenario("quince-healthy-greater-cnn", "cnn", TUNING, greater),
+    Scenario("quince-healthy-forum-gnn", "gnn", TUNING, in_turn),
+    Scenario("quince-healthy-names-gru", "rnn", TUNING, names),
+    Scenario("quince-healthy-mixed-cnn", "cnn", TUNING, mixed_up),
 )

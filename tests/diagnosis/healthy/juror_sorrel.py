@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from tests.diagnosis.data import Split, digits, language, split
 from tests.diagnosis.networks import Recurrent, Transformer
 from tests.diagnosis.proof import calm, generalises, learned, loss_of, outputs, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -185,9 +185,9 @@ def scaled_wine(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("sorrel-healthy-plain-rnn", "rnn", REPORTING, plain_rnn),
-    Scenario("sorrel-healthy-sure-masks-cnn", "cnn", REPORTING, sure_masks),
-    Scenario("sorrel-healthy-warm-decoder-transformer", "transformer", REPORTING, warm_decoder),
-    Scenario("sorrel-healthy-summed-loss-mlp", "mlp", REPORTING, summed_loss),
-    Scenario("sorrel-healthy-scaled-wine-mlp", "mlp", REPORTING, scaled_wine),
+    Scenario("sorrel-healthy-plain-rnn", "rnn", TUNING, plain_rnn),
+    Scenario("sorrel-healthy-sure-masks-cnn", "cnn", TUNING, sure_masks),
+    Scenario("sorrel-healthy-warm-decoder-transformer", "transformer", TUNING, warm_decoder),
+    Scenario("sorrel-healthy-summed-loss-mlp", "mlp", TUNING, summed_loss),
+    Scenario("sorrel-healthy-scaled-wine-mlp", "mlp", TUNING, scaled_wine),
 )

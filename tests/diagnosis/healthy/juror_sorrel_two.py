@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Part, Split, communities, digits, majorities, split
 from tests.diagnosis.networks import Gcn, Transformer, cnn
 from tests.diagnosis.proof import accuracy, calm, double, generalises, loss_of, require, sound, widened
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import History, control, evaluate, fit
 
 
@@ -239,9 +239,9 @@ def zero_head(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("sorrel-healthy-megawatts-gru", "rnn", REPORTING, megawatts),
-    Scenario("sorrel-healthy-grads-to-none-gnn", "gnn", REPORTING, grads_to_none),
-    Scenario("sorrel-healthy-four-at-a-time-transformer", "transformer", REPORTING, four_at_a_time),
-    Scenario("sorrel-healthy-two-views-cnn", "cnn", REPORTING, two_views),
-    Scenario("sorrel-healthy-zero-head-mlp", "mlp", REPORTING, zero_head),
+    Scenario("sorrel-healthy-megawatts-gru", "rnn", TUNING, megawatts),
+    Scenario("sorrel-healthy-grads-to-none-gnn", "gnn", TUNING, grads_to_none),
+    Scenario("sorrel-healthy-four-at-a-time-transformer", "transformer", TUNING, four_at_a_time),
+    Scenario("sorrel-healthy-two-views-cnn", "cnn", TUNING, two_views),
+    Scenario("sorrel-healthy-zero-head-mlp", "mlp", TUNING, zero_head),
 )

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from tests.diagnosis.data import TOKENS, Part, digits, majorities, split
 from tests.diagnosis.networks import Block, Transformer, cnn, mlp
 from tests.diagnosis.proof import accuracy, calm, double, generalises, learned, loss_of, require, sound
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import Criterion, History, control, evaluate, fit
 
 
@@ -170,9 +170,9 @@ def as_in_papers(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("tansy-mixed-cnn", "cnn", REPORTING, mixed),
-    Scenario("tansy-dropped-transformer", "transformer", REPORTING, dropped),
-    Scenario("tansy-cultivars-mlp", "mlp", REPORTING, cultivars),
-    Scenario("tansy-codes-mlp", "mlp", REPORTING, codes),
-    Scenario("tansy-as-in-papers-cnn", "cnn", REPORTING, as_in_papers),
+    Scenario("tansy-mixed-cnn", "cnn", TUNING, mixed),
+    Scenario("tansy-dropped-transformer", "transformer", TUNING, dropped),
+    Scenario("tansy-cultivars-mlp", "mlp", TUNING, cultivars),
+    Scenario("tansy-codes-mlp", "mlp", TUNING, codes),
+    Scenario("tansy-as-in-papers-cnn", "cnn", TUNING, as_in_papers),
 )

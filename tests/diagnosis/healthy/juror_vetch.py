@@ -11,7 +11,7 @@ from torch.optim import Adam, AdamW
 
 from tests.diagnosis.data import Part, split
 from tests.diagnosis.proof import accuracy, calm, generalises, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, fit
 
 
@@ -223,8 +223,8 @@ def thirty(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("vetch-healthy-contrastive-cnn", "cnn", REPORTING, contrastive),
-    Scenario("vetch-healthy-alike-autoencoder", "mlp", REPORTING, alike),
-    Scenario("vetch-healthy-load-gru", "rnn", REPORTING, load),
-    Scenario("vetch-healthy-siren-mlp", "mlp", REPORTING, thirty),
+    Scenario("vetch-healthy-contrastive-cnn", "cnn", TUNING, contrastive),
+    Scenario("vetch-healthy-alike-autoencoder", "mlp", TUNING, alike),
+    Scenario("vetch-healthy-load-gru", "rnn", TUNING, load),
+    Scenario("vetch-healthy-siren-mlp", "mlp", TUNING, thirty),
 )

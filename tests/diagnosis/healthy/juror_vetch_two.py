@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from tests.diagnosis.data import language, split
 from tests.diagnosis.networks import Transformer, mlp
 from tests.diagnosis.proof import calm, finite, generalises, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, fit
 
 
@@ -178,8 +178,8 @@ def at_first(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("vetch-healthy-branches-mlp", "mlp", REPORTING, branches),
-    Scenario("vetch-healthy-assays-gnn", "gnn", REPORTING, assays),
-    Scenario("vetch-healthy-seldom-transformer", "transformer", REPORTING, seldom),
-    Scenario("vetch-healthy-corner-cnn", "cnn", REPORTING, at_first),
+    Scenario("vetch-healthy-branches-mlp", "mlp", TUNING, branches),
+    Scenario("vetch-healthy-assays-gnn", "gnn", TUNING, assays),
+    Scenario("vetch-healthy-seldom-transformer", "transformer", TUNING, seldom),
+    Scenario("vetch-healthy-corner-cnn", "cnn", TUNING, at_first),
 )

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from tests.diagnosis.data import communities, split
 from tests.diagnosis.networks import Gcn, Transformer
 from tests.diagnosis.proof import accuracy, calm, generalises, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -133,8 +133,8 @@ def dice(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("willow-healthy-wines-mlp", "mlp", REPORTING, wines),
-    Scenario("willow-healthy-forks-gru", "rnn", REPORTING, forks),
-    Scenario("willow-healthy-friends-gnn", "gnn", REPORTING, friends),
-    Scenario("willow-healthy-dice-transformer", "transformer", REPORTING, dice),
+    Scenario("willow-healthy-wines-mlp", "mlp", TUNING, wines),
+    Scenario("willow-healthy-forks-gru", "rnn", TUNING, forks),
+    Scenario("willow-healthy-friends-gnn", "gnn", TUNING, friends),
+    Scenario("willow-healthy-dice-transformer", "transformer", TUNING, dice),
 )

@@ -12,7 +12,7 @@ from torch.optim import SGD, Adam, AdamW
 from tests.diagnosis.data import Part, digits, majorities, split
 from tests.diagnosis.networks import Transformer, cnn, mlp
 from tests.diagnosis.proof import accuracy, generalises, learned, loss_of, require
-from tests.diagnosis.scenario import REPORTING, Scenario, Trial
+from tests.diagnosis.scenario import TUNING, Scenario, Trial
 from tests.diagnosis.training import control, evaluate, fit
 
 
@@ -129,8 +129,8 @@ def sketches(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario("willow-healthy-handfuls-cnn", "cnn", REPORTING, handfuls),
-    Scenario("willow-healthy-shops-mlp", "mlp", REPORTING, shops),
-    Scenario("willow-healthy-votes-transformer", "transformer", REPORTING, votes),
-    Scenario("willow-healthy-sketches-mlp", "mlp", REPORTING, sketches),
+    Scenario("willow-healthy-handfuls-cnn", "cnn", TUNING, handfuls),
+    Scenario("willow-healthy-shops-mlp", "mlp", TUNING, shops),
+    Scenario("willow-healthy-votes-transformer", "transformer", TUNING, votes),
+    Scenario("willow-healthy-sketches-mlp", "mlp", TUNING, sketches),
 )

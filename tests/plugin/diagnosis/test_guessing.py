@@ -67,6 +67,23 @@ def test_weights_that_go_a_little_further_while_gradients_agree(train, told, rat
     assert all(0.02 < finding.beyond.measured < finding.beyond.threshold == 0.1 for finding in findings)
 
 
+@pytest.mark.parametrize(
+    ("learned", "rate", "expected"),
+    [
+        pytest.param(0, 5e-5, 1, id="far too low"),
+        pytest.param(100, 5e-5, 0, id="of a network that had learned before"),
+        pytest.param(0, 2e-3, 0, id="higher"),
+    ],
+)
+def test_weights_that_hardly_move_though_gradients_of_few_samples_disagree(train, told, learned, rate, expected):
+    model = network(learned=learned)
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    run = train(model, nn.CrossEntropyLoss(), lambda step: batch(step, 4), 150, optimizer=optimizer)
+    findings = told(run, "lr_too_low")
+    assert len(findings) == expected
+    assert all(0.002 < finding.beyond.measured < 0.01 for finding in findings)
+
+
 def shuffled(step):
     """Return inputs that say nothing of their classes."""
     inputs, _ = batch(step, 64)
