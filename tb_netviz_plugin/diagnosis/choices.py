@@ -206,7 +206,8 @@ def _of_several(case: Case, choice: _Choice) -> float:
 def _scored_by(case: Case, row: ActivationRow) -> list[int]:
     """Return the layers that make its scores.
 
-    That of its units, else those of the module that it stands in, else the one before it in the forward pass.
+    That of its units, else those of the module that it stands in whose outputs come before it in the forward pass, else
+    all of that module, else the one before it.
     """
     if row.layer is not None:
         return [row.layer]
@@ -217,8 +218,10 @@ def _scored_by(case: Case, row: ActivationRow) -> list[int]:
         if layer.model == row.model and parent and layer.name.startswith(f"{parent}.")
     ]
     activations = case.network.activations
-    before = [other.layer for other in activations[: activations.index(row)] if other.model == row.model]
-    return inside or [layer for layer in before if layer is not None][-1:]
+    in_front = [other.layer for other in activations[: activations.index(row)] if other.model == row.model]
+    before = list(dict.fromkeys(layer for layer in in_front if layer is not None))
+    # What comes behind it, as a projection of what was chosen, has no part in its scores.
+    return [layer for layer in before if layer in inside] or inside or before[-1:]
 
 
 def _one_hot(case: Case, row: ActivationRow) -> _Choice | None:

@@ -79,6 +79,7 @@ class Finding:
         rule: Id of the rule.
         severity: How bad it is.
         layers: Indices of the layers that it is about, the one that shows it best first; none where it is about all.
+        modules: Names of modules without weights that show it themselves, and are to blame before any layer.
         units: Indices of units of the first layer, or None where it is not about single units.
         first_step: Where it began.
         last_step: Up to where it was seen.
@@ -103,6 +104,7 @@ class Finding:
     evidence: tuple[Line, ...]
     remedies: tuple[Remedy, ...]
     excluded: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
     units: tuple[int, ...] | None = None
     view: str = "flow"
     consequences: tuple[Finding, ...] = field(default=())

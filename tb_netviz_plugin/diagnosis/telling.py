@@ -70,6 +70,7 @@ def _finding(finding: Finding, naming: Naming, points: int) -> dict[str, Any]:
         "title": _TITLES[finding.rule],
         "severity": finding.severity.id,
         "layers": [naming(layer) for layer in finding.layers],
+        "modules": list(finding.modules),
         "units": None if finding.units is None else [int(unit) for unit in finding.units],
         "first_step": _number(finding.first_step),
         "last_step": _number(finding.last_step),

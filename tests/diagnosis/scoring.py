@@ -22,7 +22,7 @@ class Told:
     Attributes:
         rule: Id of the rule.
         severity: How bad it is.
-        layers: Names of the layers, the one to blame first.
+        layers: Names of the layers, and of modules without weights, the one to blame first.
         first_step: Where it began; None where the tool does not say.
         message: Its words.
     """
@@ -141,7 +141,7 @@ def wilson(good: int, of: int) -> tuple[float, float]:
 
 
 def _told(run: Run, finding: Finding) -> Told:
-    names = tuple(run.network.layers[layer].name for layer in finding.layers)
+    names = (*finding.modules, *(run.network.layers[layer].name for layer in finding.layers))
     return Told(finding.rule, finding.severity, names, finding.first_step, finding.message)
 
 

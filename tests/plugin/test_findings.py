@@ -12,8 +12,8 @@ from tb_netviz_plugin.diagnosis.telling import tell, tell_thresholds
 from tests.support.runs import HOSTILE_NAMES, write_run
 
 KEYS = {
-    "id", "rule", "title", "severity", "layers", "units", "first_step", "last_step", "message", "beyond", "evidence",
-    "excluded", "remedies", "view",
+    "id", "rule", "title", "severity", "layers", "modules", "units", "first_step", "last_step", "message", "beyond",
+    "evidence", "excluded", "remedies", "view",
 }  # fmt: skip
 
 

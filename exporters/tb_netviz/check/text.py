@@ -68,11 +68,12 @@ def _finding(checked: Checked, finding: Finding, colour: Paint, indent: str = _I
 
 
 def _where(checked: Checked, finding: Finding) -> str:
+    modules = [printable(module) for module in finding.modules]
     named = [short_name(checked.layer(layer)) or "(no name)" for layer in finding.layers[:_NAMES]]
     more = [f"{len(finding.layers) - _NAMES:,} more"] if len(finding.layers) > _NAMES else []
     first, last = finding.first_step, finding.last_step
     steps = f"step {first:,.0f}" if first == last else f"steps {first:,.0f} to {last:,.0f}"
-    return f"{', '.join([*named, *more]) or 'the whole run'}, {steps}"
+    return f"{', '.join([*modules, *named, *more]) or 'the whole run'}, {steps}"
 
 
 def _effects(checked: Checked, finding: Finding, colour: Paint) -> Iterator[str]:

@@ -41,12 +41,14 @@ class _Onset:
         layers: The layers, the first one to show it first.
         where: In words.
         share: Of the values of the layer that shows it most, over the steps of the record.
+        modules: Those without weights that showed it before any layer, as a softmax or a normalisation.
     """
 
     step: float
     layers: tuple[int, ...]
     where: str
     share: float
+    modules: tuple[str, ...] = ()
 
 
 def find(case: Case, _limits: Limits) -> list[Finding]:
@@ -64,6 +66,7 @@ def find(case: Case, _limits: Limits) -> list[Finding]:
             rule="nonfinite",
             severity=Severity.CRITICAL if goes_on else Severity.WARNING,
             layers=onset.layers,
+            modules=onset.modules,
             first_step=onset.step,
             last_step=last,
             message=f"{onset.where} at step {onset.step:,.0f}{_reach(gradients, last, goes_on=goes_on)}.",
@@ -117,7 +120,8 @@ def _in_outputs(case: Case, backward: _Onset | None) -> _Onset | None:
     rows = [case.network.activations[row] for row in spoiled]
     layers = dict.fromkeys(row.layer for row in rows if row.layer is not None)
     where = f"The output of {rows[0].label} was the first that was not finite,"
-    return _Onset(step, tuple(layers), where, float(shares[:, at].max()))
+    modules = (rows[0].module,) if rows[0].layer is None else ()
+    return _Onset(step, tuple(layers), where, float(shares[:, at].max()), modules)
 
 
 def _observations(case: Case, step: float) -> float:

@@ -122,7 +122,7 @@ def empty_sequence(trial: Trial) -> Truth:
         return tokens, targets
 
     fit(trial, model, batches, steps=160)
-    return spoiled(model, ("blocks.0.attention.qkv", "blocks.0.attention.out"), 80)
+    return spoiled(model, tuple(f"blocks.0.attention.{part}" for part in ("softmax", "qkv", "out")), 80)
 
 
 def logarithm_of_zero(trial: Trial) -> Truth:

@@ -30,6 +30,21 @@ class Attends(nn.Module):
         return self.head(heard + hidden if self.beside else heard).mean(1)
 
 
+class Block(nn.Module):
+    """Attention with a normalisation in front of what makes its scores, and a projection behind."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale, self.norm, self.out = scale, nn.LayerNorm(WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.query, self.key = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.softmax, self.value = nn.Softmax(-1), nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, hidden):
+        known = self.norm(hidden)
+        chosen = self.softmax(self.scale * self.query(known) @ self.key(known).mT)
+        return self.out(chosen @ self.value(known))
+
+
 def rows(step):
     inputs = torch.randn(32, PLACES, 8, generator=torch.Generator().manual_seed(step))
     return inputs, inputs[..., :1].mean(1) * PLACES**0.5
@@ -38,6 +53,15 @@ def rows(step):
 def noise(step):
     inputs, targets = rows(step)
     return inputs, targets[torch.randperm(32, generator=torch.Generator().manual_seed(step + 5000))]
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(4.0, ["1.query", "1.key"]), (WIDTH**-0.5, [])])
+def test_what_makes_the_scores_is_blamed_and_not_what_stands_around(train, told, scale, expected):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, WIDTH), Block(scale), nn.Linear(WIDTH, 1))
+    run = train(model, lambda told, known: functional.mse_loss(told.mean(1), known), noise, steps=150, rate=3e-3)
+    blamed = [run.network.layers[layer].name for finding in told(run, RULE) for layer in finding.layers]
+    assert blamed == expected
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """`nonfinite` says where NaN came from, since when, and whether it passed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tb_netviz_plugin.diagnosis import Severity
-from tb_netviz_plugin.schema.description import Activation, Response
+from tb_netviz_plugin.schema.description import Activation, Module, Response
 from tests.support.modelled import RECORDS, Model, falling, found
 from tests.support.runs import OUTPUT_NAMES
 
@@ -37,6 +39,19 @@ def test_the_first_output_of_the_forward_pass_is_named():
     (finding,) = found(RULE, model)
     assert finding.layers[0] == 2
     assert (finding.first_step, finding.last_step, finding.severity) == (300, 590, Severity.CRITICAL)
+
+
+def test_a_module_without_weights_is_named_before_the_layers_behind_it():
+    model = Dense()
+    modules = (*model.description.modules, Module("attention.softmax", "Softmax"))
+    softmax = Activation("attention.softmax", len(modules) - 1, "Softmax", Response.SOFTMAX, 0, "", (4, 8))
+    outputs = model.description.activations
+    model.description = replace(model.description, modules=modules, activations=(*outputs[:2], softmax, *outputs[3:]))
+    model.spoiled[30, 2:] = 1 / 32
+    model.norms[30:], model.spoiled[31:] = np.nan, 1
+    (finding,) = found(RULE, model)
+    assert (finding.modules, finding.layers) == (("attention.softmax",), (3,))
+    assert "attention.softmax" in finding.message.split(" was the first")[0]
 
 
 def test_a_gradient_that_comes_before_the_outputs_is_named():
