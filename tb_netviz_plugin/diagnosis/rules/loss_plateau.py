@@ -121,7 +121,7 @@ def _since_the_start(loss: Course, fall: float) -> Finding | None:
     if loss.steps[-1] - since < _LASTING * (loss.steps[-1] - loss.steps[0]):
         return None
     lost = loss.gain > fall * abs(loss.start) and loss.gain > _CLEARLY * loss.noise
-    if not lost and (_was_lower(loss, fall) or (not _stands(loss) and loss.gain < _HAD_LEARNED * loss.start)):
+    if not lost and (_was_lower(loss, fall) or not _stands(loss)):
         return None
     what = f"fell to {number(loss.best)}, and is back at {number(loss.end)}" if lost else f"is {number(loss.end)}"
     return _finding(
@@ -223,7 +223,9 @@ def _finding(
 
 def _stands(loss: Course) -> bool:
     """Whether it stays where it began: one that rises from near zero, or scatters as far as that, has no such place."""
-    return loss.end <= _RISEN * loss.start and loss.noise <= _SCATTERED * loss.start
+    if loss.end > _RISEN * loss.start:  # The scatter up there says nothing of how it had been.
+        return loss.gain >= _HAD_LEARNED * loss.start
+    return loss.noise <= _SCATTERED * loss.start
 
 
 def _was_lower(loss: Course, fall: float) -> bool:
