@@ -6,7 +6,6 @@ import pytest
 from tb_netviz_plugin.diagnosis import Severity
 from tests.support.modelled import INTERVAL, RECORDS, Model, falling, flat, found
 
-LONG = 200
 STEPS = INTERVAL * np.arange(RECORDS)
 
 
