@@ -49,6 +49,9 @@ _ALIKE, _MOSTLY = 0.3, 0.8
 of the records."""
 _CHANGE = 0.2
 """Share of that by which the mean moves where another kind follows."""
+_ERRORS, _MOVED = 8.0, 0.25
+"""Standard errors, and deviations of the targets, by which their mean or deviation moves, from the first third of a run
+to the last, where what is asked for changes."""
 _SIDE = 2
 """Records on either side of such a change whose losses are compared."""
 _LEAPS, _MANY = 1.25, 0.4
@@ -198,7 +201,7 @@ def _leap(loss: Course, step: float, end: float) -> float:
 
 def _of_steps(case: Case, loss: Course, least: float) -> list[Finding]:
     """Find a loss that swings back again and again, beyond the scatter of its batches, whatever they hold."""
-    if loss.gain <= 0 or _rate_returns(case):
+    if loss.gain <= 0 or _rate_returns(case) or _asks_for_other(case):
         return []
     linked = _linked(loss)
     heavy = _momentum(case) >= _HEAVY and (linked > 0 or _is_of_all_data(case))
@@ -239,6 +242,24 @@ def _of_steps(case: Case, loss: Course, least: float) -> list[Finding]:
             view="overview",
         )
     ]
+
+
+def _asks_for_other(case: Case) -> bool:
+    """Whether targets are others late than early, as where the network makes them itself, or a copy of it does.
+
+    Those of a value function come from a copy that is renewed now and then, whereupon the loss leaps.
+    """
+    given = answers(case)
+    known = None if given is None else np.isfinite(given.targets.mean) & np.isfinite(given.targets.std)
+    if given is None or known is None or known.sum() < 3 * _SIDE:
+        return False
+    within, third = float(np.median(given.targets.std[known])), int(known.sum()) // 3
+    for moments in (given.targets.mean[known], given.targets.std[known]):
+        early, late = moments[:third], moments[-third:]
+        error = float(np.sqrt((early.var() + late.var()) / third))
+        if abs(float(late.mean() - early.mean())) > max(_ERRORS * error, _MOVED * within):
+            return True
+    return False
 
 
 def _swings(values: Floats, loss: Course, scatter: float, height: float) -> Bools:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
+from tb_netviz_plugin.diagnosis.answers import answers, is_cross_entropy
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
@@ -26,6 +29,8 @@ _TINY = 10
 """Elements for each input and output below which a network is tiny, too small to learn much by heart."""
 _WIDE = 4
 """Numbers from which on what comes before a single one is wide."""
+_FEW, _TIMES = 4, 4
+"""Numbers, at most, by which a last layer tells classes, and how many times as many classes are too many for these."""
 _LARGER = (
     Remedy("Take a wider or deeper network.", "nn.Linear(n, 4 * m)"),
     Remedy("Give it inputs that tell more, or train on where the loss still falls."),
@@ -61,12 +66,16 @@ def _too_small(case: Case, layers: list[int], loss: Course, rest: float, limit: 
     elements, ends = _size(case, layers)
     neck = _neck(case, layers)
     # Of a linear model nothing tells whether more than lines would help.
-    tiny = (0 < elements < _TINY * ends and len(matrices(case, layers)) > 1) or neck is not None
+    few = _numbers_for_classes(case, layers)
+    tiny = (0 < elements < _TINY * ends and len(matrices(case, layers)) > 1) or neck is not None or few is not None
     apart = held_out is not None and held_out.end > loss.end * (1 + _GAP) + 2 * loss.noise
     if loss.learned < _CHANCE or apart or (held_out is None and not tiny):
         return []
     late = float(loss.steps[-1] - _LATE * (loss.steps[-1] - loss.steps[0]))
     size = f"a network of {elements:,} numbers between {ends:,} inputs and outputs"
+    if few is not None:
+        size = f"and all that {case.network.layers[layers[-1]].name} tells {few.classes:,} classes by are "
+        size += f"{few.numbers:,} numbers"
     if neck is not None:
         size = f"and all that {case.network.layers[neck].name} lets through is a single number"
     beside = f", and {held_out.name} at {number(held_out.end)}: it fits neither" if held_out else ""
@@ -95,6 +104,23 @@ def _too_small(case: Case, layers: list[int], loss: Course, rest: float, limit: 
             view="overview",
         )
     ]
+
+
+class _Few(NamedTuple):
+    """How many numbers a last layer gets, and how many classes it tells by these."""
+
+    numbers: int
+    classes: int
+
+
+def _numbers_for_classes(case: Case, layers: list[int]) -> _Few | None:
+    """Return by how few numbers the last layer tells the classes of a cross-entropy, if that is too few."""
+    given, last = answers(case), case.network.layers[layers[-1]].module
+    if given is None or given.model != case.network.layers[layers[0]].model or not is_cross_entropy(case, given):
+        return None
+    classes, numbers = int(np.nanmax(given.classes, initial=1.0)), _width(last.type, last.input_shape) or 0
+    tells = last.type == "Linear" and last.output_shape[-1:] == (classes,)
+    return _Few(numbers, classes) if tells and 1 < numbers <= _FEW and classes >= _TIMES * numbers else None
 
 
 def _neck(case: Case, layers: list[int]) -> int | None:
