@@ -1,4 +1,4 @@
-"""Learning rates that were raised in the midst of a training that went well."""
+"""Learning rates that were raised in the midst of a training that went well, or return to higher values."""
 
 from __future__ import annotations
 
@@ -61,3 +61,15 @@ def raised(case: Case, layers: Sequence[int], step: float, factor: float) -> Rai
         return None
     first = float(steps[begun[begun > low[0]][0]])
     return Raise(before, float(rates[-1]), first, float(steps[low[-1] + 1]))
+
+
+def rate_returns(case: Case) -> bool:
+    """Whether a learning rate rises again after it fell: the loss then follows the schedule."""
+    for curve in case.curves("learning_rate"):
+        rates = curve.values[np.isfinite(curve.values)]
+        if (
+            rates.size
+            and (rates > 1.5 * np.minimum.accumulate(rates))[np.argmax(rates[: max(1, rates.size // 4)]) :].any()
+        ):
+            return True
+    return False
