@@ -131,7 +131,7 @@ def guess(case: Case, model: str) -> float | None:
     mean, deviation = float(found.targets.mean[known].mean()), float(found.targets.std[known].mean())
     if found.criterion == "MSELoss" and deviation > 0:
         return deviation**2
-    if found.criterion in ("BCELoss", "BCEWithLogitsLoss") and 0 < mean < 1 and _are_decided(mean, deviation):
+    if found.criterion in ("BCELoss", "BCEWithLogitsLoss") and 0 < mean < 1 and are_decided(mean, deviation):
         return float(-mean * np.log(mean) - (1 - mean) * np.log(1 - mean))
     return None
 
@@ -150,7 +150,7 @@ def guess_frequencies(case: Case, model: str) -> float | None:
     return entropy if entropy > 0 else usual
 
 
-def _are_decided(mean: float, deviation: float) -> bool:
+def are_decided(mean: float, deviation: float) -> bool:
     """Whether answers are 0 or 1, and nothing in between: then the one follows from the other."""
     return deviation**2 >= _DECIDED * mean * (1 - mean)
 

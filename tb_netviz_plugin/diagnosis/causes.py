@@ -218,7 +218,7 @@ EFFECTS: Mapping[str, frozenset[str]] = {
     "loss_plateau": frozenset({"dead_units", "lr_too_low", "over_regularised", "underfitting"}),
     "train_eval_mismatch": frozenset({"overfitting"}),
     "class_imbalance": frozenset({"overfitting", "loss_plateau"}),
-    "label_noise": frozenset({"loss_plateau", "underfitting", "overfitting"}),
+    "label_noise": frozenset({"loss_plateau", "underfitting", "overfitting", "train_eval_mismatch"}),
     "clip_saturated": frozenset(
         {"class_imbalance", "lr_too_low", "loss_plateau", "underfitting", "over_regularised", "poor_init"}
     ),

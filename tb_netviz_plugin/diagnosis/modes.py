@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from tb_netviz_plugin.diagnosis.case import Case, Curve
@@ -45,6 +47,18 @@ def normalisations(case: Case) -> list[Module]:
     """Return the modules that normalise by batches."""
     modules = (module for description in case.network.descriptions for module in description.modules)
     return [module for module in modules if "BatchNorm" in module.type]
+
+
+def dropouts(case: Case) -> dict[str, float]:
+    """Return the share that each module leaves out that is dropout, or calls it as a function, by its name."""
+    modules = (module for description in case.network.descriptions for module in description.modules)
+    return {module.name: share for module in modules if (share := _left_out(module))}
+
+
+def _left_out(module: Module) -> float:
+    """Return the share that dropout leaves out; of older runs it is known from what modules say of themselves only."""
+    found = re.search(r"\bp=([0-9.]+)", module.detail) if "Dropout" in module.type else None
+    return float(found.group(1)) if found else module.dropout
 
 
 def begins(case: Case, name: str) -> bool:

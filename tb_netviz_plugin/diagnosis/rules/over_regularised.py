@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
 from tb_netviz_plugin.analysis.records import Floats
@@ -21,6 +19,7 @@ from tb_netviz_plugin.diagnosis.answers import (
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import Course, course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
+from tb_netviz_plugin.diagnosis.modes import dropouts
 from tb_netviz_plugin.diagnosis.movement import decay_over_gradient, matrices
 from tb_netviz_plugin.diagnosis.penalties import penalty_on_magnitudes
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
@@ -282,8 +281,8 @@ def _shares(case: Case, layers: list[int]) -> Floats | None:
 
 def _dropped(case: Case, layers: list[int], loss: Course, limit: float) -> Finding | None:
     """Find dropout that leaves out most units, where the network does better without it, or nearly all of them."""
-    dropouts = {module.name: share for module in _modules(case) if (share := _left_out(module))}
-    name, most = max(dropouts.items(), key=lambda item: item[1], default=("", 0.0))
+    shares = dropouts(case)
+    name, most = max(shares.items(), key=lambda item: item[1], default=("", 0.0))
     held_out = course(case.curve("val_loss"))
     if most < limit or loss.end < _POOR * loss.start:
         return None
@@ -292,7 +291,7 @@ def _dropped(case: Case, layers: list[int], loss: Course, limit: float) -> Findi
     better = held_out if held_out is not None and _better(held_out, loss) else None
     if better is None and loss.steps[-1] - loss.steps[0] < _LONG:
         return None
-    left = float(np.prod([1 - share for share in dropouts.values() if share >= limit]))
+    left = float(np.prod([1 - share for share in shares.values() if share >= limit]))
     nothing = left <= 1 - _NEARLY_ALL and tells_nothing(case, case.network.layers[layers[0]].model)
     if better is None and most < _NEARLY_ALL and not nothing:
         return None
@@ -349,12 +348,6 @@ def _is_dropout(case: Case, name: str) -> bool:
 
 def _modules(case: Case) -> list[Module]:
     return [module for description in case.network.descriptions for module in description.modules]
-
-
-def _left_out(module: Module) -> float:
-    """Return the share that dropout leaves out; of older runs it is known from what modules say of themselves only."""
-    found = re.search(r"\bp=([0-9.]+)", module.detail) if "Dropout" in module.type else None
-    return float(found.group(1)) if found else module.dropout
 
 
 RULE = Rule(
