@@ -28,6 +28,8 @@ _ALIKE = 0.1
 _AS_LOW, _LAST = (0.85, 1.2), 3
 """Validation loss, at the median of the last ones, over the training loss, between which nothing tells labels that are
 wrong from answers that are drawn at random: labels that are right make it lower, and labels learned by heart higher."""
+_MANY = 5
+"""Classes from which on answers that are drawn by their nature, such as a player's moves, are not spread evenly."""
 _REMEDIES = (
     Remedy(
         "Look at the samples with the largest losses: wrong labels stand first.",
@@ -59,7 +61,8 @@ def _even(case: Case, lowest: float) -> Finding | None:
     noisy = next(found, None)
     if noisy is None:
         return None
-    return _finding(given, noisy, lowest, Severity.WARNING if _validation_differs(case) else Severity.INFO)
+    sure = noisy.classes >= _MANY or _validation_differs(case)
+    return _finding(given, noisy, lowest, Severity.WARNING if sure else Severity.INFO)
 
 
 def _validation_differs(case: Case) -> bool:
