@@ -33,6 +33,8 @@ _SWEPT, _GONE, _AT_ONCE, _LEAPT = 0.5, 0.65, 3, 1.1
 the factor over its first value to which the loss leaps then, beyond its scatter in the first case."""
 _FAR_UP, _TIMES = 2.0, 3
 """That factor where nothing was left and the training got over it, and in how many records."""
+_THROWN_UP, _LARGER = 3.0, 2.0
+"""That factor in a single record then, and the one by which the weights are larger in the end."""
 _SEARCHES = ("LBFGS",)
 """Optimizers whose first steps are as long as they have to be."""
 _HALF = 0.5
@@ -154,6 +156,7 @@ def harm_of(case: Case, layers: list[int], onset: float, last: float, *, worst: 
         or _harm_from_the_start(
             loss,
             small=_stay_small(case, layers, loss),
+            brief=_leave_most(case, layers, last, replaced=replaced),
             replaced=replaced,
             loud=_are_loud(case, layers),
             known=beats_guessing(case, case.network.layers[layers[0]].model),
@@ -172,7 +175,10 @@ def swept(case: Case, layers: list[int], loss: Course) -> Harm | None:
         return None
     first = float(np.nanmax(movement(case, maps).ratios[:_AT_ONCE], initial=0.0))
     early, begun = loss.values[:AFTERWARDS], _first_loss(case, loss)
-    if first < _SWEPT or len(early) < AFTERWARDS or not _throws(loss, np.sort(early), begun, gone=first >= _GONE):
+    if first < _SWEPT or len(early) < AFTERWARDS:
+        return None
+    larger = bool(_growth(case, maps) >= _LARGER)
+    if not _throws(loss, np.sort(early), begun, gone=first >= _GONE, larger=larger):
         return None
     highest = float(early.max())
     words = f"little is left of the weights that it began with; the loss, {number(begun)} at first, leapt to "
@@ -182,11 +188,12 @@ def swept(case: Case, layers: list[int], loss: Course) -> Harm | None:
     return Harm(f"{words}{number(highest)}", fatal=False, excluded=excluded)
 
 
-def _throws(loss: Course, early: Floats, begun: float, *, gone: bool) -> bool:
+def _throws(loss: Course, early: Floats, begun: float, *, gone: bool, larger: bool) -> bool:
     """Whether the first values of a loss, in increasing order, are thrown up far enough for how it went on."""
     scatter = _WORSE * loss.noise
     if loss.has_scale and loss.learned >= _RECOVERED:
-        return gone and bool(early[-_TIMES] >= _FAR_UP * begun + scatter > 0)
+        once = larger and bool(early[-1] >= _THROWN_UP * begun + scatter > 0)
+        return gone and (once or bool(early[-_TIMES] >= _FAR_UP * begun + scatter > 0))
     return bool(early[-1] >= _LEAPT * begun + (0.0 if gone else scatter) > 0)
 
 
@@ -244,6 +251,24 @@ def _stay_small(case: Case, layers: list[int], loss: Course) -> bool:
     return bool(np.nanmax(grown, initial=0.0) < _GROWN and loss.values.max() < _WORSENED * loss.start)
 
 
+def _growth(case: Case, layers: list[int]) -> float:
+    """Return the norm of the matrices in the end over that at the first record, the median of them; NaN if unknown."""
+    norms = case.column("weight_norm")[matrices(case, layers)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(nanmedian((norms[:, -1] / norms[:, 0])[:, None])[0])
+
+
+def _leave_most(case: Case, layers: list[int], last: float, *, replaced: bool) -> bool:
+    """Whether only the first few steps were large, none replaced the weights, and these did not grow for it.
+
+    The last large one was at `last`. Such steps can't be why a loss stands high, or is back where it was, much later:
+    those that an optimizer makes before it knows the scale of the gradient often are as large.
+    """
+    if replaced or len(case.steps) <= 2 * _AT_ONCE or last > case.steps[_AT_ONCE - 1]:
+        return False
+    return _growth(case, layers) < _LARGER
+
+
 def _are_loud(case: Case, layers: list[int]) -> bool:
     """Whether the weights end so large that the signal can't keep its scale."""
     rows = matrices(case, layers)
@@ -265,10 +290,13 @@ def _only_guesses(case: Case, layers: list[int], loss: Course) -> Harm | None:
     return Harm(words, fatal=True)
 
 
-def _harm_from_the_start(loss: Course, *, small: bool, replaced: bool, loud: bool, known: bool) -> Harm | None:
-    if loss.learned < _NOT_LEARNED and loss.start - loss.end < 3 * loss.noise and not small and not known:
+def _harm_from_the_start(
+    loss: Course, *, small: bool, brief: bool, replaced: bool, loud: bool, known: bool
+) -> Harm | None:
+    stays = loss.learned < _NOT_LEARNED and loss.start - loss.end < 3 * loss.noise
+    if stays and not small and not brief and not known:
         return Harm(f"the loss, {number(loss.start)} at first, is {number(loss.end)}", fatal=True)
-    if loss.lost >= LOST and loss.end - loss.best > loss.noise and loss.gain > _WORSE * loss.noise:
+    if not brief and loss.lost >= LOST and loss.end - loss.best > loss.noise and loss.gain > _WORSE * loss.noise:
         return Harm(f"the loss, {number(loss.best)} at best, is {number(loss.end)}", fatal=False)
     highest = float(loss.values.max())
     first = float(loss.values[0])  # Of one that is thrown at once, its start may be no first value any more.
