@@ -15,6 +15,10 @@ _BEGINS = 1.5
 """Factor over the rate before from which on it is being raised."""
 _LEARNED = 0.5
 """Share of what the loss had gained in all that it had gained at the lower rate: in a warm-up it has not begun to."""
+OUTGROWN = 3.0
+"""Factor over the rate at which a loss was at its best to which one that rises and rises gets."""
+_STILL_RISING = 0.95
+"""Share of the highest rate that there was, from which on one has not come down again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +77,26 @@ def rate_returns(case: Case) -> bool:
         ):
             return True
     return False
+
+
+def outgrown(case: Case, layers: Sequence[int], factor: float, share: float) -> Raise | None:
+    """Return by how much the rate of these layers rose beyond that at which the loss was at its best, if to its end.
+
+    It has to end `factor` times higher than it began at least, as of a warm-up that never ends, and to have risen
+    before the loss first lost `share` of what it had gained.
+    """
+    curve, loss = learning_rate(case, layers), training(case)
+    if curve is None or loss is None:
+        return None
+    known = np.isfinite(curve.values) & (curve.values > 0)
+    steps, rates, at = curve.steps[known], curve.values[known], int(np.argmin(loss.level))
+    lost = np.flatnonzero(loss.level[at:] >= loss.best + share * loss.gain)
+    upto = int((steps <= loss.steps[at]).sum())
+    if not 0 < upto < len(rates) or not lost.size:
+        return None
+    before, now, later = float(rates[:upto].max()), float(rates[-1]), steps[upto:]
+    meanwhile = rates[steps <= loss.steps[at + lost[0]]]
+    rises = now >= _STILL_RISING * float(rates.max()) and meanwhile[-1] >= _BEGINS * before
+    if not rises or now < max(factor * rates[0], OUTGROWN * before):
+        return None
+    return Raise(before, now, float(later[0]), float(loss.steps[at + lost[0]]))

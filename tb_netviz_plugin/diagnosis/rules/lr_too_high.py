@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tb_netviz_plugin.analysis.wording import number
 from tb_netviz_plugin.diagnosis import needs
-from tb_netviz_plugin.diagnosis.case import Case
+from tb_netviz_plugin.diagnosis.case import Case, Curve
 from tb_netviz_plugin.diagnosis.course import Course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.harm import AFTERWARDS, LOST, dead_layers, died, harm_of
 from tb_netviz_plugin.diagnosis.leaps import leap_of_data
 from tb_netviz_plugin.diagnosis.movement import JUMP, Movement, group_of, learning_rate, matrices, movement
-from tb_netviz_plugin.diagnosis.rates import Raise, raised
+from tb_netviz_plugin.diagnosis.rates import OUTGROWN, Raise, outgrown, raised
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import PERSISTING
 
@@ -22,12 +24,16 @@ _DID_WELL = 0.3
 """Share of its first value by which a loss had fallen where its steps were not too large."""
 _STEADY = 3.0
 """Factor by which a step for a gradient of the same size may grow, without the learning rate being behind it."""
+_LOST_TO_IT, _CLEARLY = 0.2, 3.0
+"""Share of what a loss had gained that it loses to a rate which rises on and on, and by how many of its deviations."""
 
 
 def find(case: Case, limits: Limits) -> list[Finding]:
     """Find models whose weights were largely overwritten by single steps, and whose loss did not recover."""
     found = (
-        _by_its_steps(case, layers, limits) or _by_its_rate(case, layers, limits["raised"])
+        _by_its_steps(case, layers, limits)
+        or _by_its_rate(case, layers, limits["raised"])
+        or _by_its_rise(case, layers, limits["raised"])
         for layers in case.layers_of_models()
     )
     return [finding for finding in found if finding]
@@ -86,6 +92,28 @@ def _by_its_rate(case: Case, layers: list[int], factor: float) -> Finding | None
     grown = None if onset is None else raised(case, layers, onset, factor)
     if onset is None or grown is None or loss.steps[-1] - onset < AFTERWARDS:
         return None
+    return _of_a_raise(case, layers, loss, curve, grown, factor, onset)
+
+
+def _by_its_rise(case: Case, layers: list[int], factor: float) -> Finding | None:
+    """Find a rate that rises on and on, as of a warm-up without an end, past the one at which the loss did best."""
+    loss, curve = training(case), learning_rate(case, layers)
+    if loss is None or curve is None or not loss.has_scale or loss.gain <= _CLEARLY * loss.noise:
+        return None
+    did_well = loss.gain >= _DID_WELL * loss.start
+    if not did_well or loss.lost < _LOST_TO_IT or loss.end - loss.best <= _CLEARLY * loss.noise:
+        return None
+    grown = outgrown(case, layers, factor, _LOST_TO_IT)
+    if grown is None or loss.steps[-1] - grown.step < AFTERWARDS:
+        return None
+    since = grown.step
+    return _of_a_raise(case, layers, loss, curve, replace(grown, step=grown.first_step), OUTGROWN, since)
+
+
+def _of_a_raise(
+    case: Case, layers: list[int], loss: Course, curve: Curve, grown: Raise, factor: float, undone: float
+) -> Finding:
+    """Return the finding of a rate that was raised by `factor` at least, and undid a training from a step on."""
     return Finding(
         rule="lr_too_high",
         severity=Severity.CRITICAL if loss.lost >= _ALL else Severity.WARNING,
@@ -94,7 +122,7 @@ def _by_its_rate(case: Case, layers: list[int], factor: float) -> Finding | None
         last_step=float(loss.steps[-1]),
         message=f"The learning rate was raised from {number(grown.before)} to {number(grown.now)} from step "
         f"{grown.first_step:,.0f} on, and the loss, {number(loss.best)} at best, is {number(loss.end)} since step "
-        f"{onset:,.0f}.",
+        f"{undone:,.0f}.",
         beyond=Beyond("learning rate over what it was", grown.factor, factor),
         evidence=(
             Line("learning rate", curve.name, curve.steps, curve.values, factor * grown.before),
