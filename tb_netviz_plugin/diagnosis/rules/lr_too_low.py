@@ -50,8 +50,8 @@ _LITTLE, _EARLY = 0.1, 0.5
 run by which that is early."""
 _ENOUGH = 20
 """Values of the loss from then on that show that it stands."""
-_MUCH = 0.3
-"""Share of its first value at which a loss has much left to fall."""
+_MUCH, _SOME = 0.3, 0.15
+"""Share of its first value at which a loss has much left to fall, and where gradients leave no doubt that it has."""
 _USEFUL = 1e-3
 """A common ratio of update and weights in healthy training (CS231n)."""
 
@@ -156,10 +156,12 @@ def _ended_early(case: Case, layers: list[int], loss: Course, limits: Limits) ->
     then = loss.values[at]
     falls = np.median(then[: len(then) // 3]) - np.median(then[-(len(then) // 3) :]) > loss.noise
     left = np.nanmedian(moves.gradient[late]) >= _GRADIENT_LEFT * np.nanmedian(moves.gradient[~late])
-    if path >= limits["path"] or falls or loss.end < _MUCH * loss.start or not left:
+    agreement = _median(moves.agreement[late])
+    much = loss.end >= (_SOME if agreement >= _SURELY else _MUCH) * loss.start
+    if path >= limits["path"] or falls or not much or not left:
         return None
     guessing = _guess(case, layers)
-    agrees = _median(moves.agreement[late]) >= limits["agreement"]
+    agrees = agreement >= limits["agreement"]
     # Of one that is no better than guessing, batches may well disagree: it had not begun to learn.
     if not agrees and (guessing is None or loss.end < _NO_BETTER * guessing):
         return None

@@ -334,7 +334,12 @@ def test_a_rate_that_falls_to_nothing_while_most_is_still_to_come():
 def test_the_end_of_a_schedule_and_a_loss_with_little_left_are_no_such_fall():
     assert ended(40) == []
     assert ended(15, level=0.2) == []
+    assert ended(15, level=0.5, cosine=0.4) == []
     assert ended(15, cosine=0.05) == []  # It has converged: gradients of batches point anywhere.
+
+
+def test_gradients_that_leave_no_doubt_show_that_a_loss_had_further_to_fall():
+    assert len(ended(15, level=0.5, cosine=0.7)) == 1
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.85, 1), (0.95, 0)])
