@@ -37,6 +37,8 @@ _FAR_SMALLER = 0.02
 _OF_PRODUCTS, _BETWEEN = 0.8, (0.001, 0.5)
 """Factor by which the gradient over the loss changes at least, over that by which the size does, where the loss is of
 products of outputs, while so much of the loss is left; later the rounding tells, or few samples do."""
+_BESIDE = 1.5
+"""Factor over the usual count of values, above which others than those of the loss are among them, as of a probe."""
 _DISTANCE, _OFFSET, _LEFT = 0.5, 1.2, 0.1
 """What is left at least of the square of the gradient over the loss where that is a distance; factor by which the size
 of outputs grows at least that learn a common offset, and share of the loss that is left at most once they have."""
@@ -179,9 +181,13 @@ def _of_products(pulls: Pulls) -> bool:
 def _pulls(case: Case, row: ActivationRow, loss: Course) -> Pulls | None:
     """Return how the gradient goes with the loss; None where too few records tell."""
     at = case.network.activations.index(row)
-    gradients, sizes = (case.column_of_activations(name)[at] for name in ("act_grad_norm", "act_norm"))
+    gradients, sizes, counts = (
+        case.column_of_activations(name)[at] for name in ("act_grad_norm", "act_norm", "act_values")
+    )
     losses = np.interp(case.activation_steps, loss.steps, loss.values)
     known = np.isfinite(gradients) & (sizes > 0) & (losses > 0)
+    # A smaller batch has larger gradients by as much; what else the network made in the same step has none at all.
+    known &= ~(counts > _BESIDE * (np.median(counts[known]) if known.any() else np.inf))
     if known.sum() < _FEWEST or not np.median(gradients[known][:PERSISTING]) > 0:
         return None
     squares = gradients[known] ** 2 / losses[known]

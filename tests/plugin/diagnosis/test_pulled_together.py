@@ -158,6 +158,23 @@ def test_angles_that_shrink_while_embeddings_grow(record, told, kept, tag, expec
     assert len(told_badly(told, record(model, loss_of, rate=5e-3, log=tag))) == expected
 
 
+@pytest.mark.parametrize(("kept", "expected"), [(0.0, 1), (1.0, 0)])
+def test_angles_beside_samples_that_are_embedded_to_look_at_them(record, told, kept, expected):
+    """A probe in some of the steps makes outputs that no loss asks anything of."""
+    probe = torch.randn(300, FEATURES, generator=torch.Generator().manual_seed(2))
+
+    def loss_of(model, samples, writer):
+        one, two = two_views(model, samples)
+        if writer.step % 10 < 2:
+            with torch.no_grad():
+                model(probe)
+        apart = functional.cosine_similarity(one, one.roll(1, 0)).mean()
+        return 1 - functional.cosine_similarity(one, two).mean() + kept * functional.relu(apart)
+
+    (model := encoder())[2].bias.data.add_(0.3)
+    assert len(told_badly(told, record(model, loss_of, rate=5e-3, log="loss/similarity"))) == expected
+
+
 def no_edge(one, two):
     return (one * two.roll(1, 0)).sum(1)
 
