@@ -12,6 +12,7 @@ from tb_netviz_plugin.diagnosis import needs
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Remedy, Severity
+from tb_netviz_plugin.diagnosis.movement import matrices
 from tb_netviz_plugin.diagnosis.rule import Limits, Rule, Threshold
 from tb_netviz_plugin.diagnosis.stretches import at_end
 from tb_netviz_plugin.diagnosis.variety import Places, Variety, places, varieties
@@ -35,6 +36,12 @@ _DIFFER = 0.4
 """Share of what an early layer puts out that varies, where items differ to begin with."""
 _FEWEST_ATTENTIONS = 3
 """Attentions over places that are next to equal, which have nothing to choose from, whatever the loss does."""
+_BEGINNING = 3
+"""First records, by which it is judged where hardly any gradient came through: weights then decay, and what is left of
+a signal is rounding."""
+_GONE, _DECAYED = 1e-3, 0.1
+"""Gradient of the layer that gets least of it over that of the one that gets most, at which hardly any comes through;
+and share of their first norm that weights keep at most then, at the median."""
 _LEARNED = 0.3
 """Share of itself by which the loss falls at most, where items can't be told apart."""
 
@@ -56,17 +63,32 @@ def find(case: Case, limits: Limits) -> list[Finding]:
         if loss.learned > _LEARNED:
             found.append(_blurred(case, model, _SAME * limits["within"], learns=True))
         else:
-            smoothed = _smoothed(case, model, limits["share"])
+            smoothed = _smoothed(case, model, limits["share"]) or _smoothed_at_first(case, model, limits["share"])
             found.append(smoothed or _blurred(case, model, limits["within"], learns=False))
     return [finding for finding in found if finding]
 
 
-def _smoothed(case: Case, model: str, limit: float) -> Finding | None:
+def _smoothed_at_first(case: Case, model: str, limit: float) -> Finding | None:
+    """Find it in the first records where no gradient came through, whatever became of weights that nothing teaches."""
+    layers = [index for index, layer in enumerate(case.network.layers) if layer.model == model]
+    gradients = case.numbers("gradient_norm")[layers, :_BEGINNING]
+    if not np.isfinite(gradients).all() or gradients.shape[1] < _BEGINNING:
+        return None
+    if not (gradients.min(axis=0) <= _GONE * gradients.max(axis=0)).all():
+        return None
+    norms = case.column("weight_norm")[matrices(case, layers)]
+    norms = norms[np.isfinite(norms[:, [0, -1]]).all(axis=1) & (norms[:, 0] > 0)]
+    if not len(norms) or np.median(norms[:, -1] / norms[:, 0]) > _DECAYED:
+        return None
+    return _smoothed(case, model, limit, at_first=True)
+
+
+def _smoothed(case: Case, model: str, limit: float, *, at_first: bool = False) -> Finding | None:
     looks = list(varieties(case, model))
     # Where there are no outputs, they don't differ.
     if not looks or any(_is_shifted(look) or look.size[-1] == 0 for look in looks):
         return None
-    late = np.array([_late(look.share, look.steps) for look in looks])
+    late = np.array([_first(look.share) if at_first else _late(look.share, look.steps) for look in looks])
     alike = np.flatnonzero(late <= limit)
     end = int(alike[-1]) + 1 if alike.size else 0
     behind = looks[end:]  # The last layers may well make much of the little that is left.
@@ -186,6 +208,12 @@ def _late(share: Floats, steps: Floats) -> float:
     """Return the share at the end, at the median of its records."""
     values = share[at_end(steps, _LATE)]
     values = values[np.isfinite(values)]
+    return float(np.median(values)) if values.size else 0.0
+
+
+def _first(share: Floats) -> float:
+    """Return the share at the beginning, at the median of its records."""
+    values = share[np.isfinite(share)][:_BEGINNING]
     return float(np.median(values)) if values.size else 0.0
 
 

@@ -192,6 +192,24 @@ def test_not_where_as_many_layers_tell_items_apart_again(train, told):
     assert told(train(model, nn.CrossEntropyLoss(), nodes, rate=1e-5), SMOOTH) == []
 
 
+@pytest.mark.parametrize(("averages", "expected"), [(True, 1), (False, 0)])
+def test_weights_that_decay_since_items_were_alike_at_first(train, told, averages, expected):
+    """No gradient comes through: what the last layers get is rounding in the end, which differs from item to item."""
+    model = Layers(10, convolution)
+    for conv in model.convs:
+        conv.linear.weight.data.mul_(0.25)
+        conv.edges = conv.edges if averages else torch.eye(NODES)
+
+    def batch(step):
+        for conv in model.convs if step < 20 else ():
+            conv.linear.weight.data.mul_(0.8)
+        for conv in model.convs[5:] if step == 15 else ():
+            tell_apart(conv)
+        return nodes(step)
+
+    assert len(told(train(model, nn.CrossEntropyLoss(), batch, rate=1e-5), SMOOTH)) == expected
+
+
 class Mixing(nn.Module):
     """A linear layer, behind which each word is mostly the mean of its sentence."""
 
