@@ -114,6 +114,8 @@ class Activation:
 class Edge:
     """What module `source` puts out goes to module `target`, both indices, bent by nothing, and nowhere else.
 
+    Elsewhere as well where nothing in the whole model bends.
+
     Known of layers that are linear themselves, where the graph of a forward pass was seen.
     """
 

@@ -30,6 +30,8 @@ _OTHERS_FIXED = frozenset((
     "NativeBatchNorm", "CudnnBatchNorm",
 ))
 """Functions that are linear in each tensor where the others are weights, or constants as the edges of a graph are."""
+_SUMS = frozenset(("Add", "Sub", "Cat", "Stack"))
+"""Functions that are linear in all that they get."""
 _FACTORS = ("_saved_self", "_saved_other", "_saved_mat1", "_saved_mat2", "_saved_batch1", "_saved_batch2")
 _VIEWS = frozenset(("T", "Transpose", "Permute", "View", "Expand", "Unsqueeze", "ToCopy"))
 """Through which weights reach them."""
@@ -56,6 +58,8 @@ class Flow:
     def pairs(self, outputs: object) -> tuple[tuple[int, int], ...]:
         """Return the ids of modules of which the first one's output goes to the second one alone, bent by nothing.
 
+        Where nothing in the whole model bends, as in graph convolutions that are summed, it may go to others as well.
+
         Args:
             outputs: What the whole model puts out: tensors, in containers or not.
         """
@@ -63,7 +67,8 @@ class Flow:
         owners = {node: key for key, nodes in self._calls.items() for node in nodes}
         graph = _Graph(_users(ends), set(ends), owners)
         found = ((key, self._successor(key, graph)) for key in self._calls)
-        return tuple((first, second) for first, second in found if second is not None)
+        alone = tuple((first, second) for first, second in found if second is not None)
+        return tuple(dict.fromkeys((*alone, *self._all_pairs(graph)))) if self._bends_nowhere(graph) else alone
 
     def forget(self) -> None:
         """Let go of the graph."""
@@ -107,6 +112,34 @@ class Flow:
         if name == "Mul":
             return others == [None] and _drops_out(node)
         return name in _OTHERS_FIXED and all(map(_is_fixed, others)) and not self._mixes_inputs(node, others)
+
+    def _bends_nowhere(self, graph: _Graph) -> bool:
+        """Whether all that the model does is linear, and done once: a recurrence may be linear on purpose."""
+        once = all(len(nodes) == 1 for nodes in self._calls.values())
+        return once and bool(graph.users) and all(map(self._is_linear_at_all, graph.users.keys() | graph.ends))
+
+    def _is_linear_at_all(self, node: Any) -> bool:
+        """Whether a function is linear in all that it gets but weights and constants, taken together.
+
+        A product of a weight and an input is, too; where no weight has a part in it, there is no function here.
+        """
+        moving = [source for source, _ in node.next_functions if not _is_fixed(source)]
+        if _kind(node) in _SUMS and len(moving) > 1:
+            return all(source is not None for source, _ in node.next_functions)
+        return not moving or (len(moving) == 1 and self._is_linear(node, moving[0]))
+
+    def _all_pairs(self, graph: _Graph) -> Iterator[tuple[int, int]]:
+        """Yield the ids of modules of which the second one gets what the first one puts out, which is no end itself."""
+        for key, (call,) in self._calls.items():
+            waiting, seen = [call], {call}
+            found: set[int] = set()
+            while waiting and not seen & graph.ends:
+                after = [node for node in graph.users.get(waiting.pop(), ()) if node not in seen]
+                seen.update(node for node in after if node not in graph.owners)
+                found.update(graph.owners[node] for node in after if node in graph.owners)
+                waiting.extend(node for node in after if node not in graph.owners)
+            if not seen & graph.ends:
+                yield from ((key, other) for other in self._calls if other in found)
 
     def _mixes_inputs(self, node: Any, others: list[Any]) -> bool:
         """Whether a factor that asks for no gradient is what a layer got: a product with it is not linear in that."""

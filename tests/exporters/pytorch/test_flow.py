@@ -239,3 +239,59 @@ def test_the_description_has_them_and_training_is_as_without(tmp_path):
     assert [(modules[edge.source].name, modules[edge.target].name) for edge in description.edges] == [
         ("first", "second")
     ]
+
+
+class Summed(nn.Module):
+    """A graph convolution: what a node is, and what its neighbours are."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.own, self.near = nn.Linear(inputs, outputs), nn.Linear(inputs, outputs, bias=False)
+
+    def forward(self, nodes):
+        return self.own(nodes) + self.near(ALIKE @ nodes)
+
+
+class Convolved(nn.Module):
+    """Two of them, with something between, and perhaps something behind."""
+
+    def __init__(self, between, behind):
+        super().__init__()
+        self.first, self.second, self.between, self.behind = Summed(3, 8), Summed(8, 2), between, behind
+
+    def forward(self, nodes):
+        return self.behind(self.second(self.between(self.first(nodes))))
+
+
+def as_is(values):
+    return values
+
+
+@pytest.mark.parametrize(
+    ("between", "behind", "expected"),
+    [
+        (as_is, as_is, 4),
+        (torch.relu, as_is, 0),
+        (as_is, torch.sigmoid, 0),  # Not the whole of it is linear, and layers that are added up are left alone.
+        (lambda values: values * values, as_is, 0),
+        (lambda values: values @ values.transpose(1, 2) @ torch.ones(NODES, 8), as_is, 0),
+    ],
+)
+def test_sums_of_layers_are_told_where_nothing_in_the_whole_model_bends(between, behind, expected):
+    found = pairs(Convolved(between, behind), torch.randn(4, NODES, 3))
+    assert len(found) == expected
+    assert all(first.startswith("first.") and second.startswith("second.") for first, second in found)
+
+
+class Again(Convolved):
+    """One that goes round, as linear systems over time do on purpose."""
+
+    def forward(self, nodes):
+        state = self.first(nodes)
+        for _ in range(3):
+            state = self.first(self.second(state) @ torch.ones(2, 3))
+        return self.second(state)
+
+
+def test_a_recurrence_may_be_linear_on_purpose():
+    assert pairs(Again(as_is, as_is), torch.randn(4, NODES, 3)) == []
