@@ -17,8 +17,8 @@ _ABOVE_CHANCE = 0.2
 """Share of the way from the accuracy of chance to 1 from which on the network has learned what labels mean."""
 _MOST_RIGHT = 0.93
 """Accuracy up to which there are enough errors to tell what they are like."""
-_FLAT = 0.1
-"""Share of itself by which the loss falls at most over a stretch."""
+_FLAT, _OF_ALL = 0.1, 0.25
+"""Shares of itself, and of all that it has fallen by, by which the loss falls at most over a stretch."""
 _EVEN = 0.1
 """Deviation of the accuracy of classes, beyond what chance makes, where errors are spread evenly."""
 
@@ -60,7 +60,7 @@ def errors_of(given: Outputs, first: float, last: float) -> Errors | None:
     """Return what single samples are like from `first` to `last`, or None where that can't tell of their labels."""
     at = (given.steps >= first) & (given.steps <= last) & (given.labelled > 0)
     weights, losses = given.labelled[at], given.loss[at]
-    if weights.sum() < _FEWEST_SAMPLES or not np.isfinite(losses).all() or not _flat(losses):
+    if weights.sum() < _FEWEST_SAMPLES or not np.isfinite(losses).all() or not _flat(losses, float(given.loss[0])):
         return None
     accuracy, loss = _mean(given.accuracy[at], weights), _mean(losses, weights)
     squares = _mean(np.square(given.loss_std[at]) + np.square(losses), weights)
@@ -77,11 +77,12 @@ def _mean(values: Floats, weights: Floats) -> float:
     return float(np.average(values, weights=weights))
 
 
-def _flat(losses: Floats) -> bool:
-    """Whether the loss hardly falls."""
+def _flat(losses: Floats, begun: float) -> bool:
+    """Whether the loss hardly falls, beside itself and what it had fallen by in all."""
     level = smooth(losses)
     third = max(1, len(level) // 3)
-    return bool(level[:third].mean() - level[-third:].mean() <= _FLAT * level[:third].mean())
+    early, late = float(level[:third].mean()), float(level[-third:].mean())
+    return early - late <= _FLAT * early and early - late <= _OF_ALL * (begun - late)
 
 
 def same_in_all(classes: Classes, errors: Errors) -> bool:

@@ -20,9 +20,11 @@ _FORGOTTEN = 1e7
 _NOTHING = 0.96
 """Share of what guessing costs that a loss has in the end at least where nothing was learned of what came first."""
 
-_BY_HEART, _VALIDATIONS = 0.85, 3
-"""Share of what guessing costs down to which a loss comes that learns last time steps by heart, while so many
-validation losses or more never get below what guessing costs, but for `_NOTHING`."""
+_BY_HEART, _VALIDATIONS, _CARRIES = 0.85, 3, 0.975
+"""Share of what guessing costs down to which a loss comes that learns last time steps by heart, while the later ones of
+so many validation losses or more are at the third at least: there may be little to know, and that is known then."""
+_ERRORS = 5.0
+"""Standard errors by which the later losses lie below what guessing costs where a little is known."""
 
 _OF_SAMPLES = 2
 """Axes of an answer to each sample; one more is that of the time steps."""
@@ -80,8 +82,12 @@ def _learns_nothing(case: Case, layers: list[int]) -> bool:
     if loss is None or guessing is None or not guessing > 0:
         return False
     held_out = course(case.curve("val_loss"))
-    carries = held_out is None or len(held_out.values) < _VALIDATIONS or held_out.values.min() < _NOTHING * guessing
-    return loss.end >= (_NOTHING if carries else _BY_HEART) * guessing
+    if held_out is not None and len(held_out.values) >= _VALIDATIONS:
+        later = held_out.values[len(held_out.values) // 2 :]
+        return loss.end >= _BY_HEART * guessing and float(np.median(later)) >= _CARRIES * guessing
+    late = loss.values[len(loss.values) // 2 :]
+    error = float(late.std() / np.sqrt(len(late)))
+    return loss.end >= _NOTHING * guessing and float(late.mean()) >= guessing - _ERRORS * error
 
 
 def _shrinks(case: Case, layer: int) -> float:

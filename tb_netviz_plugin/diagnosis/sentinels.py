@@ -24,9 +24,9 @@ _FAR = 5.0
 of them."""
 _RARE = 0.3
 """Share of the targets that it makes up at most: what is so most of the time is an answer."""
-_LATE, _UNLEARNED = 0.3, 0.5
-"""Share of the run, at its end, and loss over the square of the targets' deviation, from which on it is not told when
-that number is meant."""
+_LATE, _UNLEARNED = 0.3, 0.9
+"""Share of the run, at its end, and loss over the variance of the targets, from which on the network can't tell where
+that number stands: of a rare event that is left to chance it would know how likely it is."""
 
 _REMEDIES = (
     Remedy(
@@ -114,7 +114,7 @@ def _finding(given: Outputs, odd: _Odd, left: float) -> Finding:
         excluded=(
             f"Not an outlier: it is the same number at {odd.records:,} records.",
             "Not targets of a few kinds: the others go on to differ.",
-            "Not something that can be foretold: the network does not learn when it is meant.",
+            "Not something that can be foretold, nor how likely it is: the loss would be lower.",
         ),
         view="overview",
     )

@@ -70,13 +70,13 @@ def truer(case: Case, remedies: tuple[Remedy, ...], limit: float = HELD_OUT) -> 
 def _finding(held_out: Course, trained: Course, rest: float, limit: float, remedies: tuple[Remedy, ...]) -> Finding:
     return Finding(
         rule="label_noise",
-        severity=Severity.WARNING,
+        severity=Severity.INFO,
         layers=(),
         first_step=float(trained.steps[0]),
         last_step=float(trained.steps[-1]),
         message=f"{trained.name} stays at {number(trained.end)}, and {held_out.name} is {rest:.0%} of that, at inputs "
         "and outputs of the same size: what was learned fits held-out answers far better than those that it was "
-        "learned from, of which a part seems to be wrong.",
+        "learned from. A part of these seems to be wrong, unless something takes away in training what tells them.",
         beyond=Beyond("validation loss over the training loss", rest, limit),
         evidence=(
             Line(trained.name, trained.name, trained.steps, trained.values),
@@ -84,7 +84,7 @@ def _finding(held_out: Course, trained: Course, rest: float, limit: float, remed
         ),
         remedies=remedies,
         excluded=(
-            "Not dropout, mixtures of samples or noise in training only: inputs and outputs are alike in evaluations.",
+            "Not dropout, nor noise or masks that change the size of the inputs: that is the same in evaluations.",
             "Not a penalty or weights in the training loss: it is the mean that outputs and targets make.",
             "Not a loss that lags behind: it no longer falls.",
         ),

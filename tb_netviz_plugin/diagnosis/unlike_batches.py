@@ -8,20 +8,23 @@ import numpy as np
 
 from tb_netviz_plugin.analysis.outputs import Values
 from tb_netviz_plugin.analysis.records import Floats
-from tb_netviz_plugin.analysis.wording import number
+from tb_netviz_plugin.analysis.wording import layer_name, number
 from tb_netviz_plugin.diagnosis.answers import answers
 from tb_netviz_plugin.diagnosis.case import Case
 from tb_netviz_plugin.diagnosis.course import course, training
 from tb_netviz_plugin.diagnosis.finding import Beyond, Finding, Line, Remedy, Severity
 from tb_netviz_plugin.diagnosis.modes import RULE_ID, normalisations
+from tb_netviz_plugin.diagnosis.prepared import falls_along
 
-UNLIKE = 0.15
+_UNLIKE = 0.15
 """Share of the variance that lies between batches from which on each is of a kind of its own; between batches that are
 drawn from all data it is one over their samples at most."""
 _BY_CHANCE = 4.0
 """The same over what it is at most between batches that are drawn."""
 _FEWEST, _VALIDATIONS = 20, 3
 """Records, and validations, that it takes to tell."""
+_FALLS = 0.7
+"""Share of its own first value to which a validation loss falls that has learned something, whatever its unit."""
 _LEARNED, _NEVER, _MOSTLY = 0.4, 0.9, 0.8
 """Share of its first value to which training falls; that at which validation stays, and in how many validations."""
 
@@ -52,12 +55,14 @@ def of_unlike_batches(case: Case) -> Finding | None:
     layers = normalisations(case)
     if given is None or trained is None or held_out is None or not layers or trained.start <= 0:
         return None
+    if falls_along(held_out, trained) or np.median(held_out.values[-_VALIDATIONS:]) < _FALLS * held_out.values[0]:
+        return None  # It carries over, in whatever unit.
     bad = held_out.values >= _NEVER * trained.start
     if trained.end > _LEARNED * trained.start or len(bad) < _VALIDATIONS or not bad.mean() >= _MOSTLY:
         return None
     kinds = (_between(name, of, given.samples) for name, of in (("inputs", given.inputs), ("targets", given.targets)))
     found = max((kind for kind in kinds if kind is not None), key=lambda kind: kind.share, default=None)
-    if found is None or found.share < UNLIKE:
+    if found is None or found.share < _UNLIKE:
         return None
     names = {module.name for module in layers}
     return Finding(
@@ -67,9 +72,10 @@ def of_unlike_batches(case: Case) -> Finding | None:
         first_step=float(trained.steps[0]),
         last_step=float(held_out.steps[-1]),
         message=f"Each batch is of a kind of its own ({found.share:.0%} of the variance of the {found.name} lies "
-        f"between batches), and {layers[0].name} normalises over it; in evaluation nothing takes away what tells the "
-        f"kinds apart: {held_out.name} is {number(held_out.end)}, while {trained.name} fell to {number(trained.end)}.",
-        beyond=Beyond("share of the variance between batches", found.share, UNLIKE),
+        f"between batches), and {_named(case, layers[0].name)} normalises over it; in evaluation nothing takes away "
+        f"what tells the kinds apart: {held_out.name} is {number(held_out.end)}, while {trained.name} fell to "
+        f"{number(trained.end)}.",
+        beyond=Beyond("share of the variance between batches", found.share, _UNLIKE),
         evidence=(
             Line(f"mean of the {found.name} of a batch, in deviations", "outputs", given.steps, found.means),
             *(Line(one.name, one.name, one.steps, one.values) for one in (held_out, trained)),
@@ -81,6 +87,13 @@ def of_unlike_batches(case: Case) -> Finding | None:
         ),
         view="overview",
     )
+
+
+def _named(case: Case, module: str) -> str:
+    """Return the name of a normalisation as it is told of other layers."""
+    found = (index for index, layer in enumerate(case.network.layers) if layer.module.name == module)
+    index = next(found, None)
+    return module if index is None else layer_name(case.network, index)
 
 
 def _between(name: str, of: Values, samples: Floats) -> _Kind | None:

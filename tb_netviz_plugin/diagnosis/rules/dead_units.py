@@ -19,13 +19,15 @@ from tb_netviz_plugin.schema.description import Response
 
 _LOOKS, _SAMPLES = 10, 1000
 """Records, and samples times units, from which on it is no chance that nothing of a layer fires."""
+_SMALL = 8
+"""Units below which a layer is a bottleneck, as of a squeeze-and-excitation: there it takes nearly all of them."""
 _CAN_DIE = (Response.RECTIFIER, Response.SMOOTH)
 
 
 def find(case: Case, limits: Limits) -> list[Finding]:
     """Find layers of which many units are dead, and tell of those of which a few are."""
     found = [*stuck_units(case, UnitState.DEAD, _CAN_DIE), *_silent(case)]
-    many = [one for one in found if one.share >= limits["share"] and not _may_be_zero(case, one)]
+    many = [one for one in found if one.share >= _least(one, limits) and not _may_be_zero(case, one)]
     few = [one for one in found if one not in many]
     findings = []
     if many:
@@ -39,6 +41,11 @@ def find(case: Case, limits: Limits) -> list[Finding]:
         onset = min(float(one.since[0]) for one in few)
         findings.append(_finding(case, few, Severity.INFO, onset, few[0].share, limits["share"]))
     return findings
+
+
+def _least(one: Stuck, limits: Limits) -> float:
+    """Return the share of a layer's units from which on it matters that they are dead."""
+    return limits["share"] if len(one.row.units) >= _SMALL else limits["nearly_all"]
 
 
 def _may_be_zero(case: Case, one: Stuck) -> bool:

@@ -28,8 +28,10 @@ _ALIKE = 0.1
 _AS_LOW, _LAST = (0.85, 1.2), 3
 """Validation loss, at the median of the last ones, over the training loss, between which nothing tells labels that are
 wrong from answers that are drawn at random: labels that are right make it lower, and labels learned by heart higher."""
+_FALLS = 0.9
+"""Validation loss in the end, over that in a stretch before, below which what was learned in between carries over."""
 _MANY = 5
-"""Classes from which on answers that are drawn by their nature, such as a player's moves, are not spread evenly."""
+"""Classes from which on answers that are drawn by their nature, such as a player's moves, are seldom spread evenly."""
 _REMEDIES = (
     Remedy(
         "Look at the samples with the largest losses: wrong labels stand first.",
@@ -58,11 +60,20 @@ def _even(case: Case, lowest: float) -> Finding | None:
         return None
     stretches = (errors_of(given, first, last) for first, last in _spans(given.steps))
     found = (one for one in stretches if one is not None and _as_random(one, lowest) and same_in_all(classes, one))
-    noisy = next(found, None)
+    noisy = next((one for one in found if not _carries_over(case, one)), None)
     if noisy is None:
         return None
     sure = noisy.classes >= _MANY or _validation_differs(case)
     return _finding(given, noisy, lowest, Severity.WARNING if sure else Severity.INFO)
+
+
+def _carries_over(case: Case, errors: Errors) -> bool:
+    """Whether validation went on to fall after a stretch: the network was learning, and nothing by heart."""
+    held_out = course(case.curve("val_loss"))
+    if held_out is None or errors.last >= case.last_step or len(held_out.values) < _LAST:
+        return False
+    then = float(np.interp((errors.first + errors.last) / 2, held_out.steps, held_out.level))
+    return float(np.median(held_out.values[-_LAST:])) < _FALLS * then
 
 
 def _validation_differs(case: Case) -> bool:

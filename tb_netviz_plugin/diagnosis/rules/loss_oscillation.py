@@ -27,6 +27,8 @@ _LINKED = 0.25
 """Correlation of successive deviations, of either sign, from which on they are no scatter of single batches."""
 _AROUND = 31
 """Records whose median is the course that a loss swings about."""
+_FOLLOWS = 0.7
+"""Correlation of such deviations with those of what is fed or asked from which on the one comes of the other."""
 _LATE = 0.3
 """Share of the run in which it has to swing at the least."""
 _UNTIL = 0.6
@@ -61,7 +63,7 @@ def find(case: Case, limits: Limits) -> list[Finding]:
 
 def _of_steps(case: Case, loss: Course, least: float) -> list[Finding]:
     """Find a loss that swings back again and again, beyond the scatter of its batches, whatever they hold."""
-    if loss.gain <= 0 or rate_returns(case) or _asks_for_other(case):
+    if loss.gain <= 0 or rate_returns(case) or _asks_for_other(case) or _follows_data(case, loss):
         return []
     linked = _linked(loss)
     heavy = _momentum(case) >= _HEAVY and (linked > 0 or _is_of_all_data(case))
@@ -120,6 +122,27 @@ def _asks_for_other(case: Case) -> bool:
         if abs(float(late.mean() - early.mean())) > max(_ERRORS * error, _MOVED * within):
             return True
     return False
+
+
+def _follows_data(case: Case, loss: Course) -> bool:
+    """Whether the loss goes up and down with what is fed or asked: some batches are harder than others."""
+    given = entries(case)
+    if given is None or len(given.steps) < _AROUND:
+        return False
+    beside = _deviations(np.interp(given.steps, loss.steps, loss.values))
+    moments = [of for values in (given.inputs, given.targets) for of in (values.mean, values.std, values.largest)]
+    known = [of for of in (*moments, given.samples) if np.isfinite(of).all() and np.ptp(of) > 0]
+    return any(abs(_correlation(beside, _deviations(of))) >= _FOLLOWS for of in known)
+
+
+def _deviations(values: Floats) -> Floats:
+    """Return by how much values deviate from their course."""
+    return values - smooth(values, _AROUND)
+
+
+def _correlation(some: Floats, others: Floats) -> float:
+    spread = float(np.sqrt((some**2).sum() * (others**2).sum()))
+    return float((some * others).sum()) / spread if spread > 0 else 0.0
 
 
 def _swings(values: Floats, loss: Course, scatter: float, height: float) -> Bools:

@@ -60,7 +60,7 @@ def test_targets_of_other_samples_where_held_out_ones_are_right(train, told, cri
     targets = inputs[:, :2].sum(1, keepdim=True)
     run = trained(train, criterion, inputs, both(permuted(targets, 0.5), targets), steps=120)
     (finding,) = told(run, "label_noise")
-    assert finding.severity.id == "warning"
+    assert finding.severity.id == "info"
     assert finding.first_step == 0
     assert finding.beyond.measured <= finding.beyond.threshold
 
@@ -70,7 +70,7 @@ def test_answers_of_yes_or_no_that_are_flipped(train, told):
     answers = (targets > 0).float()
     flipped = torch.where(torch.rand(answers.shape, generator=drawn(4)) < 0.25, 1 - answers, answers)
     (finding,) = told(trained(train, nn.BCEWithLogitsLoss(), inputs, both(flipped, answers)), "label_noise")
-    assert finding.severity.id == "warning"
+    assert finding.severity.id == "info"
 
 
 def test_targets_that_are_right(train, told):
